@@ -1,0 +1,83 @@
+# The frozen plan, and what the rules ask of it. No rules here.
+import functools
+import os
+
+from posttrain.plan.frozen import open_plan
+
+root = os.path.relpath(os.path.dirname(workflow.basedir))
+plan = open_plan(root, config, main=workflow.is_main_process)
+
+
+def asks(question):
+    """Let a rule put a question about its target: `kind/{name}`, or `{target}` where no kind is given."""
+
+    @functools.wraps(question)
+    def put(kind=None, *details):
+        return lambda wildcards: question(f"{kind}/{wildcards.name}" if kind else wildcards.target, *details)
+
+    return put
+
+
+@asks
+def trigger(path):
+    return plan.trigger(path)
+
+
+@asks
+def manifest(path, role):
+    return plan.targets[path]["inputs"][role] + ".json"
+
+
+@asks
+def folder(path, role):
+    return plan.targets[path]["inputs"][role]
+
+
+def folders_of(path):
+    return sorted(set(plan.targets[path]["inputs"].values()))
+
+
+@asks
+def manifests(path):
+    return [f"{made}.json" for made in folders_of(path)]
+
+
+@asks
+def folders(path):
+    return folders_of(path)
+
+
+@asks
+def sources(path):
+    return list(plan.targets[path]["files"].values())
+
+
+@asks
+def threads_of(path):
+    runtime = plan.targets[path]["runtime"]
+    return runtime["threads"] * runtime.get("processes", 1)
+
+
+@asks
+def gpus(path):
+    return plan.targets[path]["runtime"]["gpus"]
+
+
+@asks
+def minutes(path):
+    return round(60 * plan.targets[path]["runtime"]["hours"])
+
+
+@asks
+def memory(path):
+    return round(1000 * plan.targets[path]["runtime"]["mem_gb"])
+
+
+@asks
+def twin(path):
+    made = plan.targets[path]["twin"]
+    return [f"{made}.json"] if made else []
+
+
+def suggestion(wildcards):
+    raise plan.suggest(wildcards.nope)

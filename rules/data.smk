@@ -1,0 +1,61 @@
+# Rows: data/{name} holds conversations, preferences/{name} pairs, both as parquet splits with a ledger.
+
+
+rule mix_data:
+    """Join the sources of a data set, checked row by row."""
+    input:
+        recipe=trigger("data"),
+        made=manifests("data"),
+        made_files=ancient(folders("data")),
+        files=sources("data"),
+    output:
+        manifest="data/{name}.json",
+        run="data/{name}.run.json",
+        folder=directory("data/{name}"),
+    log:
+        "logs/mix_data/{name}.log",
+    benchmark:
+        "benchmarks/mix_data/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("mix_data", "data"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("data")
+    resources:
+        mem_mb=memory("data"),
+        runtime=minutes("data"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build {root}/scripts/mix_rows.py data/{wildcards.name}"
+        " --plan {plan.path} > {log} 2>&1"
+
+
+rule mix_preferences:
+    """Join the sources of a preference set, checked pair by pair."""
+    input:
+        recipe=trigger("preferences"),
+        made=manifests("preferences"),
+        made_files=ancient(folders("preferences")),
+        files=sources("preferences"),
+    output:
+        manifest="preferences/{name}.json",
+        run="preferences/{name}.run.json",
+        folder=directory("preferences/{name}"),
+    log:
+        "logs/mix_preferences/{name}.log",
+    benchmark:
+        "benchmarks/mix_preferences/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("mix_preferences", "preferences"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("preferences")
+    resources:
+        mem_mb=memory("preferences"),
+        runtime=minutes("preferences"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build {root}/scripts/mix_rows.py preferences/{wildcards.name}"
+        " --plan {plan.path} > {log} 2>&1"

@@ -1,0 +1,43 @@
+# What comes from elsewhere: repositories of the hub at their locked commits, and folders a recipe names under
+# `use:`. Both run where Snakemake runs, so compute nodes need no internet.
+
+
+rule fetch_snapshot:
+    """Download a repository at its commit; a tokenizer without the weights."""
+    input:
+        recipe=trigger(),
+    output:
+        manifest="{target}.json",
+        run="{target}.run.json",
+        folder=directory("{target}"),
+    log:
+        "logs/fetch_snapshot/{target}.log",
+    wildcard_constraints:
+        target=plan.made_by("fetch_snapshot"),
+    localrule: True
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "exec python -m posttrain.build {root}/scripts/fetch_snapshot.py {wildcards.target}"
+        " --plan {plan.path} > {log} 2>&1"
+
+
+rule adopt_folder:
+    """Take in a folder that stands in a target's place."""
+    input:
+        recipe=trigger(),
+        folder=sources(),
+    output:
+        manifest="{target}.json",
+        run="{target}.run.json",
+        folder=directory("{target}"),
+    log:
+        "logs/adopt_folder/{target}.log",
+    wildcard_constraints:
+        target=plan.made_by("adopt_folder"),
+    localrule: True
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "exec python -m posttrain.build {root}/scripts/adopt_folder.py {wildcards.target}"
+        " --plan {plan.path} > {log} 2>&1"

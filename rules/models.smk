@@ -1,0 +1,99 @@
+# Checkpoints: models/{name} holds the weights, models/{name}.json says what they are. Rules wait for the manifest,
+# so equal weights cut off what follows.
+
+
+rule init_model:
+    """Make a model with random weights, to pretrain from scratch."""
+    input:
+        recipe=trigger("models"),
+        tokenizer=manifest("models", "tokenizer"),
+        tokenizer_files=ancient(folder("models", "tokenizer")),
+    output:
+        manifest="models/{name}.json",
+        run="models/{name}.run.json",
+        folder=directory("models/{name}"),
+    log:
+        "logs/init_model/{name}.log",
+    benchmark:
+        "benchmarks/init_model/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("init_model", "models"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("models")
+    resources:
+        mem_mb=memory("models"),
+        runtime=minutes("models"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build {root}/scripts/init_model.py models/{wildcards.name}"
+        " --plan {plan.path} > {log} 2>&1"
+
+
+rule train_sft:
+    """Tune a base model on conversations."""
+    input:
+        recipe=trigger("models"),
+        base=manifest("models", "base"),
+        base_files=ancient(folder("models", "base")),
+        tokenizer=manifest("models", "tokenizer"),
+        tokenizer_files=ancient(folder("models", "tokenizer")),
+        tokens=manifest("models", "tokens"),
+        tokens_files=ancient(folder("models", "tokens")),
+    output:
+        manifest="models/{name}.json",
+        run="models/{name}.run.json",
+        folder=directory("models/{name}"),
+    log:
+        "logs/train_sft/{name}.log",
+    benchmark:
+        "benchmarks/train_sft/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("train_sft", "models"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("models")
+    resources:
+        gpu=gpus("models"),
+        mem_mb=memory("models"),
+        runtime=minutes("models"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build {root}/scripts/train_sft.py models/{wildcards.name}"
+        " --plan {plan.path} > {log} 2>&1"
+
+
+rule train_dpo:
+    """Tune the policy on preference pairs against a frozen reference."""
+    input:
+        recipe=trigger("models"),
+        base=manifest("models", "base"),
+        base_files=ancient(folder("models", "base")),
+        tokenizer=manifest("models", "tokenizer"),
+        tokenizer_files=ancient(folder("models", "tokenizer")),
+        tokens=manifest("models", "tokens"),
+        tokens_files=ancient(folder("models", "tokens")),
+    output:
+        manifest="models/{name}.json",
+        run="models/{name}.run.json",
+        folder=directory("models/{name}"),
+    log:
+        "logs/train_dpo/{name}.log",
+    benchmark:
+        "benchmarks/train_dpo/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("train_dpo", "models"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("models")
+    resources:
+        gpu=gpus("models"),
+        mem_mb=memory("models"),
+        runtime=minutes("models"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build {root}/scripts/train_dpo.py models/{wildcards.name}"
+        " --plan {plan.path} > {log} 2>&1"

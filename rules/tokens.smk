@@ -1,0 +1,60 @@
+# Tokenizers and tokens, named by what they are, so that models of equal rows, template and lengths share them.
+# Neither needs weights or a GPU: they are ready before one is asked for.
+
+
+rule make_tokenizer:
+    """Give a tokenizer its template and added tokens."""
+    input:
+        recipe=trigger("tokenizers"),
+        made=manifests("tokenizers"),
+        made_files=ancient(folders("tokenizers")),
+    output:
+        manifest="tokenizers/{name}.json",
+        run="tokenizers/{name}.run.json",
+        folder=directory("tokenizers/{name}"),
+    log:
+        "logs/make_tokenizer/{name}.log",
+    benchmark:
+        "benchmarks/make_tokenizer/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("make_tokenizer", "tokenizers"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("tokenizers")
+    resources:
+        mem_mb=memory("tokenizers"),
+        runtime=minutes("tokenizers"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build {root}/scripts/make_tokenizer.py tokenizers/{wildcards.name}"
+        " --plan {plan.path} > {log} 2>&1"
+
+
+rule tokenize_rows:
+    """Template, tokenise, check and cut the rows, once for all models that read them."""
+    input:
+        recipe=trigger("tokens"),
+        made=manifests("tokens"),
+        made_files=ancient(folders("tokens")),
+    output:
+        manifest="tokens/{name}.json",
+        run="tokens/{name}.run.json",
+        folder=directory("tokens/{name}"),
+    log:
+        "logs/tokenize_rows/{name}.log",
+    benchmark:
+        "benchmarks/tokenize_rows/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("tokenize_rows", "tokens"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("tokens")
+    resources:
+        mem_mb=memory("tokens"),
+        runtime=minutes("tokens"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build {root}/scripts/tokenize_rows.py tokens/{wildcards.name}"
+        " --plan {plan.path} > {log} 2>&1"

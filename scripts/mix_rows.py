@@ -1,0 +1,45 @@
+"""Join the sources of a data or preference set into parquet splits, every row checked.
+
+    python -m posttrain.build scripts/mix_rows.py data/spell-words --plan .posttrain/plan/<digest>.json
+"""
+
+from collections import Counter
+
+from posttrain.build.job import Job, open_job
+from posttrain.data import rows, sources
+from posttrain.files import Refusal, write_json
+
+
+def mix(job: Job, split: str) -> tuple[list[dict], list[dict]]:
+    """A split's rows, and what each source gave and lost."""
+    stage = job.recipe["stage"]
+    mixed, ledger = [], []
+    for i, source in enumerate(job.recipe[split]):
+        role = f"{split}.{i}"
+        place = job.files.get(role) or job.inputs.get(role)
+        name, kept, dropped = str(place or source["generator"]), 0, Counter()
+        for number, row in sources.read(source, place):
+            where = f"{name} row {number}"
+            row = sources.chosen_columns(source["columns"], row, where)
+            if checked := rows.CHECKS[stage](row, where, dropped):
+                mixed.append(checked)
+                kept += 1
+        if not kept:
+            raise Refusal(f"{name}: gives no rows (skip {source['skip']}, rows {source['rows']}, {dict(dropped)} dropped)")
+        ledger.append({"source": name, "rows": kept, "dropped": dict(sorted(dropped.items()))})
+    return mixed, ledger
+
+
+def main() -> None:
+    with open_job(__doc__) as job:
+        ledger = {}
+        for split, file in (("sources", "train"), ("test", "test")):
+            if job.recipe[split]:
+                mixed, ledger[file] = mix(job, split)
+                rows.write(mixed, rows.SCHEMAS[job.recipe["stage"]], job.out / f"{file}.parquet")
+                job.metrics[f"{file}_rows"] = len(mixed)
+        write_json(job.out / "ledger.json", ledger)
+
+
+if __name__ == "__main__":
+    main()

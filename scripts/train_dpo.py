@@ -1,0 +1,26 @@
+"""Direct preference optimisation: the policy learns from pairs, held to itself as it was.
+
+    python -m posttrain.build scripts/train_dpo.py models/spell-dpo --plan .posttrain/plan/<digest>.json
+"""
+
+from posttrain.build.job import open_job
+from posttrain.train import arguments, models, run
+from posttrain.train.trainers import DPOTrainer
+
+
+def main() -> None:
+    with open_job(__doc__) as job:
+        tokenizer = models.open_tokenizer(job)
+        trainer = DPOTrainer(
+            model=models.open_base(job, tokenizer),
+            ref_model=models.open_base(job, tokenizer),
+            args=arguments.dpo(job),
+            train_dataset=models.open_tokens(job),
+            processing_class=tokenizer,
+        )
+        run.train(trainer, job)
+        run.save(trainer, job)
+
+
+if __name__ == "__main__":
+    main()

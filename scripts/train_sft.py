@@ -1,0 +1,25 @@
+"""Supervised fine-tuning: a base model learns from conversations.
+
+    python -m posttrain.build scripts/train_sft.py models/spell-sft --plan .posttrain/plan/<digest>.json
+"""
+
+from posttrain.build.job import open_job
+from posttrain.train import arguments, models, run
+from posttrain.train.trainers import SFTTrainer
+
+
+def main() -> None:
+    with open_job(__doc__) as job:
+        tokenizer = models.open_tokenizer(job)
+        trainer = SFTTrainer(
+            model=models.open_base(job, tokenizer),
+            args=arguments.sft(job),
+            train_dataset=models.open_tokens(job),
+            processing_class=tokenizer,
+        )
+        run.train(trainer, job)
+        run.save(trainer, job)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""posttrain: post-training recipes as files."""

@@ -1,0 +1,83 @@
+"""What a stage's program sees of the build: its recipe, its inputs, and a folder to work in."""
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from posttrain.build import status
+from posttrain.build.processes import die_with_parent
+from posttrain.files import read_json, write_json
+
+
+@dataclass
+class Job:
+    """One run of one stage. A context: leaving it normally says `done`, an exception says `broken` and why."""
+
+    path: str  # models/zephyr-7b-sft
+    recipe: dict  # what the artifact is, apart from its inputs
+    inputs: dict[str, Path]  # role → the folder of an artifact
+    files: dict[str, Path]  # role → a file or folder outside the build
+    texts: dict[str, str]  # role → a text frozen with the plan
+    runtime: dict
+    work: Path
+    metrics: dict[str, Any] = field(default_factory=dict)
+    main: bool = True  # of several ranks, the one that writes
+
+    @property
+    def out(self) -> Path:
+        """The artifact's files."""
+        return self.work / "files"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.work / "checkpoints"
+
+    def say(self, **said: Any) -> None:
+        """Tell the status file how far the job is."""
+        if self.main:
+            status.write(self.work, **said)
+
+    def __enter__(self) -> "Job":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
+        if kind is None:
+            if self.main:
+                write_json(self.work / "metrics.json", self.metrics)
+            self.say(state="done")
+        elif not isinstance(error, Stopped):
+            said = str(error).strip().splitlines() or [""]
+            name = "" if isinstance(error, SystemExit) else f"{kind.__name__}: "
+            status.write(self.work, state="broken", why=f"{name}{said[0]}")
+
+
+class Stopped(SystemExit):
+    """Raised when a job was asked to stop and has saved a checkpoint."""
+
+
+def open_job(description: str) -> Job:
+    """The job that the command line names: TARGET --plan PLAN --work FOLDER."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("target", help="what to build: models/zephyr-7b-sft")
+    parser.add_argument("--plan", required=True, help="the frozen plan: .posttrain/plan/<digest>.json")
+    parser.add_argument("--work", required=True, type=Path, help="the folder to work in; the artifact is its files/")
+    args = parser.parse_args()
+    die_with_parent(os.environ.get("POSTTRAIN_SUPERVISOR"))
+    plan = read_json(args.plan)
+    if args.target not in plan.get("targets", {}):
+        sys.exit(f"{args.plan} has no target {args.target}")
+    target = plan["targets"][args.target]
+    (args.work / "files").mkdir(parents=True, exist_ok=True)
+    return Job(
+        path=args.target,
+        recipe=target["own"],
+        inputs={role: Path(path) for role, path in target["inputs"].items()},
+        files={role: Path(path) for role, path in target["files"].items()},
+        texts=target["texts"],
+        runtime=target["runtime"],
+        work=args.work,
+        main=os.environ.get("RANK", "0") == "0",
+    )

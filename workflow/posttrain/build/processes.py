@@ -1,0 +1,62 @@
+"""Processes that die with the one that started them, and the environment a stage runs in."""
+
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+from posttrain.build.lease import KEY
+from posttrain.files import Refusal
+
+PR_SET_PDEATHSIG = 1
+# Settings of another launch, or of the user's shell, that would change this one unseen.
+FOREIGN = ("ACCELERATE_", "FSDP_", "DEEPSPEED_", "PET_", "TORCHELASTIC_")
+FOREIGN_NAMES = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PYTHONPATH"}
+
+
+def die_with_parent(ancestor: str | None = None) -> None:
+    """Have the kernel kill this process when its parent dies; leave at once if the given ancestor already has."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if ancestor and not Path(f"/proc/{ancestor}").exists():
+        os._exit(os.EX_TEMPFAIL)
+
+
+def ignore_stop_signals() -> None:
+    """For a launcher: a stop is for its ranks, which finish their step and save. Runs between fork and exec."""
+    die_with_parent()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def environment(work: Path, key: str, threads: int, online: bool) -> dict[str, str]:
+    """What every stage's process finds set: seeds, threads, private caches, no network unless it fetches."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(FOREIGN) and name not in FOREIGN_NAMES
+    }
+    offline = {} if online else {"HF_HUB_OFFLINE": "1", "HF_HOME": str(work / "cache")}
+    return kept | offline | {
+        KEY: key,
+        "POSTTRAIN_SUPERVISOR": str(os.getpid()),
+        "HF_DATASETS_CACHE": str(work / "cache/datasets"),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "OMP_NUM_THREADS": str(threads),
+        "PET_SIGNALS_TO_HANDLE": "SIGHUP",  # torchrun must not end the ranks on a signal meant for them
+        "PYTHONHASHSEED": "0",  # else peft writes target_modules in another order each time
+        "PYTHONUNBUFFERED": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRL_EXPERIMENTAL_SILENCE": "1",
+    }  # fmt: skip
+
+
+def command(script: str, arguments: list[str], runtime: dict, root: Path) -> list[str]:
+    """The command that runs a stage: accelerate for what is trained, python for the rest."""
+    if "launch" not in runtime:
+        return [sys.executable, script, *arguments]
+    config = root / "config/launch" / f"{runtime['launch']}.yaml"
+    if not config.exists():
+        raise Refusal(f"runtime.launch: there is no {config}")
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
+    return [*launch, "--num_processes", str(runtime["processes"]), "--main_process_port", "0", script, *arguments]

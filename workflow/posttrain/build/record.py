@@ -1,0 +1,58 @@
+"""The run record: by what software, on what machine, from what commit, and how it went. Never part of a key."""
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from posttrain.build import status
+from posttrain.files import DIGEST_CHARACTERS, read_json
+
+PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors", "pyarrow")
+PACKAGES += ("deepspeed", "bitsandbytes", "flash-attn", "reasoning-gym", "snakemake")
+
+
+def of_run(work: Path, target: dict, root: Path) -> dict:
+    """What a finished work folder's run.json says."""
+    said = status.read(work)
+    return {
+        "launch": target["runtime"],
+        "resumes": said.get("resumes", 0),
+        "metrics": read_json(work / "metrics.json"),
+        "versions": versions(),
+        "hardware": hardware(),
+        "slurm_job": os.environ.get("SLURM_JOB_ID"),
+        "git": git(root),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware() -> dict:
+    """The machine, as far as a process without torch can tell."""
+    gpus = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    models = [line.partition(":")[2].strip() for path in gpus for line in path.read_text().splitlines() if "Model" in line]
+    return {"host": socket.gethostname(), "machine": platform.machine(), "cpus": os.cpu_count(), "gpus": models}
+
+
+def git(root: Path) -> dict:
+    """The commit of the checkout, and the digest of what differs from it."""
+    def run(*arguments: str) -> bytes:
+        return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False).stdout
+
+    commit, diff = run("rev-parse", "HEAD").decode().strip(), run("diff", "HEAD")
+    dirty = hashlib.sha256(diff).hexdigest()[:DIGEST_CHARACTERS] if diff else None
+    return {"commit": commit or None, "dirty": dirty}

@@ -1,0 +1,185 @@
+"""One stage from its recipe to its place in the store.
+
+This process holds the lease, starts the stage's program, stops it when asked, and publishes what it made. It
+imports no torch, so a result that the store already holds costs a tenth of a second.
+"""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from posttrain.build import processes, record, status, store
+from posttrain.build.lease import Lease
+from posttrain.build.store import Store
+from posttrain.files import Refusal, digest, file_digest, folder_digests, read_json, write_json
+from posttrain.recipes import identity
+
+RESUME = os.EX_TEMPFAIL  # 75: stopped with a checkpoint; the same command goes on
+
+
+class Supervisor:
+    """Builds one target of a plan."""
+
+    def __init__(self, plan_path: str, path: str) -> None:
+        plan = read_json(plan_path)
+        if path not in plan.get("targets", {}):
+            raise Refusal(f"{plan_path} has no target {path}")
+        self.plan_path, self.path, self.target = plan_path, path, plan["targets"][path]
+        self.store, self.root = Store(Path(plan["store"])), Path(plan["root"])
+        self.environment = plan["environment"]
+        self.stopping = False
+
+    def restore(self) -> None:
+        """Link what the store holds, or what a twin recipe has just built."""
+        twin = self.target["twin"]
+        key = read_json(f"{twin}.json").get("key") if twin else self.target["key"]
+        manifest = self.store.verified(key) if key else {}
+        if not manifest:
+            raise Refusal(f"{self.path}: the store has lost {key}; run snakemake again to build it")
+        self.link(manifest)
+
+    def build(self, script: str) -> None:
+        """Link the result if the store has it; else make it, one job at a time."""
+        inputs = self.verified_inputs()
+        key = identity.key(self.target["own"], inputs, self.environment)
+        if manifest := self.store.verified(key):
+            return self.link(manifest)
+        try:
+            with Lease(self.store.root, key, self.path) as lease:
+                manifest = self.store.verified(key)
+                if not manifest:
+                    work = self.open_work(key)
+                    if not store_ready(work):
+                        self.run(script, work, key)
+                        self.finish(work, key, inputs)
+                    if not lease.held():
+                        raise Refusal(f"{self.path}: the lease was lost to another job; nothing was published")
+                    self.store.publish(work, key)
+        except OSError as error:
+            raise disk_refusal(self.path, error) from None
+        self.link(self.store.manifest(key))
+
+    def link(self, manifest: dict) -> None:
+        try:
+            store.link(self.path, self.target["identity"], manifest, self.store)
+        except OSError as error:
+            raise disk_refusal(self.path, error) from None
+
+    def verified_inputs(self) -> dict[str, str]:
+        """The content digest of each input, read and found to be what its manifest or the plan says."""
+        contents = {}
+        for role, path in self.target["inputs"].items():
+            manifest = read_json(f"{path}.json")
+            found = folder_digests(path)
+            if not manifest or found != manifest.get("files"):
+                raise Refusal(
+                    f"{self.path}: its {role}, {path}, is not what {path}.json says; delete both and run snakemake again"
+                )
+            contents[role] = manifest["content"]
+        for role, path in self.target["files"].items():
+            place = Path(path)
+            found = digest(folder_digests(place)) if place.is_dir() else file_digest(place)
+            contents[role] = found
+            if found != self.target["contents"][role]:
+                raise Refusal(f"{self.path}: {path} was changed after the plan was made; run snakemake again")
+        for role in self.target["texts"]:
+            contents[role] = self.target["contents"][role]
+        return contents
+
+    def open_work(self, key: str) -> Path:
+        """The folder to work in; one with checkpoints is gone on with, on the same launch only."""
+        work = Path("work") / f"{self.path}.{key}"
+        work.mkdir(parents=True, exist_ok=True)
+        if store_ready(work):
+            return work
+        if (work / "files").exists():
+            store.make_writable(work / "files")
+            shutil.rmtree(work / "files")
+        runtime = self.target["runtime"]
+        launch = {name: runtime[name] for name in ("processes", "micro_batch_size", "launch") if name in runtime}
+        before = read_json(work / "launch.json")
+        resumes = any((work / "checkpoints").glob("checkpoint-*"))
+        if resumes and before != launch:
+            said = ", ".join(f"{name} {before[name]} → {launch[name]}" for name in launch if before[name] != launch[name])
+            raise Refusal(
+                f"{self.path}: {work} holds a checkpoint of another launch ({said}); "
+                "set it back to go on, or delete the folder to start over"
+            )
+        write_json(work / "launch.json", launch)
+        times = status.read(work).get("resumes", 0) + resumes
+        (work / status.NAME).unlink(missing_ok=True)
+        status.write(work, target=self.path, state="running", resumes=times, pid=os.getpid())
+        return work
+
+    def run(self, script: str, work: Path, key: str) -> None:
+        """Run the stage's program to its end; on a signal, ask it to stop at the end of its step."""
+        runtime = self.target["runtime"]
+        (work / "stop").unlink(missing_ok=True)
+        arguments = [self.path, "--plan", self.plan_path, "--work", str(work)]
+        child = subprocess.Popen(
+            processes.command(script, arguments, runtime, self.root),
+            env=processes.environment(work, key, runtime["threads"], online=self.target["stage"] == "fetch_snapshot"),
+            preexec_fn=processes.ignore_stop_signals,
+            start_new_session=True,
+        )
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, lambda *_: self.stop(work))
+        child.wait()
+        said = status.read(work)
+        if said.get("state") == "done":
+            return
+        if said.get("state") == "resume":
+            print(f"{self.path}: stopped at {status.sentence(said)}, with a checkpoint; run again to go on", flush=True)
+            sys.exit(RESUME)
+        why = said.get("why") if said.get("state") == "broken" else f"its program ended with status {child.returncode}"
+        if self.stopping:
+            why = f"was stopped before its first checkpoint ({why})"
+        status.write(work, state="broken", why=why)
+        if shutil.disk_usage(work).free < 1 << 20 or "No space left" in str(why):
+            raise Refusal(f"{self.path}: no space left on the disk of {work}; free some and run again, it will go on")
+        raise Refusal(f"{self.path}: {why}")
+
+    def stop(self, work: Path) -> None:
+        self.stopping = True
+        (work / "stop").touch()
+
+    def finish(self, work: Path, key: str, inputs: dict[str, str]) -> None:
+        """Say what was made. From here on a kill costs a rename."""
+        if not any((work / "files").iterdir()):
+            raise Refusal(f"{self.path}: its program made no files")
+        store.seal(work / "files")
+        write_json(work / "run.json", record.of_run(work, self.target, self.root))
+        made = {"identity": self.target["identity"], "key": key, "inputs": inputs, "environment": self.environment}
+        write_json(work / "manifest.json", made | store.describe(work / "files"))
+        for path in work.iterdir():
+            if path.name in ("files", "manifest.json", "run.json"):
+                continue
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for name in ("manifest.json", "run.json"):
+            (work / name).chmod(0o444)
+
+
+def store_ready(work: Path) -> bool:
+    """Whether a work folder is finished and whole: a kill came between its manifest and the rename."""
+    if not (work / "manifest.json").exists():
+        return False
+    try:
+        store.verify(work)
+    except store.Corrupt:
+        (work / "manifest.json").unlink()
+        return False
+    return True
+
+
+def disk_refusal(path: str, error: OSError) -> Refusal:
+    """A disk's error as one line: which disk, and what became of the work."""
+    place = error.filename2 or error.filename or "the disk"
+    why = {errno.ENOSPC: "no space left", errno.EDQUOT: "over quota", errno.EROFS: "read-only", errno.EACCES: "no permission"}
+    reason = why.get(error.errno, error.strerror)
+    return Refusal(f"{path}: {reason} at {place}; nothing is lost: mend it and run again, it will go on from its work folder")
+
+

@@ -1,0 +1,85 @@
+"""What a row must look like, and the parquet it is kept in."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from posttrain.files import Refusal
+
+TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+SCHEMAS = {
+    "mix_data": pa.schema([("messages", TURNS)]),
+    "mix_preferences": pa.schema([("prompt", TURNS), ("chosen", TURNS), ("rejected", TURNS)]),
+}
+ROLES = ("system", "user", "assistant")
+
+
+def conversation(row: dict, where: str, dropped: Counter) -> dict:
+    """A row of `messages` with at least one answer."""
+    messages = turns(row, "messages", where)
+    if not any(turn["role"] == "assistant" for turn in messages):
+        raise Refusal(f"{where}: column 'messages': there is no assistant turn to learn from")
+    return {"messages": messages}
+
+
+def pair(row: dict, where: str, dropped: Counter) -> dict | None:
+    """A row of prompt, chosen, rejected; None, and counted, if both answers are the same.
+
+    Whole conversations in `chosen` and `rejected` (UltraFeedback's form) are split where they part.
+    """
+    chosen, rejected = turns(row, "chosen", where), turns(row, "rejected", where)
+    if chosen == rejected:
+        dropped["chosen equals rejected"] += 1
+        return None
+    if chosen[0]["role"] != "assistant":
+        same = 0
+        while same < min(len(chosen), len(rejected)) and chosen[same] == rejected[same]:
+            same += 1
+        while same and chosen[same - 1]["role"] == "assistant":  # an answer that both begin with is an answer
+            same -= 1
+        prompt, chosen, rejected = chosen[:same], chosen[same:], rejected[same:]
+    else:
+        prompt = turns(row, "prompt", where)
+    if not prompt or not all(answer and answer[0]["role"] == "assistant" for answer in (chosen, rejected)):
+        raise Refusal(f"{where}: chosen and rejected do not answer one prompt: both begin with it, or neither")
+    return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+
+
+def turns(row: dict, column: str, where: str) -> list[dict]:
+    """A column as turns; a bare string is the user's prompt or the assistant's answer."""
+    if column not in row:
+        raise Refusal(
+            f"{where}: there is no column {column!r}; it has {', '.join(sorted(row)) or 'none'}. "
+            f"Map one with `columns: {{theirs: {column}}}`"
+        )
+    value = row[column]
+    if isinstance(value, str):
+        value = [{"role": "user" if column == "prompt" else "assistant", "content": value}]
+    if not isinstance(value, list) or not value:
+        raise Refusal(f"{where}: column {column!r}: has no turns")
+    return [checked(turn, column, where) for turn in value]
+
+
+def checked(turn: Any, column: str, where: str) -> dict:
+    if not isinstance(turn, dict) or not {"role", "content"} <= set(turn):
+        raise Refusal(f"{where}: column {column!r}: a turn has a role and a content")
+    if turn["role"] not in ROLES:
+        raise Refusal(f"{where}: column {column!r}: no role {turn['role']!r}; there are {', '.join(ROLES)}")
+    if not isinstance(turn["content"], str) or not turn["content"].strip():
+        raise Refusal(f"{where}: column {column!r}: the {turn['role']} turn is empty")
+    return {"role": turn["role"], "content": turn["content"]}
+
+
+CHECKS = {"mix_data": conversation, "mix_preferences": pair}
+
+
+def write(rows: list[dict], schema: pa.Schema, path: Path) -> None:
+    """Write rows as parquet; equal rows make equal bytes."""
+    parquet.write_table(pa.Table.from_pylist(rows, schema), path, compression="zstd")
+
+
+def read(path: Path) -> list[dict]:
+    return parquet.read_table(path).to_pylist()

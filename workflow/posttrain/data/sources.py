@@ -1,0 +1,104 @@
+"""Reading the rows of one source, in the order they stand."""
+
+import csv
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from posttrain.data import generators
+from posttrain.files import Refusal
+
+
+def read(source: dict, place: Path | None) -> Iterator[tuple[int, dict]]:
+    """The rows that a source of a recipe stands for, each with its number there, counted from 1.
+
+    Args:
+        source: the source as the recipe says it, less its place.
+        place: its file, or the folder of its fetched repository; None for a generator.
+    """
+    rows = {
+        ".jsonl": json_lines,
+        ".json": json_list,
+        ".parquet": parquet,
+        ".csv": csv_rows,
+        "hub": hub_split,
+        "generator": generated,
+    }[source["form"]](source, place)
+    start, count = source["skip"], source["rows"]
+    for number, row in itertools.islice(enumerate(rows, 1), start, None if count is None else start + count):
+        yield number, row
+
+
+def text_of(place: Path) -> Iterator[str]:
+    with open(place, encoding="utf-8") as file:
+        for line in itertools.count(1):
+            try:
+                text = file.readline()
+            except UnicodeDecodeError as error:
+                raise Refusal(f"{place}: not UTF-8 near line {line} ({error.reason}); save it as UTF-8") from None
+            if not text:
+                return
+            yield text
+
+
+def json_lines(_: dict, place: Path) -> Iterator[dict]:
+    for line, text in enumerate(text_of(place), 1):
+        try:
+            row = json.loads(text)
+        except ValueError as error:
+            raise Refusal(f"{place}:{line}: not JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise Refusal(f"{place}:{line}: a row is an object, not {type(row).__name__}")
+        yield row
+
+
+def json_list(_: dict, place: Path) -> Iterator[dict]:
+    try:
+        rows = json.loads("".join(text_of(place)))
+    except ValueError as error:
+        raise Refusal(f"{place}: not JSON: {error}") from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise Refusal(f"{place}: is a list of objects, one a row")
+    yield from rows
+
+
+def parquet(_: dict, place: Path) -> Iterator[dict]:
+    import pyarrow
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        for batch in ParquetFile(place).iter_batches():
+            yield from batch.to_pylist()
+    except pyarrow.ArrowInvalid as error:
+        raise Refusal(f"{place}: not parquet: {error}") from None
+
+
+def csv_rows(_: dict, place: Path) -> Iterator[dict]:
+    yield from csv.DictReader(text_of(place))
+
+
+def hub_split(source: dict, place: Path) -> Iterator[dict]:
+    from datasets import load_dataset
+
+    yield from load_dataset(str(place), name=source["subset"], split=source["split"])
+
+
+def generated(source: dict, _: None) -> Iterator[dict]:
+    name = source["generator"]
+    known = {key for key, value in vars(generators).items() if getattr(value, "__module__", "") == generators.__name__}
+    if name not in known:
+        raise Refusal(f"there is no generator {name!r} in posttrain.data.generators; it has {', '.join(sorted(known))}")
+    yield from getattr(generators, name)(**source["args"])
+
+
+def chosen_columns(columns: Any, row: dict, where: str) -> dict:
+    """A row's columns as the recipe wants them: all, those listed, or those mapped to other names."""
+    if columns is None:
+        return row
+    mapping = columns if isinstance(columns, dict) else {name: name for name in columns}
+    for name in mapping:
+        if name not in row:
+            raise Refusal(f"{where}: there is no column {name!r}; the row has {', '.join(sorted(row))}")
+    return {ours: row[theirs] for theirs, ours in mapping.items()}

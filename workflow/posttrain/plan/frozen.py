@@ -1,0 +1,154 @@
+"""The frozen plan: the catalogue resolved once, what is known of each target, and which rule makes it."""
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from posttrain.build import lease, status
+from posttrain.build.store import Store
+from posttrain.files import Refusal, digest, file_digest, read_json, write_json
+from posttrain.plan import triggers
+from posttrain.plan.contents import Contents
+from posttrain.plan.targets import Target, Targets
+from posttrain.recipes import catalogue, identity, lock
+from posttrain.recipes.page import nearest
+
+KINDS = ("data", "preferences", "models", "tokenizers", "tokens", "hub")
+
+
+def open_plan(root: str, config: dict, main: bool) -> "Plan":
+    """The plan: made, frozen and exported by the main process; read, and nothing else, by its jobs."""
+    if main:
+        os.environ["POSTTRAIN_PLAN"] = freeze(Path(root), config)
+    elif "POSTTRAIN_PLAN" not in os.environ:
+        raise Refusal("a job found no POSTTRAIN_PLAN: its environment was not passed on (sbatch --export=ALL does)")
+    return Plan(os.environ["POSTTRAIN_PLAN"], main)
+
+
+def freeze(root: Path, config: dict) -> str:
+    """Resolve the catalogue, look up what is known, and write it all to one file."""
+    folders = [Path(folder).expanduser() for folder in config.get("recipes", [])]
+    folders = [folder if folder.is_absolute() else root / folder for folder in folders]
+    read = catalogue.load(folders, root / "config/site.yaml")
+    store = Store(Path(read.site.get("store", "store")).expanduser())
+    contents = Contents()
+    targets = Targets(root, read, lock.read(root / "config/lock.yaml"), contents)
+    environment = file_digest(root / "envs/train.lock")
+    known: dict[str, dict] = {}
+    for target in targets.all.values():
+        known[target.path] = settle(target, known, contents, store, environment)
+    mark_twins(known)
+    contents.remember()
+    plan = {
+        "root": str(root), "store": str(store.root), "environment": environment, "site": read.site,
+        "scans": read.scans, "unlocked": sorted(targets.unlocked), "targets": known,
+    }  # fmt: skip
+    path = f".posttrain/plan/{digest(plan)}.json"
+    write_json(path, plan, durable=False)
+    triggers.create_missing(known)
+    return path
+
+
+def settle(target: Target, known: dict, contents: Contents, store: Store, environment: str) -> dict:
+    """What can be known of a target before anything runs: its inputs' contents, its key, whether the store has it."""
+    parts: dict[str, Any] = {role: known[path]["content"] for role, path in target.inputs.items()}
+    parts |= {role: contents.of(path) for role, path in target.files.items()}
+    parts |= {role: contents.of_text(text) for role, text in target.texts.items()}
+    complete = None not in parts.values()
+    key = identity.key(target.own, parts, environment) if complete else None
+    held = store.manifest(key)
+    said = standing(target, parts, complete)
+    return {
+        "stage": target.stage, "own": target.own, "identity": target.identity, "intent": target.intent,
+        "inputs": target.inputs, "files": target.files, "texts": target.texts, "runtime": target.runtime,
+        "contents": parts, "key": key, "hit": bool(held), "twin": None,
+        "content": held.get("content") or said.get("content"),
+    }  # fmt: skip
+
+
+def standing(target: Target, parts: dict, complete: bool) -> dict:
+    """The manifest of what already stands at a target's path, if it is what the plan asks for.
+
+    Its own environment is kept: software alone makes nothing stale.
+    """
+    manifest = read_json(f"{target.path}.json")
+    if not complete or not Path(target.path).exists() or triggers.stale(manifest, target.own, target.identity, parts):
+        return {}
+    return manifest
+
+
+def mark_twins(known: dict[str, dict]) -> None:
+    """Give each target its rule: of equal intents the first is built, and the others are restored from it."""
+    first: dict[str, str] = {}
+    for path, target in known.items():
+        twin = first.setdefault(target["intent"], path)
+        target["twin"] = None if twin == path or target["hit"] else twin
+        target["rule"] = "restore" if target["hit"] or target["twin"] else target["stage"]
+
+
+class Plan:
+    """What the rules ask of the frozen plan."""
+
+    def __init__(self, path: str, main: bool) -> None:
+        plan = read_json(path)
+        if not plan:
+            raise Refusal(f"the plan {path} cannot be read; run snakemake again to make it anew")
+        self.path, self.main = path, main
+        self.targets, self.scans, self.site = plan["targets"], plan["scans"], plan["site"]
+        self.environment, self.store = plan["environment"], Store(Path(plan["store"]))
+        self.asked: set[str] = set()
+        self.unlocked = set(plan["unlocked"])
+
+    def all(self, kind: str) -> list[str]:
+        return [path for path in self.targets if path.startswith(f"{kind}/")]
+
+    def made_by(self, rule: str, kind: str = "") -> str:
+        """A wildcard's constraint: the names of the targets that a rule makes (whole paths without a kind)."""
+        prefix = f"{kind}/" if kind else ""
+        names = [
+            path.removeprefix(prefix)
+            for path, target in self.targets.items()
+            if target["rule"] == rule and path.startswith(prefix)
+        ]
+        return "|".join(map(re.escape, names)) or "(?!)"
+
+    def trigger(self, path: str) -> str:
+        """The file that makes a target's rule run: its content changes exactly when the target must be made."""
+        if self.main and path not in self.asked:
+            self.asked.add(path)
+            self.refuse_if_held(path)
+            triggers.update(path, self.targets[path], self.environment)
+            if self.targets[path]["own"].get("repo_id") in self.unlocked:
+                repo_id = self.targets[path]["own"]["repo_id"]
+                print(f"{path}: {repo_id} has no commit in config/lock.yaml; `main` of the day is fetched", file=sys.stderr)
+        return triggers.path_of(path)
+
+    def refuse_if_held(self, path: str) -> None:
+        target = self.targets[path]
+        if target["key"] is None or target["hit"]:
+            return
+        if who := lease.holder(self.store.root, target["key"]):
+            at = status.sentence(status.read(Path("work") / f"{path}.{target['key']}"))
+            raise Refusal(
+                f"{path}: {who['name']} is building this{f' ({at})' if at else ''}; wait for it, or end it first"
+            )
+
+    def input_of(self, path: str, role: str) -> str:
+        return self.targets[path]["inputs"][role]
+
+    def unknown(self) -> str:
+        """A wildcard's constraint: whatever looks like a target and is none."""
+        known = "|".join(map(re.escape, self.targets))
+        return rf"(?!({known})(\.run)?(\.json)?$)({'|'.join(KINDS)})/.+"
+
+    def suggest(self, nope: str) -> Refusal:
+        """The answer to a name that no recipe has."""
+        nope = nope.removesuffix(".json").removesuffix(".run")
+        if nope in self.scans:
+            some = self.scans[nope]
+            return Refusal(f"{nope} is a scan of {len(some)} models: {', '.join(some[:4])}{' …' * (len(some) > 4)}")
+        shown = [path for path in self.targets if path.startswith(("data/", "preferences/", "models/"))]
+        near = nearest(nope, shown, 3) or shown[:3]
+        return Refusal(f"No recipe makes {nope}. Nearest: {', '.join(near) or 'none, for there are no recipes'}")

@@ -1,0 +1,79 @@
+"""Triggers: one small file a target, rewritten exactly when what stands at the target is not what is planned.
+
+Snakemake compares it by its checksum, so it works where Snakemake's own records are lost, and a comment in a
+recipe costs nothing.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from posttrain.files import read_json, write_json
+from posttrain.recipes import identity
+
+def path_of(path: str) -> str:
+    return f".posttrain/recipes/{path}.json"
+
+
+def create_missing(targets: dict[str, dict]) -> None:
+    """Give every target a trigger: Snakemake lists a folder once, and would not see one written after that."""
+    for path, target in targets.items():
+        file = Path(path_of(path))
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_json(file, {"identity": target["identity"], "replaces": None}, durable=False)
+
+
+def stale(manifest: dict, own: dict, planned: dict, parts: dict) -> bool:
+    """Whether a manifest is another's: of another identity, or, where the key is known, made from other bytes."""
+    if manifest.get("identity") != planned:
+        return True
+    if None in parts.values():
+        return False
+    return manifest.get("key") != identity.key(own, parts, manifest.get("environment", ""))
+
+
+def update(path: str, target: dict, environment: str) -> None:
+    """Rewrite a target's trigger if it must be made, and say why."""
+    there, manifest, file = Path(f"{path}.json"), read_json(f"{path}.json"), path_of(path)
+    link = Path(path)
+    old = there.exists() and stale(manifest, target["own"], target["identity"], target["contents"])
+    moved = there.exists() and (not link.is_symlink() or link.readlink().parent.name != manifest.get("key"))
+    replaces = None
+    if old or moved:
+        # A text no job can have recorded: else a dry run while a job is pending hides the change from the next run.
+        replaces = [manifest.get("key"), there.stat().st_mtime_ns]
+    said = read_json(file)
+    if said.get("identity") != target["identity"] or (replaces and said.get("replaces") != replaces):
+        write_json(file, {"identity": target["identity"], "replaces": replaces})
+    if old:
+        print(f"{path}: {', '.join(reasons(manifest, target))}", file=sys.stderr)
+    elif manifest and manifest.get("environment") != environment:
+        print(f"{path}: made with another envs/train.lock; it stays (delete it to build it anew)", file=sys.stderr)
+
+
+def reasons(manifest: dict, target: dict) -> list[str]:
+    """What differs between what stands and what is planned: `train.beta 0.1 → 0.2`."""
+    fields = list(changes(manifest.get("identity", {}), target["identity"]))
+    inputs, names = manifest.get("inputs", {}), {**target["inputs"], **target["files"]}
+    for role, content in target["contents"].items():
+        if content and inputs.get(role) != content:
+            fields.append(f"{names.get(role, role)} has other content")
+    return fields or ["its key is not its recipe's"]
+
+
+def changes(old: Any, new: Any, at: str = "") -> Iterator[str]:
+    """The leaves in which two values differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted({*old, *new}):
+            yield from changes(old.get(key), new.get(key), f"{at}.{key}" if at else key)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for i, (a, b) in enumerate(zip(old, new, strict=True)):
+            yield from changes(a, b, f"{at}.{i}")
+    elif old != new:
+        yield f"{at} {shown(old)} → {shown(new)}"
+
+
+def shown(value: Any) -> str:
+    return "unset" if value is None else str(value)

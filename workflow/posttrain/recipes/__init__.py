@@ -1,0 +1,1 @@
+"""What YAML may say, and what of it an artifact is. Imports no torch."""

@@ -1,0 +1,269 @@
+"""The catalogue: every artifact that the recipe pages name, extended, scanned, overlaid and checked."""
+
+import fnmatch
+import itertools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from posttrain.files import Refusal, canonical
+from posttrain.recipes import page, schema
+from posttrain.recipes.page import Where, did_you_mean, dotted
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+ENDINGS = (".json", ".run", ".md", ".html")  # models/x.run.json is x's own record
+SITE_KEYS = ("store", "account", "partition", "runtime")
+
+
+@dataclass(frozen=True)
+class Named:
+    """One entry of the catalogue: `models/zephyr-7b-sft` and its recipe, checked, with every default filled in."""
+
+    path: str
+    recipe: schema.Entry
+    where: Where
+
+    def at(self, *key: Any) -> str:
+        """Where a part of the recipe was written: file:line, of the nearest part that was."""
+        while key and key not in self.where:
+            key = key[:-1]
+        return self.where[key]
+
+    def refuse(self, key: tuple, why: str) -> Refusal:
+        section, name = self.path.split("/", 1)
+        return Refusal(f"{self.at(*key)}: {dotted((section, name, *key))}: {why}")
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    entries: dict[str, Named]  # "models/x" → its recipe
+    uses: dict[str, tuple[str, str]]  # "models/x" → the folder or hub id used in its place, and where that is said
+    scans: dict[str, list[str]]  # "models/x" → the models its scan names
+    site: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Written:
+    """An entry as typed."""
+
+    value: dict
+    where: Where
+
+
+def load(folders: list[Path], site_file: Path) -> Catalogue:
+    """Read every page of the folders and the site's overlay."""
+    written: dict[str, Written] = {}
+    uses: dict[str, tuple[str, str]] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise Refusal(f"config/config.yaml: recipes: there is no folder {folder}")
+        for path in sorted(folder.glob("*.yaml")):
+            gather(path, written, uses)
+    site, site_where = read_site(site_file)
+    entries: dict[str, Named] = {}
+    scans: dict[str, list[str]] = {}
+    for path in written:
+        extended = extend(path, written, ())
+        points = scan_points(path, extended)
+        if "scan" in extended.value:
+            scans[path] = [name for name, _ in points]
+        for name, point in points:
+            entries[name] = check(name, overlay(name, point, site, site_where))
+    for path, (_, line) in uses.items():
+        if path in scans:
+            raise Refusal(f"{line}: use.{path}: is a scan; use one of its models: {scans[path][0]}")
+    return Catalogue(entries, uses, scans, site)
+
+
+def gather(path: Path, written: dict[str, Written], uses: dict) -> None:
+    """Add a page's entries to those written so far."""
+    value, where = page.read(path)
+    for section, items in value.items():
+        line = where[(section,)]
+        if section not in (*schema.SECTIONS, "use"):
+            known = [*schema.SECTIONS, "use"]
+            raise Refusal(f"{line}: {section}: no such section. {did_you_mean(section, known)}")
+        if not isinstance(items, dict):
+            raise Refusal(f"{line}: {section}: is a mapping from names to recipes")
+        for name, item in items.items():
+            line = where[(section, name)]
+            if section == "use":
+                uses[name] = (check_use(name, item, line), line)
+                continue
+            check_name(section, name, line)
+            key = f"{section}/{name}"
+            if key in written:
+                raise Refusal(f"{line}: {section}.{name}: the name is taken by {written[key].where[()]}; choose another")
+            if not isinstance(item, dict):
+                raise Refusal(f"{line}: {section}.{name}: a recipe is a mapping")
+            inner = {at[2:]: place for at, place in where.items() if at[:2] == (section, name)}
+            written[key] = Written(item, inner)
+
+
+def check_name(section: str, name: str, line: str) -> None:
+    if not NAME.fullmatch(name):
+        raise Refusal(
+            f"{line}: {section}.{name!r}: not a name. A name has letters, digits, '.', '_' and '-', "
+            "and begins with a letter or digit"
+        )
+    if name.endswith(ENDINGS):
+        raise Refusal(f"{line}: {section}.{name}: a name does not end in {', '.join(ENDINGS)}")
+
+
+def check_use(name: str, item: Any, line: str) -> str:
+    section, _, rest = name.partition("/")
+    if section not in schema.SECTIONS or not rest:
+        raise Refusal(f"{line}: use.{name}: say which target, as in `models/zephyr-7b-sft`")
+    if not all(map(NAME.fullmatch, re.split("[@=,+]", rest))):
+        raise Refusal(f"{line}: use.{name}: {rest!r} is not a name")
+    if not isinstance(item, str):
+        raise Refusal(f"{line}: use.{name}: is the path of a folder, or a hub id")
+    return item
+
+
+def extend(path: str, written: dict[str, Written], seen: tuple) -> Written:
+    """An entry with its ancestors' fields below its own; a parent's scan is not inherited."""
+    entry = written[path]
+    if "extends" not in entry.value:
+        return entry
+    section, name = path.split("/", 1)
+    parent, line = entry.value["extends"], entry.where[("extends",)]
+    above = f"{section}/{parent}"
+    if above in (*seen, path):
+        chain = " → ".join(p.split("/", 1)[1] for p in (*seen, path, above))
+        raise Refusal(f"{line}: {section}.{name}.extends: goes round in a circle: {chain}")
+    if above not in written:
+        known = [p.split("/", 1)[1] for p in written if p.startswith(section + "/")]
+        raise Refusal(f"{line}: {section}.{name}.extends: there is no {above}. {did_you_mean(parent, known)}")
+    below = extend(above, written, (*seen, path))
+    inherited = {key: value for key, value in below.value.items() if key not in ("extends", "scan")}
+    own = {key: value for key, value in entry.value.items() if key != "extends"}
+    return Written(merge(inherited, own), {**below.where, **entry.where})
+
+
+def merge(below: Any, above: Any) -> Any:
+    """Mappings merge key by key; anything else is replaced."""
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return {key: merge(below.get(key), above[key]) if key in above else below[key] for key in {**below, **above}}
+
+
+def scan_points(path: str, entry: Written) -> list[tuple[str, Written]]:
+    """The entries a scan stands for, one for each combination of its values; the entry itself without a scan."""
+    if "scan" not in entry.value:
+        return [(path, entry)]
+    section, name = path.split("/", 1)
+    line, axes = entry.where[("scan",)], entry.value["scan"]
+    if section != "models" or not isinstance(axes, dict) or not axes:
+        raise Refusal(f"{line}: {section}.{name}.scan: is a mapping from a model's fields to lists of values")
+    rest = {key: value for key, value in entry.value.items() if key != "scan"}
+    for key, values in axes.items():
+        if not isinstance(values, list) or not values:
+            raise Refusal(f"{entry.where[('scan', key)]}: {section}.{name}.scan.{key}: is a list of values")
+    points = {}
+    for values in itertools.product(*axes.values()):
+        point, where = rest, dict(entry.where)
+        for key, value in zip(axes, values, strict=True):
+            inner = (key,) if key in ("base", "data", "preferences", "template") else ("train", key)
+            point = merge(point, {key: value} if len(inner) == 1 else {"train": {key: value}})
+            where[inner] = entry.where[("scan", key)]
+        named = f"{path}@" + ",".join(f"{k}={spelling(v)}" for k, v in zip(axes, values, strict=True))
+        if named in points:
+            raise Refusal(f"{line}: {section}.{name}.scan: has {named} twice")
+        points[named] = Written(point, where)
+    for named in points:
+        if not all(NAME.fullmatch(part) for part in re.split("[@=,+]", named.split("/", 1)[1])):
+            raise Refusal(f"{line}: {section}.{name}.scan: {named.partition('@')[2]!r} cannot be part of a name")
+    return list(points.items())
+
+
+def spelling(value: Any) -> str:
+    """A scanned value as it stands in a name: 0.10 is 0.1, [sigmoid, sft] is sigmoid+sft."""
+    if isinstance(value, list):
+        return "+".join(map(spelling, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(canonical(value))
+
+
+def read_site(path: Path) -> tuple[dict, Where]:
+    """The site's overlay: where, never what."""
+    if not path.exists():
+        return {}, {}
+    site, where = page.read(path)
+    for key in site:
+        if key not in SITE_KEYS:
+            raise Refusal(f"{where[(key,)]}: {key}: no such key. {did_you_mean(key, list(SITE_KEYS))}")
+    for key in ("store", "account", "partition"):
+        if not isinstance(site.get(key, ""), str):
+            raise Refusal(f"{where[(key,)]}: {key}: is a word")
+    patterns = site.get("runtime", {})
+    if not isinstance(patterns, dict) or not all(isinstance(value, dict) for value in patterns.values()):
+        raise Refusal(f"{where[('runtime',)]}: runtime: maps patterns of model names to runtime fields")
+    return site, where
+
+
+def overlay(path: str, entry: Written, site: dict, site_where: Where) -> Written:
+    """An entry with the site's runtime fields over its own; a later pattern wins."""
+    section, name = path.split("/", 1)
+    value, where = entry.value, dict(entry.where)
+    for pattern, fields in site.get("runtime", {}).items():
+        if section == "models" and fnmatch.fnmatchcase(name, pattern):
+            value = merge(value, {"runtime": fields})
+            inner = {at[1:]: place for at, place in site_where.items() if at[:2] == ("runtime", pattern)}
+            where |= {("runtime", *at[1:]): place for at, place in inner.items()}
+    return Written(value, where)
+
+
+def check(path: str, entry: Written) -> Named:
+    """The entry as its schema reads it, or a refusal that names every fault."""
+    section, name = path.split("/", 1)
+    draft = Named(path, schema.Runtime(), entry.where)
+    if section == "models":
+        method = entry.value.get("method")
+        if method not in schema.METHODS:
+            known = list(schema.METHODS)
+            said = f"no method {method!r}. {did_you_mean(method, known)}" if method else "is missing"
+            raise draft.refuse(("method",), said)
+        kind = schema.METHODS[method]
+    else:
+        kind = {"data": schema.Data, "preferences": schema.Preferences}[section]
+    try:
+        return Named(path, kind.model_validate(entry.value), entry.where)
+    except ValidationError as error:
+        raise Refusal("\n".join(fault(draft, kind, entry.value, e) for e in error.errors())) from None
+
+
+def fault(draft: Named, kind: type[BaseModel], value: Any, error: dict) -> str:
+    """One validation error in the words of the page."""
+    key, inner = [], value
+    for part in error["loc"]:  # a union adds the tried type's name to the path: stop there
+        if not (isinstance(inner, dict) and part in inner) and not (isinstance(inner, list) and isinstance(part, int)):
+            break
+        key.append(part)
+        inner = inner[part]
+    why = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "missing":
+        key = list(error["loc"])
+        why = "is missing"
+    elif error["type"] == "extra_forbidden":
+        why = f"no such key. {did_you_mean(key[-1], fields_at(kind, key[:-1]))}"
+    elif error["type"] != "value_error":
+        why = f"{inner!r}: {why[0].lower()}{why[1:]}"
+        if isinstance(inner, str) and error["type"].startswith(("float", "int", "bool")):
+            why += "; write it without quotes"
+    return str(draft.refuse(tuple(key), why))
+
+
+def fields_at(kind: Any, key: list) -> list[str]:
+    """The names of the fields that a part of a schema has."""
+    for part in key:
+        if isinstance(part, int):
+            continue
+        kind = kind.model_fields[part].annotation
+        kind = next((a for a in getattr(kind, "__args__", ()) if hasattr(a, "model_fields")), kind)
+    return list(getattr(kind, "model_fields", {}))

@@ -1,0 +1,58 @@
+"""Identity, intent and key: what an artifact is, as typed, as planned, and as stored.
+
+Identity: the resolved recipe less its circumstances, plus the stage's version; names stand for inputs.
+Intent: identity with each input's intent in place of its name; known when the plan is made.
+Key: identity with each input's content in place of its name, plus the environment; addresses the store.
+"""
+
+from typing import Any
+
+from posttrain.files import canonical, digest
+
+# Raised when a stage's code changes what it makes: the old artifacts are then other artifacts.
+VERSIONS = {
+    "fetch_snapshot": 1,
+    "adopt_folder": 1,
+    "mix_data": 1,
+    "mix_preferences": 1,
+    "make_tokenizer": 1,
+    "tokenize_rows": 1,
+    "init_model": 1,
+    "train_sft": 1,
+    "train_dpo": 1,
+}
+
+# Circumstance. All else is identity: a field forgotten here costs a retrain, never a stale model.
+RUNTIME_KEYS = frozenset({"runtime"})
+
+# A field added to the language later, by stage: its dotted path and the value that stands for its absence.
+# It stays out of identities while it has that value, so models trained before it are not retrained; the value
+# never changes, even if the field's default does.
+INTRODUCED: dict[str, dict[str, Any]] = {}
+
+
+def what_it_is(stage: str, recipe: dict, introduced: dict | None = None) -> dict:
+    """A stage's resolved recipe as identity: less circumstances and late fields, plus the stage's version."""
+    late = (INTRODUCED if introduced is None else introduced).get(stage, {})
+    kept = {key: value for key, value in recipe.items() if key not in RUNTIME_KEYS}
+    return canonical({"stage": stage, "version": VERSIONS[stage], **without(kept, late)})
+
+
+def without(recipe: dict, late: dict[str, Any], at: str = "") -> dict:
+    kept = {}
+    for key, value in recipe.items():
+        path = f"{at}{key}"
+        if path in late and canonical(late[path]) == canonical(value):
+            continue
+        kept[key] = without(value, late, f"{path}.") if isinstance(value, dict) else value
+    return kept
+
+
+def intent(own: dict, intents: dict[str, str]) -> str:
+    """What an artifact will be, whatever its inputs are called."""
+    return digest({"own": own, "inputs": intents})
+
+
+def key(own: dict, contents: dict[str, str], environment: str) -> str:
+    """Where the store keeps an artifact: what it is, made from these bytes, by this software."""
+    return digest({"own": own, "inputs": contents, "environment": environment})

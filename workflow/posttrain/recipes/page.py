@@ -1,0 +1,118 @@
+"""A recipe page: YAML in which every value knows its file and line."""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from posttrain.files import Refusal
+
+LARGEST = 1 << 20  # bytes: a page is written by hand
+DEEPEST = 20  # nested collections
+
+SCALARS = yaml.constructor.SafeConstructor()
+Where = dict[tuple, str]  # a value's path in the page → "file:line"
+
+
+class Loader(yaml.CSafeLoader):
+    """YAML 1.1 in which 1e-5 is a number, as in YAML 1.2 and Python."""
+
+
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def read(path: Path) -> tuple[dict, Where]:
+    """A page's value, and where each part of it stands."""
+    try:
+        size = path.stat().st_size
+        if size > LARGEST:
+            raise Refusal(f"{path}: {size} bytes; a recipe page has at most {LARGEST}")
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise Refusal(f"{path}:{line}: not UTF-8 (byte {error.object[error.start]:#04x}); save it as UTF-8") from None
+    except OSError as error:
+        raise Refusal(f"{path}: {error.strerror}") from None
+    try:
+        refuse_tricks(path, text)
+        node = yaml.compose(text, Loader)
+    except yaml.MarkedYAMLError as error:
+        raise Refusal(f"{path}:{line_of(error.problem_mark)}: not YAML: {error.problem}") from None
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        raise Refusal(f"{path}:{line}: not YAML: the character {error.character!r} is not allowed") from None
+    where: Where = {}
+    value = {} if node is None else construct(node, path, (), where)
+    if not isinstance(value, dict):
+        raise Refusal(f"{path}:1: a recipe page is a mapping (data:, preferences:, models:, use:)")
+    return value, where
+
+
+def line_of(mark: Any) -> int:
+    return mark.line + 1 if mark else 1
+
+
+def refuse_tricks(path: Path, text: str) -> None:
+    """Refuse anchors, aliases, tags and deep nesting before anything expands or recurses over them."""
+    depth = 0
+    for event in yaml.parse(text, Loader):
+        line = f"{path}:{line_of(event.start_mark)}"
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise Refusal(f"{line}: anchors and aliases are not read; a recipe inherits with `extends:`")
+        if getattr(event, "tag", None):
+            raise Refusal(f"{line}: the tag {event.tag} is not read; write a plain value")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise Refusal(f"{line}: nested more than {DEEPEST} deep")
+
+
+def construct(node: yaml.Node, path: Path, at: tuple, where: Where) -> Any:
+    """A node's value; notes where it stands, and refuses a key said twice."""
+    where.setdefault(at, f"{path}:{line_of(node.start_mark)}")
+    if isinstance(node, yaml.SequenceNode):
+        return [construct(item, path, (*at, i), where) for i, item in enumerate(node.value)]
+    if not isinstance(node, yaml.MappingNode):
+        return scalar(node, path)
+    value: dict = {}
+    for key_node, item in node.value:
+        line = f"{path}:{line_of(key_node.start_mark)}"
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise Refusal(f"{line}: a key is a plain word")
+        key = key_node.value
+        if key in value:
+            raise Refusal(f"{line}: {dotted((*at, key))} is said twice; keep one")
+        where[(*at, key)] = line
+        value[key] = construct(item, path, (*at, key), where)
+    return value
+
+
+def scalar(node: yaml.ScalarNode, path: Path) -> Any:
+    try:
+        value = SCALARS.construct_object(node)
+    except ValueError as error:
+        raise Refusal(f"{path}:{line_of(node.start_mark)}: {node.value}: {error}") from None
+    if not isinstance(value, str | int | float | bool | None):
+        return node.value  # a date is a word here
+    return value
+
+
+def dotted(path: tuple) -> str:
+    """A path as a person writes it: models.zephyr-7b-sft.train.seed."""
+    return ".".join(str(part) for part in path)
+
+
+def nearest(word: str, known: list[str], count: int = 1) -> list[str]:
+    """The known words most like this one."""
+    return difflib.get_close_matches(str(word), known, count, 0.5)
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """The end of an error line about a word that is not known."""
+    near = nearest(word, known)
+    if near:
+        return f"Did you mean {near[0]}?"
+    return f"Known: {', '.join(sorted(known))}" if known else "There is none yet"

@@ -1,0 +1,63 @@
+"""Chat templates, read and checked as text: no tokenizer is needed to refuse one."""
+
+import re
+from pathlib import Path
+
+import jinja2
+from jinja2 import nodes
+from jinja2.ext import Extension
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from posttrain.files import Refusal
+from posttrain.recipes.page import did_you_mean
+
+CLOCKS = {"strftime_now"}  # transformers offers it; a date in the training text makes every build another model
+
+
+class Generation(Extension):
+    """`{% generation %}…{% endgeneration %}`: what the assistant says, as transformers marks it."""
+
+    tags = {"generation"}
+
+    def parse(self, parser: jinja2.parser.Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
+        return nodes.CallBlock(self.call_method("_body"), [], [], body).set_lineno(line)
+
+    def _body(self, caller: jinja2.runtime.Macro) -> str:
+        return caller()
+
+
+def read(folder: Path, name: str) -> str:
+    """The text of a template, refused if it is missing, broken, or reaches for more than the conversation."""
+    path = folder / f"{name}.jinja"
+    known = [file.stem for file in sorted(folder.glob("*.jinja"))]
+    if name not in known:
+        raise Refusal(f"there is no {path}. {did_you_mean(name, known)}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise Refusal(f"{path} is not UTF-8") from None
+    environment = ImmutableSandboxedEnvironment(extensions=[Generation, "jinja2.ext.loopcontrols"])
+    try:
+        tree = environment.parse(text)
+    except jinja2.TemplateSyntaxError as error:
+        raise Refusal(f"{path}:{error.lineno}: {error.message}") from None
+    for node in tree.find_all((nodes.Getattr, nodes.Getitem, nodes.Name)):
+        refuse_reach(path, node)
+    return text
+
+
+def refuse_reach(path: Path, node: nodes.Node) -> None:
+    if isinstance(node, nodes.Name):
+        if node.name in CLOCKS:
+            raise Refusal(f"{path}:{node.lineno}: {node.name} reads the clock; write the date, or leave it out")
+        return
+    reached = node.attr if isinstance(node, nodes.Getattr) else getattr(node.arg, "value", "")
+    if str(reached).startswith("_"):
+        raise Refusal(f"{path}:{node.lineno}: {reached} reaches into Python; a template reads messages only")
+
+
+def marks_answers(text: str) -> bool:
+    """Whether a template marks the assistant's turns, which assistant_only_loss needs."""
+    return re.search(r"{%-?\s*generation\s*-?%}", text) is not None

@@ -1,0 +1,42 @@
+"""A recipe and its circumstances as TRL's arguments."""
+
+from typing import Any
+
+from trl import DPOConfig, SFTConfig
+
+from posttrain.build.job import Job
+
+# Fields of `train:` that are not arguments of the trainer under the same name.
+OURS = {"batch_size", "dtype", "max_steps", "assistant_only_loss"}
+
+
+def common(job: Job) -> dict[str, Any]:
+    """What every trainer is told."""
+    train, runtime = job.recipe["train"], job.runtime
+    said = {name: value for name, value in train.items() if name not in OURS}
+    return said | {
+        "output_dir": str(job.checkpoints),
+        "max_steps": train["max_steps"] or -1,
+        "per_device_train_batch_size": runtime["micro_batch_size"],
+        "gradient_accumulation_steps": runtime["gradient_accumulation_steps"],
+        "use_cpu": runtime["gpus"] == 0,
+        "activation_checkpointing": runtime["activation_checkpointing"],
+        "dataloader_num_workers": runtime["dataloader_num_workers"],
+        "dataloader_pin_memory": runtime["gpus"] > 0,
+        "logging_steps": runtime["logging_steps"],
+        "logging_first_step": True,
+        "logging_nan_inf_filter": False,  # a NaN is to be seen
+        "save_steps": runtime["save_steps"],
+        "save_total_limit": 2,  # one to fall back on while the next is written
+        "disable_tqdm": True,
+        "report_to": "none",
+    }
+
+
+def sft(job: Job) -> SFTConfig:
+    return SFTConfig(**common(job), dataset_kwargs={"skip_prepare_dataset": True})  # tokens are ready
+
+
+def dpo(job: Job) -> DPOConfig:
+    losses = job.recipe["train"]["loss_type"]
+    return DPOConfig(**common(job) | {"loss_type": [losses] if isinstance(losses, str) else losses})

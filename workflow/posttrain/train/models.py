@@ -1,0 +1,98 @@
+"""Models as they are made, opened, saved, and proved to be what was trained."""
+
+import json
+
+import torch
+from datasets import Dataset
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    set_seed,
+)
+
+from posttrain.build.job import Job
+from posttrain.files import Refusal
+from posttrain.recipes.page import did_you_mean
+
+
+def open_tokenizer(job: Job) -> PreTrainedTokenizerBase:
+    return AutoTokenizer.from_pretrained(job.inputs["tokenizer"])
+
+
+def open_tokens(job: Job) -> Dataset:
+    """The tokens, mapped into memory as they lie on the disk."""
+    rows, needed = Dataset.from_file(str(job.inputs["tokens"] / "train.arrow")), job.recipe["train"]["batch_size"]
+    if len(rows) < needed:
+        raise Refusal(f"train.batch_size {needed} is more than the {len(rows)} rows there are; lower it or add rows")
+    return rows
+
+
+def init(architecture: dict, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
+    """A model of the given architecture with random weights, its vocabulary the tokenizer's."""
+    kind = architecture["model_type"]
+    try:
+        known = AutoConfig.for_model(kind).to_dict()
+    except ValueError:
+        raise Refusal(f"architecture.model_type: transformers knows no {kind!r}") from None
+    for key in architecture:
+        if key not in known:
+            raise Refusal(f"architecture.{key}: no such key of {kind}. {did_you_mean(key, list(known))}")
+    config = AutoConfig.for_model(**{"vocab_size": len(tokenizer), **architecture})
+    agree_on_ends(config, tokenizer)
+    set_seed(seed)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    agree_on_ends(model.generation_config, tokenizer)
+    return model
+
+
+def open_base(job: Job, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+    """The base model in the recipe's dtype, with rows for the tokens that the tokenizer has and it lacks."""
+    model = AutoModelForCausalLM.from_pretrained(
+        job.inputs["base"],
+        dtype=getattr(torch, job.recipe["train"]["dtype"]),
+        attn_implementation=job.runtime["attn_implementation"],
+        use_safetensors=True,
+    )
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        set_seed(job.recipe["train"]["seed"])  # new rows are drawn around the mean of the old
+        model.resize_token_embeddings(len(tokenizer))
+    agree_on_ends(model.config, tokenizer)
+    agree_on_ends(model.generation_config, tokenizer)
+    model.config.use_cache = False
+    return model
+
+
+def agree_on_ends(config: object, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Have a model's configuration name the tokenizer's end, begin and pad: else it generates without end."""
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        setattr(config, name, getattr(tokenizer, name))
+
+
+def prove(model: PreTrainedModel, job: Job, sharded: bool) -> None:
+    """Open what was saved, and refuse it unless every tensor is finite and the one that was trained.
+
+    Of a sharded model no process has all tensors; there the names and shapes of the base must be found again.
+    """
+    saved = AutoModelForCausalLM.from_pretrained(job.out, dtype="auto", use_safetensors=True).state_dict()
+    trained = model.state_dict()
+    if set(saved) != set(trained):
+        odd = sorted(set(saved) ^ set(trained))[0]
+        raise Refusal(f"the saved model is not the trained one: {odd} is in one of them only")
+    for name, tensor in saved.items():
+        if not tensor.numel() or (tensor.is_floating_point() and not torch.isfinite(tensor).all()):
+            raise Refusal(f"the saved model is broken: {name} is empty or not finite")
+        if not sharded and not torch.equal(tensor, trained[name].cpu()):
+            raise Refusal(f"the saved model is not the trained one: {name} differs")
+
+
+def without_circumstance(job: Job) -> None:
+    """Take from the saved files what tells where they were made: equal models have equal files."""
+    (job.out / "training_args.bin").unlink(missing_ok=True)  # a pickle, too
+    path = job.out / "config.json"
+    config = json.loads(path.read_text())
+    config.pop("_name_or_path", None)
+    config["use_cache"] = True
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")

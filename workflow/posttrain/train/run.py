@@ -1,0 +1,116 @@
+"""One training run: launched as asked, resumed where it stopped, stopped where asked, proved when done."""
+
+import json
+import math
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import DistributedType
+from transformers import Trainer, TrainerCallback
+
+from posttrain.build.job import Job, Stopped
+from posttrain.files import Refusal, read_json, write_json
+from posttrain.train import models
+
+LAUNCHED_AS = {
+    "single": {DistributedType.NO},
+    "ddp": {DistributedType.MULTI_GPU, DistributedType.MULTI_CPU},
+    "zero3": {DistributedType.DEEPSPEED},
+}
+COMPLETE = "complete.json"  # written when all ranks have written a checkpoint
+
+
+def train(trainer: Trainer, job: Job) -> None:
+    """Train to the end, from the newest whole checkpoint. Raises: Stopped, with a checkpoint, when asked to stop."""
+    check_launch(trainer, job)
+    trainer.add_callback(Watch(trainer, job))
+    result = trainer.train(resume_from_checkpoint=newest(job.checkpoints))
+    if trainer.state.global_step < trainer.state.max_steps:
+        job.say(state="resume", step=trainer.state.global_step)
+        raise Stopped(os.EX_TEMPFAIL)
+    job.metrics |= {"train": result.metrics, "history": trainer.state.log_history}
+
+
+def save(trainer: Trainer, job: Job) -> None:
+    """Save the model, open it again, and compare."""
+    trainer.save_model(str(job.out))
+    if trainer.accelerator.is_main_process:
+        models.without_circumstance(job)
+        sharded = trainer.accelerator.distributed_type in (DistributedType.DEEPSPEED, DistributedType.FSDP)
+        models.prove(trainer.accelerator.unwrap_model(trainer.model), job, sharded)
+    trainer.accelerator.wait_for_everyone()
+
+
+def check_launch(trainer: Trainer, job: Job) -> None:
+    """Refuse a launch that fell back to something else, as several do without a word."""
+    accelerator, launch = trainer.accelerator, job.runtime["launch"]
+    if accelerator.num_processes != job.runtime["processes"] or accelerator.distributed_type not in LAUNCHED_AS[launch]:
+        raise Refusal(
+            f"launch {launch} was to be {job.runtime['processes']} processes, and is {accelerator.num_processes} "
+            f"of {accelerator.distributed_type}; look at config/launch/{launch}.yaml"
+        )
+
+
+def newest(folder: Path) -> str | None:
+    """The newest checkpoint that every rank has written whole; half-written ones are removed."""
+    whole = []
+    for path in sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2])):
+        sizes = read_json(path / COMPLETE).get("sizes")
+        if sizes and sizes == file_sizes(path):
+            whole.append(path)
+        elif int(os.environ.get("RANK", "0")) == 0:
+            shutil.rmtree(path, ignore_errors=True)
+    return str(whole[-1]) if whole else None
+
+
+def file_sizes(checkpoint: Path) -> dict[str, int]:
+    files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {str(path.relative_to(checkpoint)): path.stat().st_size for path in files if path.name != COMPLETE}
+
+
+class Watch(TrainerCallback):
+    """Tells the status file how far it is; on a signal or a `stop` file, has all ranks save and stop together."""
+
+    def __init__(self, trainer: Trainer, job: Job) -> None:
+        self.trainer, self.job = trainer, job
+        self.asked, self.told = False, 0.0
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, self.ask)
+
+    def ask(self, *_: Any) -> None:
+        self.asked = True
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.job.say(step=state.global_step, max_steps=state.max_steps)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        stop = self.asked or (self.job.main and (self.job.work / "stop").exists())
+        if args.world_size > 1:
+            agreed = torch.tensor(int(stop), device=args.device)
+            torch.distributed.all_reduce(agreed, op=torch.distributed.ReduceOp.MAX)
+            stop = bool(agreed)
+        if stop:
+            control.should_save = control.should_training_stop = True
+        if time.monotonic() - self.told > 1:
+            self.told = time.monotonic()
+            self.job.say(step=state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict, **_: Any) -> None:
+        if "loss" not in logs:
+            return
+        if not math.isfinite(logs["loss"]):
+            raise Refusal(f"the loss is {logs['loss']} at step {state.global_step}; lower learning_rate, or look at the rows")
+        self.job.say(step=state.global_step, loss=logs["loss"])
+        if self.job.main:
+            print(json.dumps({"step": state.global_step, **logs}), flush=True)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.trainer.accelerator.wait_for_everyone()
+        if self.job.main:
+            checkpoint = self.job.checkpoints / f"checkpoint-{state.global_step}"
+            write_json(checkpoint / COMPLETE, {"sizes": file_sizes(checkpoint)})
