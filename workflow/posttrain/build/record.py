@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 from posttrain.build import status
 from posttrain.files import DIGEST_CHARACTERS, read_json
 
+JOURNAL = Path(".posttrain/journal.jsonl")
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors", "pyarrow")
 PACKAGES += ("deepspeed", "bitsandbytes", "flash-attn", "reasoning-gym", "snakemake")
 
@@ -29,6 +31,13 @@ def of_run(work: Path, target: dict, root: Path) -> dict:
         "git": git(root),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def note(event: str, path: str, key: str) -> None:
+    """Add a line to the journal of this checkout: which program was started, which artifact linked."""
+    line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event, "target": path, "key": key}
+    with open(JOURNAL, "a") as journal:
+        journal.write(json.dumps({**line, "pid": os.getpid()}) + "\n")
 
 
 def versions() -> dict[str, str]:

@@ -64,6 +64,7 @@ class Supervisor:
         self.link(self.store.manifest(key))
 
     def link(self, manifest: dict) -> None:
+        record.note("link", self.path, manifest["key"])
         try:
             store.link(self.path, self.target["identity"], manifest, self.store)
         except OSError as error:
@@ -119,6 +120,7 @@ class Supervisor:
         """Run the stage's program to its end; on a signal, ask it to stop at the end of its step."""
         runtime = self.target["runtime"]
         (work / "stop").unlink(missing_ok=True)
+        record.note("start", self.path, key)
         arguments = [self.path, "--plan", self.plan_path, "--work", str(work)]
         child = subprocess.Popen(
             processes.command(script, arguments, runtime, self.root),
@@ -127,7 +129,7 @@ class Supervisor:
             start_new_session=True,
         )
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-            signal.signal(number, lambda *_: self.stop(work))
+            signal.signal(number, lambda *_: self.stop(work, child))
         child.wait()
         said = status.read(work)
         if said.get("state") == "done":
@@ -143,9 +145,12 @@ class Supervisor:
             raise Refusal(f"{self.path}: no space left on the disk of {work}; free some and run again, it will go on")
         raise Refusal(f"{self.path}: {why}")
 
-    def stop(self, work: Path) -> None:
-        self.stopping = True
+    def stop(self, work: Path, child: subprocess.Popen) -> None:
+        """Ask a trainer to save and stop; what has no checkpoints, or is asked twice, ends at once."""
+        again, self.stopping = self.stopping, True
         (work / "stop").touch()
+        if again or "launch" not in self.target["runtime"]:
+            child.kill()
 
     def finish(self, work: Path, key: str, inputs: dict[str, str]) -> None:
         """Say what was made. From here on a kill costs a rename."""

@@ -1,6 +1,5 @@
 """One training run: launched as asked, resumed where it stopped, stopped where asked, proved when done."""
 
-import json
 import math
 import os
 import shutil
@@ -106,8 +105,6 @@ class Watch(TrainerCallback):
         if not math.isfinite(logs["loss"]):
             raise Refusal(f"the loss is {logs['loss']} at step {state.global_step}; lower learning_rate, or look at the rows")
         self.job.say(step=state.global_step, loss=logs["loss"])
-        if self.job.main:
-            print(json.dumps({"step": state.global_step, **logs}), flush=True)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.trainer.accelerator.wait_for_everyone()

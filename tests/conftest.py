@@ -1,0 +1,192 @@
+"""A checkout in a folder of its own, and the micro-chain: real stages of a tiny model, four steps each."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("workflow", "rules", "scripts", "config", "envs", "profiles", "slurm")
+SFT, DPO = "models/micro-sft", "models/micro-dpo"
+PAGE = "config/recipes/micro.yaml"
+MICRO = """\
+# Micro: a chain small enough to be built a hundred times.
+data:
+  micro-rows:
+    sources:
+      - {path: rows.jsonl}
+
+preferences:
+  micro-pairs:
+    sources:
+      - {path: pairs.jsonl}
+
+models:
+  micro-init:
+    method: init
+    architecture: {model_type: llama, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1, num_attention_heads: 2, max_position_embeddings: 64, tie_word_embeddings: true}
+    template: bytes
+  micro-sft:
+    method: sft
+    base: micro-init
+    data: micro-rows
+    train: {learning_rate: 1e-2, batch_size: 8, num_train_epochs: 1, max_length: 48, bf16: false, seed: 1}
+    runtime: {save_steps: 1, logging_steps: 1}
+  micro-dpo:
+    method: dpo
+    base: micro-sft
+    preferences: micro-pairs
+    train: {beta: 0.1, loss_type: [sigmoid, sft], learning_rate: 1e-3, batch_size: 8, max_length: 48, bf16: false, seed: 1}
+    runtime: {save_steps: 1, logging_steps: 1}
+"""  # noqa: E501
+WORDS = "ant bee cat dog eel fox gnu hen ibis jay kite lark mole newt owl pig".split()
+
+
+def rows() -> list[dict]:
+    """32 conversations: four steps of eight."""
+    said = [(a, b) for a, b in zip(WORDS * 2, WORDS[3:] + WORDS[:3] + WORDS[5:] + WORDS[:5], strict=True)]
+    return [
+        {"messages": [{"role": "user", "content": a}, {"role": "assistant", "content": f"{a} {b}"}]} for a, b in said
+    ]
+
+
+def pairs() -> list[dict]:
+    """32 pairs: four steps of eight; answers of uneven lengths, so that token means matter."""
+    made = []
+    for i, row in enumerate(rows()):
+        prompt, answer = row["messages"][0], row["messages"][1]["content"]
+        chosen, rejected = answer + "!" * (i % 5), answer[::-1] + "?" * (i % 3)
+        turn = {"role": "assistant"}
+        made.append(
+            {"prompt": [prompt], "chosen": [turn | {"content": chosen}], "rejected": [turn | {"content": rejected}]}
+        )
+    return made
+
+
+def write_lines(path: Path, values: list[dict]) -> None:
+    path.write_text("".join(json.dumps(value) + "\n" for value in values))
+
+
+class Project:
+    """A checkout at `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, name: str) -> Path:
+        return self.root / name
+
+    def start(self, *args: str, **env: str) -> subprocess.Popen:
+        """Start snakemake in a session of its own."""
+        command = ["snakemake", *(() if "--profile" in args else ("-c2",)), *args]
+        return subprocess.Popen(
+            command,
+            cwd=self.root,
+            env=clean_environment() | env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def make(self, *args: str, rc: int = 0, **env: str) -> tuple[str, list[str]]:
+        """Run snakemake to its end; its output, and the models whose trainer was started."""
+        before = len(self.started())
+        process = self.start(*(args or (DPO,)), **env)
+        output = process.communicate(timeout=600)[0]
+        assert process.returncode == rc, output
+        return output, [path for path in self.started()[before:] if path.startswith("models/")]
+
+    def refused(self, *args: str) -> str:
+        """What snakemake says when it refuses."""
+        output, trained = self.make(*args, rc=1)
+        assert trained == [], "refused only after training had begun"
+        return output
+
+    def journal(self) -> list[dict]:
+        path = self.path(".posttrain/journal.jsonl")
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def started(self) -> list[str]:
+        """The targets whose program was started, in order."""
+        return [line["target"] for line in self.journal() if line["event"] == "start"]
+
+    def edit(self, old: str, new: str, name: str = PAGE) -> None:
+        text = self.path(name).read_text()
+        assert old in text, f"{old!r} is not in {name}"
+        self.path(name).write_text(text.replace(old, new))
+
+    def manifest(self, target: str) -> dict:
+        return json.loads(self.path(f"{target}.json").read_text())
+
+    def content(self, target: str = DPO) -> str:
+        return self.manifest(target)["content"]
+
+    def status(self, target: str) -> dict:
+        """What the running job of a target says, or {}."""
+        for path in self.root.glob(f"work/{target}.*/status.json"):
+            try:
+                return json.loads(path.read_text())
+            except (OSError, ValueError):
+                return {}
+        return {}
+
+    def wait(self, condition: Callable[[], object], seconds: float = 120) -> None:
+        for _ in range(int(seconds / 0.02)):
+            if condition():
+                return
+            time.sleep(0.02)
+        raise AssertionError("waited in vain")
+
+
+def clean_environment() -> dict[str, str]:
+    """The caller's environment, less what would change a build, with one thread a process."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("POSTTRAIN_", "SNAKEMAKE_"))}
+    return kept | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+
+
+def checkout(root: Path, page: str = MICRO) -> Project:
+    """A checkout with one page of recipes and the micro-chain's rows."""
+    root.mkdir(parents=True, exist_ok=True)
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_symlink():
+            (root / part).symlink_to(os.readlink(source))
+        else:
+            shutil.copytree(source, root / part, ignore=shutil.ignore_patterns("__pycache__", "posttrain", "*.egg-info"))
+    for path in (root / "config/recipes").glob("*.yaml"):
+        path.unlink()
+    (root / PAGE).write_text(page)
+    write_lines(root / "rows.jsonl", rows())
+    write_lines(root / "pairs.jsonl", pairs())
+    return Project(root)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Project:
+    """A checkout in which nothing was built."""
+    return checkout(tmp_path / "p")
+
+
+@pytest.fixture(scope="session")
+def micro_built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The micro-chain, built once for all tests and all workers. Never written to: tests take copies."""
+    root = tmp_path_factory.getbasetemp().parent / "micro-built"
+    with FileLock(f"{root}.lock"):
+        if not (root / f"{DPO}.json").exists():
+            shutil.rmtree(root, ignore_errors=True)
+            checkout(root).make()
+    return Project(root)
+
+
+@pytest.fixture
+def built(micro_built: Project, tmp_path: Path) -> Project:
+    """A copy of a checkout in which the micro-chain was built, times and all."""
+    shutil.copytree(micro_built.root, tmp_path / "p", symlinks=True)
+    return Project(tmp_path / "p")
