@@ -47,6 +47,7 @@ def environment(work: Path, key: str, threads: int, online: bool) -> dict[str, s
         "PYTHONHASHSEED": "0",  # else peft writes target_modules in another order each time
         "PYTHONUNBUFFERED": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        "TQDM_DISABLE": "1",
         "TRL_EXPERIMENTAL_SILENCE": "1",
     }  # fmt: skip
 

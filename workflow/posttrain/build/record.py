@@ -11,11 +11,12 @@ import time
 from pathlib import Path
 
 from posttrain.build import status
-from posttrain.files import DIGEST_CHARACTERS, read_json
+from posttrain.files import DIGEST_CHARACTERS, Refusal, read_json
 
 JOURNAL = Path(".posttrain/journal.jsonl")
+# What the stages' results hang on, and what may be installed beside it on a GPU machine.
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors", "pyarrow")
-PACKAGES += ("deepspeed", "bitsandbytes", "flash-attn", "reasoning-gym", "snakemake")
+PACKAGES += ("numpy", "huggingface-hub", "reasoning-gym", "deepspeed", "bitsandbytes", "flash-attn")
 
 
 def of_run(work: Path, target: dict, root: Path) -> dict:
@@ -48,6 +49,17 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def refuse_other_versions(locked: dict[str, str]) -> None:
+    """Raises: Refusal, if this environment is not the one that the key will say it is."""
+    found = versions()
+    for name, version in locked.items():
+        if name in found and found[name].partition("+")[0] != version:
+            raise Refusal(
+                f"{name} {found[name]} is installed, and envs/train.lock says {version}; "
+                "install what is locked (make .venv/ready), or lock what is installed (make lock)"
+            )
 
 
 def hardware() -> dict:

@@ -30,7 +30,7 @@ class Supervisor:
             raise Refusal(f"{plan_path} has no target {path}")
         self.plan_path, self.path, self.target = plan_path, path, plan["targets"][path]
         self.store, self.root = Store(Path(plan["store"])), Path(plan["root"])
-        self.environment = plan["environment"]
+        self.environment, self.locked = plan["environment"], plan["locked"]
         self.stopping = False
 
     def restore(self) -> None:
@@ -120,6 +120,7 @@ class Supervisor:
         """Run the stage's program to its end; on a signal, ask it to stop at the end of its step."""
         runtime = self.target["runtime"]
         (work / "stop").unlink(missing_ok=True)
+        record.refuse_other_versions(self.locked)
         record.note("start", self.path, key)
         arguments = [self.path, "--plan", self.plan_path, "--work", str(work)]
         child = subprocess.Popen(

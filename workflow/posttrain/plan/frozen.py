@@ -8,7 +8,7 @@ from typing import Any
 
 from posttrain.build import lease, status
 from posttrain.build.store import Store
-from posttrain.files import Refusal, digest, file_digest, read_json, write_json
+from posttrain.files import Refusal, digest, read_json, write_json
 from posttrain.plan import triggers
 from posttrain.plan.contents import Contents
 from posttrain.plan.targets import Target, Targets
@@ -35,20 +35,27 @@ def freeze(root: Path, config: dict) -> str:
     store = Store(Path(read.site.get("store", "store")).expanduser())
     contents = Contents()
     targets = Targets(root, read, lock.read(root / "config/lock.yaml"), contents)
-    environment = file_digest(root / "envs/train.lock")
+    environment, locked = read_environment(root / "envs/train.lock")
     known: dict[str, dict] = {}
     for target in targets.all.values():
         known[target.path] = settle(target, known, contents, store, environment)
     mark_twins(known)
     contents.remember()
     plan = {
-        "root": str(root), "store": str(store.root), "environment": environment, "site": read.site,
+        "root": str(root), "store": str(store.root), "environment": environment, "locked": locked, "site": read.site,
         "scans": read.scans, "unlocked": sorted(targets.unlocked), "targets": known,
     }  # fmt: skip
     path = f".posttrain/plan/{digest(plan)}.json"
     write_json(path, plan, durable=False)
     triggers.create_missing(known)
     return path
+
+
+def read_environment(path: Path) -> tuple[str, dict[str, str]]:
+    """The digest of the training environment, and the version of each package that it pins."""
+    pins = [line.split("==") for line in path.read_text().splitlines() if "==" in line and not line.startswith("#")]
+    locked = {name.lower().replace("_", "-"): version for name, version in pins}
+    return digest(locked), locked
 
 
 def settle(target: Target, known: dict, contents: Contents, store: Store, environment: str) -> dict:

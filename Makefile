@@ -1,0 +1,55 @@
+# All there is to set up: `make quickstart` builds a small family, `make test` runs the tests. Both need Debian (or
+# another Linux), Python 3.11 with venv, make and a compiler.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+BIN := .venv/bin
+# One thread a process: two processes of two threads each on two cores are ten times slower.
+export OMP_NUM_THREADS := 1
+export PYTHONHASHSEED := 0
+
+.PHONY: quickstart test lint prove bench lock slurm
+.DEFAULT_GOAL := quickstart
+
+# torch first and exact: a looser request, of ours or of a dependency, fetches another build and gigabytes of CUDA.
+.venv/ready: pyproject.toml envs/train.lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet --constraint envs/train.lock --editable '.[quickstart,slurm,dev]'
+	touch $@
+
+quickstart: .venv/ready
+	$(BIN)/snakemake models/spell-dpo --profile profiles/local
+	$(BIN)/python scripts/evaluate_spelling.py models/spell-sft models/spell-dpo --data data/spell-words
+
+# Debian's SLURM, for the tests that need it; they are skipped, with the reason, where it cannot be installed.
+slurm:
+	@command -v slurmctld > /dev/null || { apt-get update --quiet --quiet; DEBIAN_FRONTEND=noninteractive \
+	  apt-get install --yes --quiet --quiet --no-install-recommends slurm-wlm munge; } || true
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check workflow rules
+	$(BIN)/snakemake --lint
+
+test: .venv/ready slurm lint
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup tests
+
+# The long campaigns, with their results in tests/RESULTS.md.
+prove: .venv/ready
+	$(BIN)/python tests/prove_kills.py --trials 50 --seed 0
+
+bench: .venv/ready
+	$(BIN)/python tests/benchmarks/planning.py
+	$(BIN)/python tests/benchmarks/stage_overhead.py
+
+# Pin every version of the training environment anew. It is part of every key: what was built before stays, and what
+# is built next is built by the new versions.
+lock:
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet torch==2.13.0
+	.venv-lock/bin/pip install --quiet --editable '.[quickstart]'
+	{ echo "# Every version of the training environment: pip's constraints, and part of every key. Written by make lock."; \
+	  .venv-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' | sort --ignore-case; } > envs/train.lock
+	rm -rf .venv-lock
