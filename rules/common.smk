@@ -4,12 +4,11 @@ import os
 
 from posttrain.plan.frozen import open_plan
 
-root = os.path.relpath(os.path.dirname(workflow.basedir))
-plan = open_plan(root, config, main=workflow.is_main_process)
+plan = open_plan(os.path.relpath(os.path.dirname(workflow.basedir)), config, main=workflow.is_main_process)
 
 
 def asks(question):
-    """Let a rule put a question about its target: `kind/{name}`, or `{target}` where no kind is given."""
+    """Let rules ask it of their own target: of `kind/{name}`, or of `{target}` where no kind is given."""
 
     @functools.wraps(question)
     def put(kind=None, *details):

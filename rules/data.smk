@@ -27,8 +27,7 @@ rule mix_data:
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build {root}/scripts/mix_rows.py data/{wildcards.name}"
-        " --plan {plan.path} > {log} 2>&1"
+        "exec python -m posttrain.build scripts/mix_rows.py data/{wildcards.name} > {log} 2>&1"
 
 
 rule mix_preferences:
@@ -57,5 +56,4 @@ rule mix_preferences:
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build {root}/scripts/mix_rows.py preferences/{wildcards.name}"
-        " --plan {plan.path} > {log} 2>&1"
+        "exec python -m posttrain.build scripts/mix_rows.py preferences/{wildcards.name} > {log} 2>&1"

@@ -18,8 +18,7 @@ rule fetch_snapshot:
     conda:
         "../envs/train.yaml"
     shell:
-        "exec python -m posttrain.build {root}/scripts/fetch_snapshot.py {wildcards.target}"
-        " --plan {plan.path} > {log} 2>&1"
+        "exec python -m posttrain.build scripts/fetch_snapshot.py {wildcards.target} > {log} 2>&1"
 
 
 rule adopt_folder:
@@ -39,5 +38,4 @@ rule adopt_folder:
     conda:
         "../envs/train.yaml"
     shell:
-        "exec python -m posttrain.build {root}/scripts/adopt_folder.py {wildcards.target}"
-        " --plan {plan.path} > {log} 2>&1"
+        "exec python -m posttrain.build scripts/adopt_folder.py {wildcards.target} > {log} 2>&1"

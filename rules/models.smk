@@ -27,8 +27,7 @@ rule init_model:
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build {root}/scripts/init_model.py models/{wildcards.name}"
-        " --plan {plan.path} > {log} 2>&1"
+        "exec python -m posttrain.build scripts/init_model.py models/{wildcards.name} > {log} 2>&1"
 
 
 rule train_sft:
@@ -61,8 +60,7 @@ rule train_sft:
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build {root}/scripts/train_sft.py models/{wildcards.name}"
-        " --plan {plan.path} > {log} 2>&1"
+        "exec python -m posttrain.build scripts/train_sft.py models/{wildcards.name} > {log} 2>&1"
 
 
 rule train_dpo:
@@ -95,5 +93,4 @@ rule train_dpo:
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build {root}/scripts/train_dpo.py models/{wildcards.name}"
-        " --plan {plan.path} > {log} 2>&1"
+        "exec python -m posttrain.build scripts/train_dpo.py models/{wildcards.name} > {log} 2>&1"

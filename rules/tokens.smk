@@ -27,8 +27,7 @@ rule make_tokenizer:
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build {root}/scripts/make_tokenizer.py tokenizers/{wildcards.name}"
-        " --plan {plan.path} > {log} 2>&1"
+        "exec python -m posttrain.build scripts/make_tokenizer.py tokenizers/{wildcards.name} > {log} 2>&1"
 
 
 rule tokenize_rows:
@@ -56,5 +55,4 @@ rule tokenize_rows:
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build {root}/scripts/tokenize_rows.py tokens/{wildcards.name}"
-        " --plan {plan.path} > {log} 2>&1"
+        "exec python -m posttrain.build scripts/tokenize_rows.py tokens/{wildcards.name} > {log} 2>&1"

@@ -1,19 +1,27 @@
-"""Build one target of a frozen plan: python -m posttrain.build scripts/train_sft.py models/x --plan PLAN."""
+"""Build one target of the frozen plan that POSTTRAIN_PLAN names.
+
+    POSTTRAIN_PLAN=.posttrain/plan/<digest>.json python -m posttrain.build scripts/train_sft.py models/spell-sft
+"""
 
 import argparse
+import os
 
 from posttrain.build.processes import die_with_parent
 from posttrain.build.supervise import Supervisor
+from posttrain.files import Refusal
 
 
 def main() -> None:
     die_with_parent()
-    parser = argparse.ArgumentParser(prog="python -m posttrain.build", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m posttrain.build", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("script", help="the stage's program, or `restore` to link what the store holds")
     parser.add_argument("target", help="what to build: models/zephyr-7b-sft")
-    parser.add_argument("--plan", required=True, help="the frozen plan: .posttrain/plan/<digest>.json")
     args = parser.parse_args()
-    supervisor = Supervisor(args.plan, args.target)
+    if "POSTTRAIN_PLAN" not in os.environ:
+        raise Refusal("POSTTRAIN_PLAN names no plan; `ls -t .posttrain/plan` shows the newest, `snakemake -n` makes one")
+    supervisor = Supervisor(os.environ["POSTTRAIN_PLAN"], args.target)
     if args.script == "restore":
         supervisor.restore()
     else:

@@ -124,7 +124,7 @@ class Supervisor:
         record.note("start", self.path, key)
         arguments = [self.path, "--plan", self.plan_path, "--work", str(work)]
         child = subprocess.Popen(
-            processes.command(script, arguments, runtime, self.root),
+            processes.command(str(self.root / script), arguments, runtime, self.root),
             env=processes.environment(work, key, runtime["threads"], online=self.target["stage"] == "fetch_snapshot"),
             preexec_fn=processes.ignore_stop_signals,
             start_new_session=True,

@@ -20,6 +20,7 @@ KINDS = ("data", "preferences", "models", "tokenizers", "tokens", "hub")
 
 def open_plan(root: str, config: dict, main: bool) -> "Plan":
     """The plan: made, frozen and exported by the main process; read, and nothing else, by its jobs."""
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # jobs run this Python
     if main:
         os.environ["POSTTRAIN_PLAN"] = freeze(Path(root), config)
     elif "POSTTRAIN_PLAN" not in os.environ:
