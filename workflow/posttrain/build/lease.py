@@ -1,11 +1,14 @@
 """The lease: the right to build a key, held by a heartbeat and lost to whoever takes the next turn.
 
-A turn is the atomic mkdir of store/.leases/<key>/<n+1>; the highest n holds. Nothing is locked and nothing is
-renamed, so it works where flock does not (NFS, Lustre), and a crash leaves nothing to clear.
+A turn is the folder store/.leases/<key>/<n+1>; the highest n holds. It comes to be by one rename, its owner in it,
+which fails where a turn stands; no turn is ever moved or removed. So it works where flock does not (NFS, Lustre), and
+a crash leaves nothing to clear.
 """
 
 import contextlib
+import errno
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -15,7 +18,7 @@ from pathlib import Path
 from posttrain.files import Refusal, read_json, write_json
 
 BEAT = 2  # seconds
-KEY = "POSTTRAIN_KEY"  # in the environment of every process that works on a key
+KEY = "POSTTRAIN_KEY"  # in the environment of every process that works on a key: its mark
 STALE = 120  # seconds without a beat: twice the minute for which NFS may show an old time
 
 
@@ -34,6 +37,12 @@ def started(pid: int) -> str | None:
     return None if state in "ZX" else rest[18]
 
 
+def mark(store: Path, key: str) -> str:
+    """A key and the store it is built for: two checkouts with stores of their own may build one key side by side."""
+    place = os.stat(store)
+    return f"{key}@{place.st_dev}:{place.st_ino}"
+
+
 def turns(store: Path, key: str) -> list[Path]:
     return sorted(Path(store, ".leases", key).glob("[0-9]*"), key=lambda path: int(path.name))
 
@@ -41,14 +50,19 @@ def turns(store: Path, key: str) -> list[Path]:
 def holder(store: Path, key: str) -> dict:
     """Who builds this key now, or {}: nobody, or one who has released it, is dead, or has long been silent."""
     last = turns(store, key)[-1:]
-    if not last or (last[0] / "released").exists():
+    return holder_of(last[0]) if last else {}
+
+
+def holder_of(turn: Path) -> dict:
+    if (turn / "released").exists():
         return {}
-    owner = read_json(last[0] / "owner.json")
-    if owner.get("machine") == machine() and started(owner["pid"]) != owner["since"]:
-        return {}
-    if owner and owner.get("slurm_job") == os.environ.get("SLURM_JOB_ID", "none"):
-        return {}  # our own job, before it was requeued: SLURM never runs a job twice at once
-    return (owner or {"name": f"a job that took {last[0]}"}) if age(last[0]) < STALE else {}
+    owner = read_json(turn / "owner.json")
+    if owner.get("machine") == machine():
+        if started(owner["pid"]) != owner["since"]:
+            return {}
+    elif owner and owner.get("slurm_job") == os.environ.get("SLURM_JOB_ID", "none"):
+        return {}  # our own job, before it was requeued elsewhere: SLURM never runs a job twice at once
+    return (owner or {"name": f"a job that took {turn}"}) if age(turn) < STALE else {}
 
 
 def age(turn: Path) -> float:
@@ -77,49 +91,69 @@ class Lease:
     def __enter__(self) -> "Lease":
         folder = Path(self.store, ".leases", self.key)
         folder.mkdir(parents=True, exist_ok=True)
-        if who := holder(self.store, self.key):
+        last = turns(self.store, self.key)[-1:]  # read once: the turn after one that was judged free
+        if who := holder_of(last[0]) if last else {}:
             raise Refusal(f"{self.path} is being built by {who['name']}; this job leaves it alone")
-        last = turns(self.store, self.key)[-1:]
         self.turn = folder / str(int(last[0].name) + 1 if last else 1)
+        draft = folder / f".{socket.gethostname()}.{os.getpid()}"
+        write_json(draft / "owner.json", self.owner())
         try:
-            self.turn.mkdir()
-        except FileExistsError:
+            draft.rename(self.turn)
+        except OSError as error:
+            shutil.rmtree(draft)
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
             raise Refusal(f"{self.path}: another job took the lease first; this one leaves it alone") from None
+        stop_survivors(mark(self.store, self.key), last)
+        threading.Thread(target=self.beat, daemon=True).start()
+        return self
+
+    @staticmethod
+    def owner() -> dict:
         pid, job = os.getpid(), os.environ.get("SLURM_JOB_ID")
         place = f"process {pid} on {socket.gethostname()}"
         name = f"SLURM job {job} ({place})" if job else place
-        owner = {"name": name, "machine": machine(), "pid": pid, "since": started(pid), "slurm_job": job}
-        write_json(self.turn / "owner.json", owner)
-        stop_survivors(self.key, last)
-        threading.Thread(target=self.beat, daemon=True).start()
-        return self
+        return {"name": name, "machine": machine(), "pid": pid, "since": started(pid), "slurm_job": job}
 
     def held(self) -> bool:
         return turns(self.store, self.key)[-1:] == [self.turn]
 
     def beat(self) -> None:
-        while self.held():
-            (self.turn / "beat").touch()
+        held = True
+        while held:
+            with contextlib.suppress(OSError):  # a file system that stumbles: the next beat may pass
+                (self.turn / "beat").touch()
             time.sleep(BEAT)
+            with contextlib.suppress(OSError):
+                held = self.held()
         os._exit(os.EX_TEMPFAIL)
 
     def __exit__(self, *error: object) -> None:
+        end(carriers(mark(self.store, self.key)))  # released means that nobody writes: a rank may outlive its launcher
         (self.turn / "released").touch()
 
 
-def stop_survivors(key: str, last: list[Path]) -> None:
+def stop_survivors(mark: str, last: list[Path]) -> None:
     """End what is left on this machine of the job whose turn was taken, so that two never write.
 
-    That is its first process, if it was only suspended, and those it started, which carry the key in their
+    That is its first process, if it was only suspended, and those it started, which carry the mark in their
     environment (a trainer in the kernel's hands may outlive its launcher for a moment).
     """
     owner = read_json(last[0] / "owner.json") if last else {}
-    if owner.get("machine") != machine():
-        return
-    left = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if pid != os.getpid() and carries(pid, key)]
-    if started(owner["pid"]) == owner["since"]:
-        left.append(owner["pid"])
-    for pid in left:
+    if owner.get("machine") == machine():
+        first = [owner["pid"]] if started(owner["pid"]) == owner["since"] else []
+        end([*first, *carriers(mark)])
+
+
+def carriers(mark: str) -> list[int]:
+    """The processes of this machine that carry a mark in their environment, but for this one."""
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [pid for pid in pids if pid != os.getpid() and carries(pid, mark)]
+
+
+def end(pids: list[int]) -> None:
+    """Kill processes, and wait until they are gone."""
+    for pid in pids:
         since = started(pid)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -127,8 +161,8 @@ def stop_survivors(key: str, last: list[Path]) -> None:
             time.sleep(0.01)
 
 
-def carries(pid: int, key: str) -> bool:
+def carries(pid: int, mark: str) -> bool:
     try:
-        return f"{KEY}={key}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return f"{KEY}={mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
         return False

@@ -29,7 +29,7 @@ def ignore_stop_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def environment(work: Path, key: str, threads: int, online: bool) -> dict[str, str]:
+def environment(work: Path, mark: str, threads: int, online: bool) -> dict[str, str]:
     """What every stage's process finds set: seeds, threads, private caches, no network unless it fetches."""
     kept = {
         name: value
@@ -38,7 +38,7 @@ def environment(work: Path, key: str, threads: int, online: bool) -> dict[str, s
     }
     offline = {} if online else {"HF_HUB_OFFLINE": "1", "HF_HOME": str(work / "cache")}
     return kept | offline | {
-        KEY: key,
+        KEY: mark,
         "POSTTRAIN_SUPERVISOR": str(os.getpid()),
         "HF_DATASETS_CACHE": str(work / "cache/datasets"),
         "HF_HUB_DISABLE_TELEMETRY": "1",

@@ -70,7 +70,9 @@ class Store:
             if error.errno != errno.EXDEV:
                 raise
             draft = self.root / ".incoming" / key  # the lease's holder alone writes here
-            shutil.rmtree(draft, ignore_errors=True)
+            if draft.exists():  # a kill came while it was written
+                make_writable(draft)
+                shutil.rmtree(draft)
             shutil.copytree(work, draft)
             verify(draft)
             sync(draft)
@@ -120,7 +122,7 @@ def sync_folder(path: Path) -> None:
 
 
 def make_writable(folder: Path) -> None:
-    for path in [folder, *folder.rglob("*")]:
+    for path in [folder, *folder.rglob("*")]:  # a folder before what is in it, or that could not be listed
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from posttrain.build import processes, record, status, store
-from posttrain.build.lease import Lease
+from posttrain.build.lease import Lease, mark
 from posttrain.build.store import Store
 from posttrain.files import Refusal, digest, file_digest, folder_digests, read_json, write_json
 from posttrain.recipes import identity
@@ -56,6 +56,7 @@ class Supervisor:
                     if not store_ready(work):
                         self.run(script, work, key)
                         self.finish(work, key, inputs)
+                    strip(work)
                     if not lease.held():
                         raise Refusal(f"{self.path}: the lease was lost to another job; nothing was published")
                     self.store.publish(work, key)
@@ -118,14 +119,14 @@ class Supervisor:
 
     def run(self, script: str, work: Path, key: str) -> None:
         """Run the stage's program to its end; on a signal, ask it to stop at the end of its step."""
-        runtime = self.target["runtime"]
+        runtime, online = self.target["runtime"], self.target["stage"] == "fetch_snapshot"
         (work / "stop").unlink(missing_ok=True)
         record.refuse_other_versions(self.locked)
         record.note("start", self.path, key)
         arguments = [self.path, "--plan", self.plan_path, "--work", str(work)]
         child = subprocess.Popen(
             processes.command(str(self.root / script), arguments, runtime, self.root),
-            env=processes.environment(work, key, runtime["threads"], online=self.target["stage"] == "fetch_snapshot"),
+            env=processes.environment(work, mark(self.store.root, key), runtime["threads"], online),
             preexec_fn=processes.ignore_stop_signals,
             start_new_session=True,
         )
@@ -161,12 +162,15 @@ class Supervisor:
         write_json(work / "run.json", record.of_run(work, self.target, self.root))
         made = {"identity": self.target["identity"], "key": key, "inputs": inputs, "environment": self.environment}
         write_json(work / "manifest.json", made | store.describe(work / "files"))
-        for path in work.iterdir():
-            if path.name in ("files", "manifest.json", "run.json"):
-                continue
+
+
+def strip(work: Path) -> None:
+    """Leave only what the store keeps; a kill may have come between the manifest and this."""
+    for path in work.iterdir():
+        if path.name in ("manifest.json", "run.json"):
+            path.chmod(0o444)
+        elif path.name != "files":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        for name in ("manifest.json", "run.json"):
-            (work / name).chmod(0o444)
 
 
 def store_ready(work: Path) -> bool:
