@@ -122,7 +122,7 @@ def sync_folder(path: Path) -> None:
 
 
 def make_writable(folder: Path) -> None:
-    for path in [folder, *folder.rglob("*")]:  # a folder before what is in it, or that could not be listed
+    for path in [folder, *folder.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
