@@ -25,7 +25,9 @@ def mix(job: Job, split: str) -> tuple[list[dict], list[dict]]:
                 mixed.append(checked)
                 kept += 1
         if not kept:
-            raise Refusal(f"{name}: gives no rows (skip {source['skip']}, rows {source['rows']}, {dict(dropped)} dropped)")
+            lost = [f"{count} dropped: {why}" for why, count in sorted(dropped.items())]
+            skipped = [f"`skip: {source['skip']}` leaves none"] if source["skip"] else []
+            raise Refusal(f"{name}: gives no rows ({', '.join(lost or skipped or ['it is empty'])})")
         ledger.append({"source": name, "rows": kept, "dropped": dict(sorted(dropped.items()))})
     return mixed, ledger
 

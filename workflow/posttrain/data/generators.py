@@ -21,6 +21,10 @@ def spell_backward_pairs(seed: int = 0, min_word_len: int = 3, max_word_len: int
         yield {"prompt": [turn("user", word)], "chosen": [turn("assistant", answer)], "rejected": [turn("assistant", rejected)]}
 
 
+# What a source's `generator:` may name.
+KNOWN = {made.__name__: made for made in (spell_backward, spell_backward_pairs)}
+
+
 def words(seed: int, min_word_len: int, max_word_len: int) -> Iterator[tuple[str, str]]:
     import reasoning_gym
 

@@ -71,12 +71,18 @@ def parquet(_: dict, place: Path) -> Iterator[dict]:
     try:
         for batch in ParquetFile(place).iter_batches():
             yield from batch.to_pylist()
-    except pyarrow.ArrowInvalid as error:
+    except (pyarrow.ArrowException, OSError) as error:
         raise Refusal(f"{place}: not parquet: {error}") from None
 
 
 def csv_rows(_: dict, place: Path) -> Iterator[dict]:
-    yield from csv.DictReader(text_of(place))
+    try:
+        for number, row in enumerate(csv.DictReader(text_of(place), strict=True), 1):
+            if None in row or None in row.values():
+                raise Refusal(f"{place} row {number}: has not as many fields as the header")
+            yield row
+    except csv.Error as error:
+        raise Refusal(f"{place}: not CSV: {error}") from None
 
 
 def hub_split(source: dict, place: Path) -> Iterator[dict]:
@@ -86,11 +92,7 @@ def hub_split(source: dict, place: Path) -> Iterator[dict]:
 
 
 def generated(source: dict, _: None) -> Iterator[dict]:
-    name = source["generator"]
-    known = {key for key, value in vars(generators).items() if getattr(value, "__module__", "") == generators.__name__}
-    if name not in known:
-        raise Refusal(f"there is no generator {name!r} in posttrain.data.generators; it has {', '.join(sorted(known))}")
-    yield from getattr(generators, name)(**source["args"])
+    yield from generators.KNOWN[source["generator"]](**source["args"])
 
 
 def chosen_columns(columns: Any, row: dict, where: str) -> dict:

@@ -30,7 +30,10 @@ def open_plan(root: str, config: dict, main: bool) -> "Plan":
 
 def freeze(root: Path, config: dict) -> str:
     """Resolve the catalogue, look up what is known, and write it all to one file."""
-    folders = [Path(folder).expanduser() for folder in config.get("recipes", [])]
+    said = config.get("recipes", [])
+    if not isinstance(said, list) or not all(isinstance(folder, str) for folder in said):
+        raise Refusal("config/config.yaml: recipes: is a list of folders")
+    folders = [Path(folder).expanduser() for folder in said]
     folders = [folder if folder.is_absolute() else root / folder for folder in folders]
     read = catalogue.load(folders, root / "config/site.yaml")
     store = Store(Path(read.site.get("store", "store")).expanduser())

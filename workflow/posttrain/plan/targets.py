@@ -1,8 +1,10 @@
 """From the catalogue to targets: what each artifact is made of, down to tokenizers, tokens and fetched files."""
 
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 
+from posttrain.data import generators
 from posttrain.files import Refusal
 from posttrain.plan.contents import Contents
 from posttrain.recipes import identity, schema, template
@@ -80,6 +82,9 @@ class Targets:
         folder, line = self.catalogue.uses[path]
         where = Path(folder).expanduser()
         if where.is_dir():
+            wanted = "*.safetensors" if path.startswith("models/") else "train.parquet"
+            if not any(where.glob(wanted)):
+                raise Refusal(f"{line}: use.{path}: {folder} has no {wanted}, and posttrain opens nothing that can run code")
             return Target(path, "adopt_folder", self.it_is("adopt_folder", {}), {"folder": folder}, files={"folder": str(where)})
         if HUB_ID.fullmatch(folder) and not folder.startswith((".", "~")):
             return self.snapshot(path, "datasets" if not path.startswith("models/") else "models", folder)
@@ -105,6 +110,8 @@ class Targets:
         for split in ("sources", "test"):
             for i, source in enumerate(recipe[split]):
                 role = f"{split}.{i}"
+                if source["generator"]:
+                    self.known_generator(entry, split, i)
                 if source["path"]:
                     files[role] = self.existing(entry, split, i, source["path"])
                 elif source["hub"]:
@@ -117,6 +124,17 @@ class Targets:
                 source["form"] = Path(files[role]).suffix if role in files else "hub" if role in inputs else "generator"
         own = self.it_is(stage, recipe)
         return Target(entry.path, stage, own, names, inputs, files, runtime=entry.recipe.runtime.model_dump())
+
+    def known_generator(self, entry: Named, split: str, i: int) -> None:
+        source = getattr(entry.recipe, split)[i]
+        known = list(generators.KNOWN)
+        if source.generator not in known:
+            hint = did_you_mean(source.generator, known)
+            raise entry.refuse((split, i, "generator"), f"there is no generator {source.generator!r}. {hint}")
+        takes = list(signature(generators.KNOWN[source.generator]).parameters)
+        for name in source.args:
+            if name not in takes:
+                raise entry.refuse((split, i, "args", name), f"no such argument. {did_you_mean(name, takes)}")
 
     def existing(self, entry: Named, split: str, i: int, path: str) -> str:
         forms = (".jsonl", ".json", ".parquet", ".csv")

@@ -92,6 +92,8 @@ def gather(path: Path, written: dict[str, Written], uses: dict) -> None:
         for name, item in items.items():
             line = where[(section, name)]
             if section == "use":
+                if name in uses:
+                    raise Refusal(f"{line}: use.{name}: the name is taken by {uses[name][1]}; choose another")
                 uses[name] = (check_use(name, item, line), line)
                 continue
             check_name(section, name, line)
@@ -99,7 +101,7 @@ def gather(path: Path, written: dict[str, Written], uses: dict) -> None:
             if key in written:
                 raise Refusal(f"{line}: {section}.{name}: the name is taken by {written[key].where[()]}; choose another")
             if not isinstance(item, dict):
-                raise Refusal(f"{line}: {section}.{name}: a recipe is a mapping")
+                raise Refusal(f"{line}: {section}.{name}: a recipe is a mapping; say `extends: name` for one like another")
             inner = {at[2:]: place for at, place in where.items() if at[:2] == (section, name)}
             written[key] = Written(item, inner)
 
@@ -197,10 +199,11 @@ def read_site(path: Path) -> tuple[dict, Where]:
     site, where = page.read(path)
     for key in site:
         if key not in SITE_KEYS:
-            raise Refusal(f"{where[(key,)]}: {key}: no such key. {did_you_mean(key, list(SITE_KEYS))}")
+            hint = did_you_mean(key, list(SITE_KEYS))
+            raise Refusal(f"{where[(key,)]}: {key}: no such key. {hint} (a site says where, never what)")
     for key in ("store", "account", "partition"):
         if not isinstance(site.get(key, ""), str):
-            raise Refusal(f"{where[(key,)]}: {key}: is a word")
+            raise Refusal(f"{where[(key,)]}: {key}: {site[key]!r}: a word is wanted; write it in quotes")
     patterns = site.get("runtime", {})
     if not isinstance(patterns, dict) or not all(isinstance(value, dict) for value in patterns.values()):
         raise Refusal(f"{where[('runtime',)]}: runtime: maps patterns of model names to runtime fields")
@@ -225,21 +228,25 @@ def check(path: str, entry: Written) -> Named:
     draft = Named(path, schema.Runtime(), entry.where)
     if section == "models":
         method = entry.value.get("method")
-        if method not in schema.METHODS:
-            known = list(schema.METHODS)
-            said = f"no method {method!r}. {did_you_mean(method, known)}" if method else "is missing"
-            raise draft.refuse(("method",), said)
+        if method not in list(schema.METHODS):  # a list, for what YAML says may not be hashable
+            said = f"no method {method!r}." if method else "is missing."
+            raise draft.refuse(("method",), f"{said} {did_you_mean(method, list(schema.METHODS))}")
         kind = schema.METHODS[method]
     else:
         kind = {"data": schema.Data, "preferences": schema.Preferences}[section]
     try:
         return Named(path, kind.model_validate(entry.value), entry.where)
     except ValidationError as error:
-        raise Refusal("\n".join(fault(draft, kind, entry.value, e) for e in error.errors())) from None
+        # An unknown key first, for it explains a missing one; of a value's faults the first.
+        errors = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+        faults: dict[tuple, str] = {}
+        for key, why in (fault(draft, kind, entry.value, e) for e in errors):
+            faults.setdefault(key, why)
+        raise Refusal("\n".join(str(draft.refuse(key, why)) for key, why in faults.items())) from None
 
 
-def fault(draft: Named, kind: type[BaseModel], value: Any, error: dict) -> str:
-    """One validation error in the words of the page."""
+def fault(draft: Named, kind: type[BaseModel], value: Any, error: dict) -> tuple[tuple, str]:
+    """The key of a validation error, and the error in the words of the page."""
     key, inner = [], value
     for part in error["loc"]:  # a union adds the tried type's name to the path: stop there
         if not (isinstance(inner, dict) and part in inner) and not (isinstance(inner, list) and isinstance(part, int)):
@@ -252,11 +259,17 @@ def fault(draft: Named, kind: type[BaseModel], value: Any, error: dict) -> str:
         why = "is missing"
     elif error["type"] == "extra_forbidden":
         why = f"no such key. {did_you_mean(key[-1], fields_at(kind, key[:-1]))}"
-    elif error["type"] != "value_error":
+    elif error["type"] == "value_error":
+        field, _, rest = why.partition(" ")
+        if field in fields_at(kind, key):
+            key, why = [*key, field], rest
+    else:
         why = f"{inner!r}: {why[0].lower()}{why[1:]}"
         if isinstance(inner, str) and error["type"].startswith(("float", "int", "bool")):
             why += "; write it without quotes"
-    return str(draft.refuse(tuple(key), why))
+        if isinstance(inner, int | float) and error["type"].startswith("string"):
+            why += "; write it in quotes"
+    return tuple(key), why
 
 
 def fields_at(kind: Any, key: list) -> list[str]:

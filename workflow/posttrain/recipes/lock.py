@@ -17,7 +17,9 @@ def read(path: Path) -> dict[str, dict[str, str]]:
     for kind, commits in lock.items():
         if kind not in KINDS:
             raise Refusal(f"{where[(kind,)]}: {kind}: no such key. {did_you_mean(kind, list(KINDS))}")
+        if not isinstance(commits or {}, dict):
+            raise Refusal(f"{where[(kind,)]}: {kind}: maps hub ids to commits, as in `org/name: <40 hex digits>`")
         for name, commit in (commits or {}).items():
-            if not COMMIT.fullmatch(str(commit)):
+            if not isinstance(commit, str) or not COMMIT.fullmatch(commit):
                 raise Refusal(f"{where[(kind, name)]}: {kind}.{name}: {commit!r} is not a commit (40 hex digits)")
     return {kind: lock.get(kind) or {} for kind in KINDS}

@@ -25,23 +25,31 @@ Loader.add_implicit_resolver(
 )
 
 
-def read(path: Path) -> tuple[dict, Where]:
-    """A page's value, and where each part of it stands."""
+def text_of(path: Path) -> str:
+    """The text of a file written by hand."""
     try:
         size = path.stat().st_size
         if size > LARGEST:
-            raise Refusal(f"{path}: {size} bytes; a recipe page has at most {LARGEST}")
-        text = path.read_bytes().decode("utf-8")
+            raise Refusal(f"{path}: {size} bytes; what is written by hand has at most {LARGEST}")
+        return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        line = error.object[: error.start].count(b"\n") + 1
         raise Refusal(f"{path}:{line}: not UTF-8 (byte {error.object[error.start]:#04x}); save it as UTF-8") from None
     except OSError as error:
         raise Refusal(f"{path}: {error.strerror}") from None
+
+
+def read(path: Path) -> tuple[dict, Where]:
+    """A page's value, and where each part of it stands."""
+    text = text_of(path)
     try:
         refuse_tricks(path, text)
         node = yaml.compose(text, Loader)
     except yaml.MarkedYAMLError as error:
-        raise Refusal(f"{path}:{line_of(error.problem_mark)}: not YAML: {error.problem}") from None
+        line = line_of(error.problem_mark)
+        tabs = any("\t" in said for said in text.split("\n")[line - 1 : line])
+        hint = "; indent with spaces, not tabs" if tabs else ""
+        raise Refusal(f"{path}:{line}: not YAML: {error.problem}{hint}") from None
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
         raise Refusal(f"{path}:{line}: not YAML: the character {error.character!r} is not allowed") from None
@@ -84,7 +92,7 @@ def construct(node: yaml.Node, path: Path, at: tuple, where: Where) -> Any:
             raise Refusal(f"{line}: a key is a plain word")
         key = key_node.value
         if key in value:
-            raise Refusal(f"{line}: {dotted((*at, key))} is said twice; keep one")
+            raise Refusal(f"{line}: {dotted((*at, key))} is said twice (first in {where[(*at, key)]}); keep one")
         where[(*at, key)] = line
         value[key] = construct(item, path, (*at, key), where)
     return value

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
 
 PREFERENCE_LOSSES = ("sigmoid", "hinge", "ipo", "apo_zero")
@@ -76,7 +76,7 @@ class Source(Entry):
         if self.generator and self.rows is None:
             raise ValueError("a generator has no end: say how many `rows`")
         if self.args and not self.generator:
-            raise ValueError("`args` are a generator's")
+            raise ValueError("args are a generator's")
         return self
 
 
@@ -111,7 +111,7 @@ class Train(Entry):
     adam_epsilon: Positive = Field(1e-8)
     max_grad_norm: NotNegative = Field(1)
     optim: Literal["adamw_torch", "adamw_torch_fused"] = Field("adamw_torch_fused")
-    seed: int = Field(42, ge=0, description="seed of row order, dropout and new weights")
+    seed: int = Field(42, ge=0, lt=1 << 32, description="seed of row order, dropout and new weights")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="the weights' type")
     bf16: bool = Field(True, description="compute in bfloat16 (autocast)")
 
@@ -144,7 +144,7 @@ class DPOTrain(Train):
         if sum(loss in PREFERENCE_LOSSES for loss in self.loss_types) < 1:
             raise ValueError(f"loss_type {self.loss_type} has no preference loss ({', '.join(PREFERENCE_LOSSES)})")
         if self.loss_weights is not None and len(self.loss_weights) != len(self.loss_types):
-            raise ValueError(f"{len(self.loss_weights)} loss_weights for {len(self.loss_types)} losses")
+            raise ValueError(f"loss_weights are {len(self.loss_weights)} for {len(self.loss_types)} losses; give one a loss")
         return self
 
 
@@ -155,7 +155,7 @@ class InitModel(Entry):
     architecture: dict[str, Any] = Field(description="transformers' config: model_type, hidden_size, …")
     tokenizer: str = Field("bytes", description="`bytes` (one token a byte), or a hub id or model to take it from")
     template: str | None = Field(None, description="chat template: config/templates/<name>.jinja")
-    seed: int = Field(0, ge=0, description="seed of the weights")
+    seed: int = Field(0, ge=0, lt=1 << 32, description="seed of the weights")
     runtime: Runtime = Runtime()
 
     @model_validator(mode="after")

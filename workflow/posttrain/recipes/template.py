@@ -9,7 +9,7 @@ from jinja2.ext import Extension
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from posttrain.files import Refusal
-from posttrain.recipes.page import did_you_mean
+from posttrain.recipes.page import did_you_mean, text_of
 
 CLOCKS = {"strftime_now"}  # transformers offers it; a date in the training text makes every build another model
 
@@ -34,10 +34,7 @@ def read(folder: Path, name: str) -> str:
     known = [file.stem for file in sorted(folder.glob("*.jinja"))]
     if name not in known:
         raise Refusal(f"there is no {path}. {did_you_mean(name, known)}")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise Refusal(f"{path} is not UTF-8") from None
+    text = text_of(path)
     environment = ImmutableSandboxedEnvironment(extensions=[Generation, "jinja2.ext.loopcontrols"])
     try:
         tree = environment.parse(text)
