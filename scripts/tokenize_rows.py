@@ -14,7 +14,8 @@ def main() -> None:
         read = rows.read(source / "train.parquet")
         made, counts = tokens.tokenise(read, job.inputs["tokenizer"], job.recipe, job.runtime["threads"])
         if not made:
-            raise Refusal(f"{source}: no row is left ({dict(counts)}); raise max_length")
+            lost = ", ".join(f"{count} {why}" for why, count in sorted(counts.items()) if count)
+            raise Refusal(f"{source}: no row is left ({lost}); raise max_length")
         tokens.write(made, job.recipe["method"], job.out / "train.arrow")
         lengths = [sum(len(ids) for name, ids in row.items() if name != "labels") for row in made]
         ledger = {"read": len(read), "kept": len(made), **{why: n for why, n in sorted(counts.items()) if n}}

@@ -190,3 +190,13 @@ def built(micro_built: Project, tmp_path: Path) -> Project:
     """A copy of a checkout in which the micro-chain was built, times and all."""
     shutil.copytree(micro_built.root, tmp_path / "p", symlinks=True)
     return Project(tmp_path / "p")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the refusals that were tested: what was wrong, what was asked for, and the line that answered."""
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
+    rows = [value for report in reports for name, value in report.user_properties if name == "refusal"]
+    if rows:
+        terminalreporter.section(f"{len(rows)} refusals")
+        for fault, target, line in rows:
+            terminalreporter.write_line(f"{fault:36} {target:36} {line}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from posttrain.build import status
 from posttrain.build.processes import die_with_parent
-from posttrain.files import read_json, write_json
+from posttrain.files import Refusal, read_json, write_json
 
 
 @dataclass
@@ -52,6 +52,8 @@ class Job:
             said = str(error).strip().splitlines() or [""]
             name = "" if isinstance(error, SystemExit) else f"{kind.__name__}: "
             status.write(self.work, state="broken", why=f"{name}{said[0]}")
+            if isinstance(error, Refusal) and "POSTTRAIN_SUPERVISOR" in os.environ:
+                raise SystemExit(1) from None  # the supervisor says it, once, with the target's name
 
 
 class Stopped(SystemExit):

@@ -1,5 +1,6 @@
 """Making and checking tokenizers."""
 
+from jinja2 import TemplateError
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
@@ -45,9 +46,12 @@ def check(tokenizer: PreTrainedTokenizerBase) -> None:
         raise Refusal("the tokenizer has no eos token; name one with `eos_token`")
     if tokenizer.chat_template is None:
         return  # text is trained on as it is
-    ids = tokenizer.apply_chat_template(PROBE, return_dict=True)["input_ids"]
-    answer = len(tokenizer.apply_chat_template(PROBE[:1], add_generation_prompt=True, return_dict=True)["input_ids"])
-    if tokenizer.eos_token_id not in ids[answer:]:
+    try:
+        ids = tokenizer.apply_chat_template(PROBE, return_dict=True)["input_ids"]
+        prompt = tokenizer.apply_chat_template(PROBE[:1], add_generation_prompt=True, return_dict=True)["input_ids"]
+    except TemplateError as error:
+        raise Refusal(f"the chat template fails on a user's and an assistant's turn: {error}") from None
+    if tokenizer.eos_token_id not in ids[len(prompt) :]:
         raise Refusal(
             f"the chat template does not end an assistant's turn with the eos token {tokenizer.eos_token!r}: "
             "a model trained on it would never stop. Mend the template, or name its end token with `eos_token`"

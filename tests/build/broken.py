@@ -1,0 +1,302 @@
+# ruff: noqa: E501
+"""The table of refusals: how a checkout is broken, what is asked for, and the first line that answers.
+
+In `says`, … stands for any text. A line that begins with a page names the page, the line there and the key.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+PAGE = "config/recipes/micro.yaml"
+# Every key on a line of its own, so that a line number proves something.
+SOUND = """\
+data:
+  rows:
+    sources:
+      - path: rows.jsonl
+        skip: 0
+preferences:
+  pairs:
+    sources:
+      - path: pairs.jsonl
+models:
+  init:
+    method: init
+    architecture:
+      model_type: llama
+      hidden_size: 32
+    template: bytes
+  sft:
+    method: sft
+    base: init
+    data: rows
+    train:
+      learning_rate: 1e-2
+      batch_size: 8
+      max_length: 48
+      bf16: false
+    runtime:
+      threads: 1
+  dpo:
+    method: dpo
+    base: sft
+    preferences: pairs
+    train:
+      beta: 0.1
+      loss_type: [sigmoid, sft]
+      learning_rate: 1e-3
+      batch_size: 8
+      max_length: 48
+    runtime:
+      threads: 1
+"""
+
+Break = Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A fault that the plan sees."""
+
+    id: str
+    breaks: Break
+    says: str
+    target: str = "models/dpo"
+    real: bool = False  # asked of snakemake itself, not only of the plan
+
+
+@dataclass(frozen=True)
+class RefusedRows:
+    """A fault in a file of rows, which only the job that reads them sees."""
+
+    id: str
+    rows: bytes
+    says: str  # FILE is the file's name
+    section: str = "data"
+    said: str = "skip: 0"  # what else the source says
+    form: str = "jsonl"
+
+    @property
+    def name(self) -> str:
+        return self.id.replace(" ", "-")
+
+
+@dataclass(frozen=True)
+class RefusedModel:
+    """A fault in what a model is made of, seen by the first stage that can, before any training."""
+
+    id: str
+    recipe: str  # what stands below models.<name>
+    says: str
+    stage: str
+    template: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.id.replace(" ", "-")
+
+
+def edit(old: str, new: str, name: str = PAGE) -> Break:
+    def breaks(root: Path) -> None:
+        text = (root / name).read_text()
+        assert text.count(old) >= 1, f"{old!r} is not in {name}"
+        (root / name).write_text(text.replace(old, new, 1))
+
+    return breaks
+
+
+def add(text: str, name: str = PAGE) -> Break:
+    """Write at a file's end; a new file if there is none."""
+
+    def breaks(root: Path) -> None:
+        with open(root / name, "a") as file:
+            file.write(text)
+
+    return breaks
+
+
+def put(content: str | bytes, name: str = PAGE) -> Break:
+    """Write a whole file."""
+    return lambda root: (root / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def remove(name: str) -> Break:
+    return lambda root: (root / name).unlink()
+
+
+def both(*breaks: Break) -> Break:
+    return lambda root: [each(root) for each in breaks] and None
+
+
+def template(text: str) -> Break:
+    """Give models.sft, at its line 20, a template."""
+    return both(put(text, "config/templates/odd.jinja"), edit("    data: rows\n", "    data: rows\n    template: odd\n"))
+
+
+def folder(name: str, *files: str) -> Break:
+    def breaks(root: Path) -> None:
+        (root / name).mkdir()
+        for file in files:
+            (root / name / file).write_bytes(b"x")
+
+    return breaks
+
+
+AT = PAGE
+OTHER = "config/recipes/other.yaml"
+NAME = "not a name. A name has letters, digits, '.', '_' and '-', and begins with a letter or digit"
+
+# fmt: off
+PLAN = [
+    # Keys and names
+    Refused("unknown section", add("reports: {}\n"), f"{AT}:40: reports: no such section. Known: data, models, preferences, use"),
+    Refused("mistyped section", edit("models:", "modles:"), f"{AT}:10: modles: no such section. Did you mean models?"),
+    Refused("mistyped key", edit("base: sft", "bse: sft"), f"{AT}:30: models.dpo.bse: no such key. Did you mean base?", real=True),
+    Refused("mistyped key in train", edit("beta: 0.1", "betta: 0.1"), f"{AT}:33: models.dpo.train.betta: no such key. Did you mean beta?"),
+    Refused("mistyped key in runtime", edit("threads: 1", "thraeds: 1"), f"{AT}:27: models.sft.runtime.thraeds: no such key. Did you mean threads?"),
+    Refused("mistyped key in a source", edit("skip: 0", "skp: 0"), f"{AT}:5: data.rows.sources.0.skp: no such key. Did you mean skip?"),
+    Refused("unknown target", both(), "No recipe makes models/dop. Nearest: models/dpo, …", "models/dop", real=True),
+    Refused("a scan as a target", add("  many:\n    extends: dpo\n    scan: {beta: [0.1, 0.2]}\n"), "models/many is a scan of 2 models: models/many@beta=0.1, models/many@beta=0.2", "models/many", real=True),
+    Refused("unknown method", edit("method: dpo", "method: dppo"), f"{AT}:29: models.dpo.method: no method 'dppo'. Did you mean dpo?"),
+    Refused("missing method", edit("    method: dpo\n", ""), f"{AT}:28: models.dpo.method: is missing. Known: dpo, init, sft"),
+    Refused("a list for a method", edit("method: dpo", "method: [dpo]"), f"{AT}:29: models.dpo.method: no method ['dpo']. …"),
+    Refused("unknown base", edit("base: sft", "base: stf"), f"{AT}:30: models.dpo.base: 'stf' is no model here and no hub id (org/name). Did you mean sft?"),
+    Refused("base that climbs", edit("base: sft", "base: ../../etc"), f"{AT}:30: models.dpo.base: '../../etc' is no model here and no hub id (org/name). …"),
+    Refused("a scan as a base", both(add("  many:\n    extends: sft\n    scan: {seed: [1, 2]}\n"), edit("base: sft", "base: many")), f"{AT}:30: models.dpo.base: many is a scan; name one of its models: models/many@seed=1"),
+    Refused("unknown data", edit("data: rows", "data: row"), f"{AT}:20: models.sft.data: there is no data/row. Did you mean rows?"),
+    Refused("missing field", edit("    base: sft\n", ""), f"{AT}:28: models.dpo.base: is missing"),
+    Refused("missing field in train", edit("      learning_rate: 1e-3\n", ""), f"{AT}:32: models.dpo.train.learning_rate: is missing"),
+    # Values
+    Refused("string for a number", edit("1e-3", "'1e-5'"), f"{AT}:35: models.dpo.train.learning_rate: '1e-5': input should be a valid number; write it without quotes", real=True),
+    Refused("number for a string", edit("base: sft", "base: 7"), f"{AT}:30: models.dpo.base: 7: input should be a valid string; write it in quotes"),
+    Refused("boolean for a number", edit("batch_size: 8", "batch_size: true"), f"{AT}:23: models.sft.train.batch_size: True: input should be a valid integer"),
+    Refused("negative rate", edit("1e-3", "-1e-3"), f"{AT}:35: models.dpo.train.learning_rate: -0.001: input should be greater than 0"),
+    Refused("infinite rate", edit("1e-3", ".inf"), f"{AT}:35: models.dpo.train.learning_rate: inf: input should be a finite number"),
+    Refused("empty batch", edit("batch_size: 8", "batch_size: 0"), f"{AT}:23: models.sft.train.batch_size: 0: input should be greater than 0"),
+    Refused("seed too large", edit("beta: 0.1", "seed: 4294967296"), f"{AT}:33: models.dpo.train.seed: 4294967296: input should be less than …"),
+    Refused("unknown loss", edit("[sigmoid, sft]", "kto_pair"), f"{AT}:34: models.dpo.train.loss_type: 'kto_pair': input should be 'sigmoid', …"),
+    Refused("no preference loss", edit("[sigmoid, sft]", "[sft]"), f"{AT}:34: models.dpo.train.loss_type: ['sft'] has no preference loss (sigmoid, hinge, ipo, apo_zero)"),
+    Refused("a loss twice", edit("[sigmoid, sft]", "[ipo, ipo]"), f"{AT}:34: models.dpo.train.loss_type: ['ipo', 'ipo'] names a loss twice"),
+    Refused("too few weights", edit("beta: 0.1", "loss_weights: [1]"), f"{AT}:33: models.dpo.train.loss_weights: are 1 for 2 losses; give one a loss"),
+    Refused("half a warm-up step", edit("beta: 0.1", "warmup_steps: 1.5"), f"{AT}:33: models.dpo.train.warmup_steps: 1.5 is neither a whole number nor a share below 1"),
+    Refused("batch that does not divide", edit("      threads: 1\n", "      processes: 2\n      launch: ddp\n      micro_batch_size: 3\n"), f"{AT}:23: models.sft.train.batch_size: 8 does not divide by 6 (2 processes × micro_batch_size 3); change batch_size, gpus or micro_batch_size", real=True),
+    Refused("processes in one launch", edit("      threads: 1\n", "      processes: 2\n"), f"{AT}:26: models.sft.runtime.launch: `single` is one process, and 2 are asked for; say `launch: ddp`"),
+    Refused("gpus and processes", edit("      threads: 1\n", "      processes: 2\n      gpus: 2\n      launch: ddp\n"), f"{AT}:27: models.sft.runtime.processes: are counted by gpus; say one of the two"),
+    Refused("no model type", edit("      model_type: llama\n", ""), f"{AT}:13: models.init.architecture: needs a model_type (llama, mistral, …)"),
+    Refused("a recipe of one word", add("  odd: dpo\n"), f"{AT}:40: models.odd: a recipe is a mapping; say `extends: name` for one like another"),
+    Refused("an empty section", edit("preferences:\n", "use:\npreferences:\n"), f"{AT}:6: use: is a mapping from names to recipes"),
+    # Names
+    Refused("key said twice", edit("beta: 0.1", "beta: 0.1\n      beta: 0.2"), f"{AT}:34: models.dpo.train.beta is said twice (first in {AT}:33); keep one"),
+    Refused("name said twice", add("  dpo: {}\n"), f"{AT}:40: models.dpo is said twice (first in {AT}:28); keep one"),
+    Refused("model on two pages", put("models:\n  dpo: {extends: sft}\n", OTHER), f"{OTHER}:2: models.dpo: the name is taken by {AT}:28; choose another", real=True),
+    Refused("data on two pages", put("data:\n\n  rows: {sources: [{path: rows.jsonl}]}\n", OTHER), f"{OTHER}:3: data.rows: the name is taken by {AT}:2; choose another"),
+    Refused("use on two pages", both(folder("a"), add("use: {models/x: a}\n"), put("use:\n  models/x: a\n", OTHER)), f"{OTHER}:2: use.models/x: the name is taken by {AT}:40; choose another"),
+    Refused("name with a space", add("  a b: {extends: dpo}\n"), f"{AT}:40: models.'a b': {NAME}"),
+    Refused("name with a semicolon", add("  a;b: {extends: dpo}\n"), f"{AT}:40: models.'a;b': {NAME}"),
+    Refused("name that climbs", add("  ../up: {extends: dpo}\n"), f"{AT}:40: models.'../up': {NAME}"),
+    Refused("empty name", add("  '': {extends: dpo}\n"), f"{AT}:40: models.'': {NAME}"),
+    Refused("name of a record", add("  dpo.json: {extends: dpo}\n"), f"{AT}:40: models.dpo.json: a name does not end in .json, .run, .md, .html"),
+    # Inheritance and scans
+    Refused("extends nothing", edit("    method: dpo\n", "    extends: sff\n"), f"{AT}:29: models.dpo.extends: there is no models/sff. Did you mean sft?"),
+    Refused("extends in a circle", add("  a: {extends: b}\n  b: {extends: a}\n"), f"{AT}:41: models.b.extends: goes round in a circle: a → b → a"),
+    Refused("bases in a circle", edit("base: init", "base: dpo"), f"{AT}:19: models.sft.base: is made from itself: models/sft → models/dpo → models/sft"),
+    Refused("scan of a word", add("  many:\n    extends: dpo\n    scan:\n      beta: 0.1\n"), f"{AT}:43: models.many.scan.beta: is a list of values"),
+    Refused("scan of no field", add("  many:\n    extends: dpo\n    scan: [0.1, 0.2]\n"), f"{AT}:42: models.many.scan: is a mapping from a model's fields to lists of values"),
+    Refused("scan of an unknown field", add("  many:\n    extends: dpo\n    scan:\n      betta: [0.1]\n"), f"{AT}:43: models.many@betta=0.1.train.betta: no such key. Did you mean beta?"),
+    Refused("scan with a point twice", add("  many:\n    extends: dpo\n    scan: {beta: [0.1, 0.10]}\n"), f"{AT}:42: models.many.scan: has models/many@beta=0.1 twice"),
+    Refused("scan of what is no name", add("  many:\n    extends: dpo\n    scan: {base: [a/b]}\n"), f"{AT}:42: models.many.scan: 'base=a/b' cannot be part of a name"),
+    # Templates
+    Refused("missing template", edit("template: bytes", "template: byte"), f"{AT}:16: models.init.template: there is no config/templates/byte.jinja. Did you mean bytes?"),
+    Refused("template that is not Jinja", template("{% for m in messages %}\n{{ m.content }\n{% endfor %}"), f"{AT}:21: models.sft.template: config/templates/odd.jinja:2: unexpected '}}'"),
+    Refused("template that reaches into Python", template("\n{{ ''.__class__ }}"), f"{AT}:21: models.sft.template: config/templates/odd.jinja:2: __class__ reaches into Python; a template reads messages only", real=True),
+    Refused("template that reads the clock", template("{{ strftime_now('%Y') }}"), f"{AT}:21: models.sft.template: config/templates/odd.jinja:1: strftime_now reads the clock; write the date, or leave it out"),
+    Refused("template that is not UTF-8", both(template(""), put(b"\n\xff", "config/templates/odd.jinja")), f"{AT}:21: models.sft.template: config/templates/odd.jinja:2: not UTF-8 (byte 0xff); save it as UTF-8"),
+    Refused("answers not marked", both(template("{{ messages }}"), edit("max_length: 48", "assistant_only_loss: true")), f"{AT}:25: models.sft.train.assistant_only_loss: config/templates/odd.jinja does not mark what the assistant says with {{% generation %}}"),
+    # Sources
+    Refused("source with two places", edit("skip: 0", "hub: a/b"), f"{AT}:4: data.rows.sources.0: a source has one of hub, path, generator; this has hub, path"),
+    Refused("source with no place", edit("path: rows.jsonl", "rows: 3"), f"{AT}:4: data.rows.sources.0: a source has one of hub, path, generator; this has none"),
+    Refused("endless source", edit("path: rows.jsonl", "generator: spell_backward"), f"{AT}:4: data.rows.sources.0: a generator has no end: say how many `rows`"),
+    Refused("arguments for a file", edit("skip: 0", "args: {seed: 1}"), f"{AT}:5: data.rows.sources.0.args: are a generator's"),
+    Refused("unknown generator", edit("path: rows.jsonl", "generator: spel_backward\n        rows: 3"), f"{AT}:4: data.rows.sources.0.generator: there is no generator 'spel_backward'. Did you mean spell_backward?"),
+    Refused("unknown argument", edit("path: rows.jsonl\n        skip: 0", "generator: spell_backward\n        rows: 3\n        args: {sede: 1}"), f"{AT}:6: data.rows.sources.0.args.sede: no such argument. Did you mean seed?"),
+    Refused("no sources", edit("      - path: rows.jsonl\n        skip: 0\n", "      []\n"), f"{AT}:3: data.rows.sources: []: list should have at least 1 item …"),
+    Refused("missing file", remove("rows.jsonl"), f"{AT}:4: data.rows.sources.0.path: there is no file rows.jsonl. Did you mean pairs.jsonl?", "data/rows", real=True),
+    Refused("unknown kind of file", both(edit("path: rows.jsonl", "path: rows.txt"), put("", "rows.txt")), f"{AT}:4: data.rows.sources.0.path: rows.txt: rows are read from .jsonl, .json, .parquet, .csv"),
+    Refused("hub id that climbs", edit("path: rows.jsonl", "hub: ../secrets"), f"{AT}:4: data.rows.sources.0.hub: '../secrets' is not a hub id (org/name)"),
+    # Pages that are no pages
+    Refused("page not in UTF-8", put(b"data:\n  # caf\xe9\n", OTHER), f"{OTHER}:2: not UTF-8 (byte 0xe9); save it as UTF-8"),
+    Refused("page with a control character", put("data: {}\nmodels: \x07\n", OTHER), f"{OTHER}:2: not YAML: …"),
+    Refused("page too large", put("#" * (1 << 20) + "\n", OTHER), f"{OTHER}: 1048577 bytes; what is written by hand has at most 1048576"),
+    Refused("page that is a list", put("- data\n", OTHER), f"{OTHER}:1: a recipe page is a mapping (data:, preferences:, models:, use:)"),
+    Refused("page indented with a tab", put("data:\n\trows: {}\n", OTHER), f"{OTHER}:2: not YAML: found character that cannot start any token; indent with spaces, not tabs", real=True),
+    Refused("page left open", put("data: {rows: [\n\n", OTHER), f"{OTHER}:…: not YAML: …"),
+    Refused("two documents", put("data: {}\n---\nmodels: {}\n", OTHER), f"{OTHER}:2: not YAML: but found another document"),
+    Refused("YAML bomb", put("data:\n  a: &a [x, x]\n  b: [*a, *a]\n", OTHER), f"{OTHER}:2: anchors and aliases are not read; a recipe inherits with `extends:`"),
+    Refused("YAML that makes objects", put("data: !!python/object/apply:os.system [id]\n", OTHER), f"{OTHER}:1: the tag tag:yaml.org,2002:python/object/apply:os.system is not read; write a plain value", real=True),
+    Refused("deep nesting", put("data:\n  a:\n    " + "[" * 100_000, OTHER), f"{OTHER}:3: nested more than 20 deep"),
+    Refused("a list for a key", put("data:\n  [a, b]: {}\n", OTHER), f"{OTHER}:2: a key is a plain word"),
+    Refused("page that cannot be read", folder("config/recipes/dir.yaml"), "config/recipes/dir.yaml: Is a directory"),
+    # What stands beside the pages
+    Refused("commit too short", put("models:\n  a/b: abc123\ndatasets: {}\n", "config/lock.yaml"), "config/lock.yaml:2: models.a/b: 'abc123' is not a commit (40 hex digits)"),
+    Refused("lock of an unknown kind", put("model: {}\n", "config/lock.yaml"), "config/lock.yaml:1: model: no such key. Did you mean models?"),
+    Refused("lock that is a list", put("models: [a/b]\n", "config/lock.yaml"), "config/lock.yaml:1: models: maps hub ids to commits, as in `org/name: <40 hex digits>`"),
+    Refused("unknown key of the site", put("stroe: /x\n", "config/site.yaml"), "config/site.yaml:1: stroe: no such key. Did you mean store? (a site says where, never what)"),
+    Refused("identity in the site", put("account: a\ntrain: {beta: 1}\n", "config/site.yaml"), "config/site.yaml:2: train: no such key. Known: account, partition, runtime, store (a site says where, never what)", real=True),
+    Refused("identity in the site's runtime", put('runtime:\n  "d*":\n    beta: 1\n', "config/site.yaml"), "config/site.yaml:3: models.dpo.runtime.beta: no such key. …"),
+    Refused("a site's list", put("runtime: [a]\n", "config/site.yaml"), "config/site.yaml:1: runtime: maps patterns of model names to runtime fields"),
+    Refused("a store that is a number", put("store: 7\n", "config/site.yaml"), "config/site.yaml:1: store: 7: a word is wanted; write it in quotes"),
+    Refused("missing folder of recipes", edit("- config/recipes", "- config/recipies", "config/config.yaml"), "config/config.yaml: recipes: there is no folder config/recipies", real=True),
+    Refused("a word for folders of recipes", edit("recipes:\n  - config/recipes", "recipes: config/recipes", "config/config.yaml"), "config/config.yaml: recipes: is a list of folders"),
+    Refused("use of a missing folder", add("use:\n  models/x: no/such/folder\n"), f"{AT}:41: use.models/x: there is no folder no/such/folder, and it is no hub id (org/name)"),
+    Refused("use of pickles", both(folder("old", "pytorch_model.bin", "config.json"), add("use: {models/x: old}\n")), f"{AT}:40: use.models/x: old has no *.safetensors, and posttrain opens nothing that can run code"),
+    Refused("use of no target", add("use: {x: a}\n"), f"{AT}:40: use.x: say which target, as in `models/zephyr-7b-sft`"),
+]
+
+
+def lines(*rows: object) -> bytes:
+    return "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows).encode()
+
+
+def said(*turns: tuple[str, object]) -> dict:
+    return {"messages": [{"role": role, "content": content} for role, content in turns]}
+
+
+GOOD = said(("user", "a"), ("assistant", "b"))
+SAME = {"prompt": "a", "chosen": "b", "rejected": "b"}
+ROWS = [
+    RefusedRows("no rows", b"", "FILE: gives no rows (it is empty)"),
+    RefusedRows("missing column", lines(GOOD, {"text": "a"}), "FILE row 2: there is no column 'messages'; it has text. Map one with `columns: {theirs: messages}`"),
+    RefusedRows("missing listed column", lines(GOOD), "FILE row 1: there is no column 'turns'; the row has messages", said="columns: [turns]"),
+    RefusedRows("rows not in UTF-8", lines(GOOD) + b'{"messages": "\xff"}\n', "FILE: not UTF-8 near line …; save it as UTF-8"),
+    RefusedRows("broken JSON", lines(GOOD, GOOD, '{"messages": ['), "FILE:3: not JSON: …"),
+    RefusedRows("row that is a list", lines(GOOD, [1]), "FILE:2: a row is an object, not list"),
+    RefusedRows("list of words", b'["a"]', "FILE: is a list of objects, one a row", form="json"),
+    RefusedRows("no parquet", b"PAR1 is how it begins, and ends PAR1", "FILE: not parquet: …", form="parquet"),
+    RefusedRows("ragged fields", b"prompt,chosen,rejected\na,b\n", "FILE row 1: has not as many fields as the header", "preferences", form="csv"),
+    RefusedRows("unknown role", lines(GOOD, said(("human", "a"))), "FILE row 2: column 'messages': no role 'human'; there are system, user, assistant"),
+    RefusedRows("turn without a role", lines({"messages": [{"from": "user"}]}), "FILE row 1: column 'messages': a turn has a role and a content"),
+    RefusedRows("empty content", lines(said(("user", "a"), ("assistant", " "))), "FILE row 1: column 'messages': the assistant turn is empty"),
+    RefusedRows("no turns", lines({"messages": []}), "FILE row 1: column 'messages': has no turns"),
+    RefusedRows("no answer", lines(GOOD, said(("user", "a"))), "FILE row 2: column 'messages': there is no assistant turn to learn from"),
+    RefusedRows("all skipped", lines(GOOD), "FILE: gives no rows (`skip: 9` leaves none)", said="skip: 9"),
+    RefusedRows("all answers equal", lines(SAME, SAME), "FILE: gives no rows (2 dropped: chosen equals rejected)", "preferences"),
+    RefusedRows("answers to two prompts", lines({"chosen": said(("user", "a"), ("assistant", "b"))["messages"], "rejected": said(("user", "c"), ("assistant", "d"))["messages"]}), "FILE row 1: chosen and rejected do not answer one prompt: both begin with it, or neither", "preferences"),
+]
+
+NEW = "method: init, architecture: {model_type: llama, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1, num_attention_heads: 2}"
+MODELS = [
+    RefusedModel("answers without an end", f"{NEW}, template: TEMPLATE", "the chat template does not end an assistant's turn with the eos token '</s>': a model trained on it would never stop. Mend the template, or name its end token with `eos_token`", "make_tokenizer", "{% for m in messages %}{{ m.content }}{% endfor %}"),
+    RefusedModel("two beginnings", f"{NEW}, template: TEMPLATE", "the chat template adds '<s>' more than once; leave it to the tokenizer", "make_tokenizer", "{% for m in messages %}{{ bos_token + m.content + eos_token }}{% endfor %}"),
+    RefusedModel("template that fails", f"{NEW}, template: TEMPLATE", "the chat template fails on a user's and an assistant's turn: 'text' is undefined", "make_tokenizer", "{% for m in messages %}{{ m.content + text }}{% endfor %}"),
+    RefusedModel("unknown end", "extends: sft, eos_token: <|end|>", "eos_token '<|end|>' is not in the vocabulary; name it in `added_tokens` too", "make_tokenizer"),
+    RefusedModel("unknown architecture", "method: init, architecture: {model_type: lama}", "architecture.model_type: transformers knows no 'lama'. Did you mean llama?", "init_model"),
+    RefusedModel("unknown key of an architecture", "method: init, architecture: {model_type: llama, hiden_size: 32}", "architecture.hiden_size: no such key of llama. Did you mean hidden_size?", "init_model"),
+    RefusedModel("template that marks nothing", "extends: sft, base: plain, train: {assistant_only_loss: true}", "assistant_only_loss: the chat template does not mark what the assistant says; give the model a `template` with {% generation %}", "tokenize_rows"),
+    RefusedModel("nothing left after the cut", "extends: dpo, train: {max_length: 1}", "preferences/pairs: no row is left (32 dropped: the prompt alone fills max_length); raise max_length", "tokenize_rows"),
+    RefusedModel("batch larger than the rows", "extends: sft, train: {batch_size: 64}", "train.batch_size 64 is more than the 32 rows there are; lower it or add rows", "train_sft"),
+]
+# A base whose template marks no answers.
+PLAIN = "{% for m in messages %}{{ m.content + eos_token }}{% endfor %}"
+# fmt: on
