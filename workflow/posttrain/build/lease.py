@@ -87,6 +87,7 @@ class Lease:
 
     def __init__(self, store: Path, key: str, path: str) -> None:
         self.store, self.key, self.path = store, key, path
+        self.over = threading.Event()
 
     def __enter__(self) -> "Lease":
         folder = Path(self.store, ".leases", self.key)
@@ -119,16 +120,15 @@ class Lease:
         return turns(self.store, self.key)[-1:] == [self.turn]
 
     def beat(self) -> None:
-        held = True
-        while held:
+        while not self.over.is_set():
             with contextlib.suppress(OSError):  # a file system that stumbles: the next beat may pass
+                if not self.held():
+                    os._exit(os.EX_TEMPFAIL)
                 (self.turn / "beat").touch()
-            time.sleep(BEAT)
-            with contextlib.suppress(OSError):
-                held = self.held()
-        os._exit(os.EX_TEMPFAIL)
+            self.over.wait(BEAT)
 
     def __exit__(self, *error: object) -> None:
+        self.over.set()  # who takes the next turn has not taken it from us
         end(carriers(mark(self.store, self.key)))  # released means that nobody writes: a rank may outlive its launcher
         (self.turn / "released").touch()
 
@@ -139,7 +139,9 @@ def stop_survivors(mark: str, last: list[Path]) -> None:
     That is its first process, if it was only suspended, and those it started, which carry the mark in their
     environment (a trainer in the kernel's hands may outlive its launcher for a moment).
     """
-    owner = read_json(last[0] / "owner.json") if last else {}
+    if not last or (last[0] / "released").exists():  # who released may still be linking what it made
+        return
+    owner = read_json(last[0] / "owner.json")
     if owner.get("machine") == machine():
         first = [owner["pid"]] if started(owner["pid"]) == owner["since"] else []
         end([*first, *carriers(mark)])
