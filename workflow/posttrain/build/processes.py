@@ -59,5 +59,5 @@ def command(script: str, arguments: list[str], runtime: dict, root: Path) -> lis
     config = root / "config/launch" / f"{runtime['launch']}.yaml"
     if not config.exists():
         raise Refusal(f"runtime.launch: there is no {config}")
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", "--config_file", str(config)]
     return [*launch, "--num_processes", str(runtime["processes"]), "--main_process_port", "0", script, *arguments]
