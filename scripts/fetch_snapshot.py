@@ -5,8 +5,15 @@
 
 import os
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+import httpx2
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
 from posttrain.build.job import open_job
 from posttrain.files import Refusal
@@ -18,14 +25,17 @@ WANTED = {"models": MODEL, "tokenizers": TOKENIZER, "datasets": None}
 
 def main() -> None:
     with open_job(__doc__) as job:
-        repo_id, kind = job.recipe["repo_id"], job.recipe["kind"]
+        repo_id, kind, revision = job.recipe["repo_id"], job.recipe["kind"], job.recipe["revision"]
+        repo_type = "dataset" if kind == "datasets" else "model"
         try:
-            folder = snapshot_download(
+            # Given a branch while the hub is away, snapshot_download takes a half-fetched folder for the whole.
+            commit = HfApi().repo_info(repo_id, repo_type=repo_type, revision=revision).sha
+            snapshot_download(
                 repo_id,
-                repo_type="dataset" if kind == "datasets" else "model",
-                revision=job.recipe["revision"],
+                repo_type=repo_type,
+                revision=commit,
                 allow_patterns=WANTED[kind],
-                local_dir=job.work / "download",
+                local_dir=job.work / "download" / commit,
             )
         except GatedRepoError:
             raise Refusal(f"{repo_id} is gated: accept its terms on the hub, then run `hf auth login`") from None
@@ -35,7 +45,9 @@ def main() -> None:
             raise Refusal(f"{repo_id} has no commit {job.recipe['revision']}; mend config/lock.yaml") from None
         except HfHubHTTPError as error:
             raise Refusal(f"{repo_id}: the hub answered {error.response.status_code}; run again to go on") from None
-        download = job.work / "download"
+        except (LocalEntryNotFoundError, httpx2.TransportError):
+            raise Refusal(f"{repo_id}: the hub cannot be reached; run again to go on") from None
+        download = job.work / "download" / commit
         for path in sorted(download.rglob("*")):
             inner = path.relative_to(download)
             if path.is_file() and inner.parts[0] != ".cache":
@@ -44,7 +56,7 @@ def main() -> None:
                 os.link(path, place)  # a kill here costs no download
         if kind == "models" and not any(job.out.glob("*.safetensors")):
             raise Refusal(f"{repo_id} has no safetensors; other formats can run code when they are opened")
-        job.metrics["folder"] = str(folder)
+        job.metrics["commit"] = commit
 
 
 if __name__ == "__main__":

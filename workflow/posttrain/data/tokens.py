@@ -21,7 +21,7 @@ IGNORED = -100  # what no loss sees, in torch's cross entropy
 
 def tokenise(rows: list[dict], tokenizer_folder: Path, recipe: dict, processes: int) -> tuple[list[dict], Counter]:
     """The tokens of rows in their order, and what was cut or dropped. The number of processes changes no byte."""
-    size = -(-len(rows) // processes)
+    size = max(-(-len(rows) // processes), 1)
     chunks = [rows[i : i + size] for i in range(0, len(rows), size)]
     work = partial(tokenise_chunk, tokenizer_folder=tokenizer_folder, recipe=recipe)
     if processes == 1:

@@ -5,6 +5,7 @@ import json
 import torch
 from datasets import Dataset
 from transformers import (
+    CONFIG_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -15,7 +16,7 @@ from transformers import (
 
 from posttrain.build.job import Job
 from posttrain.files import Refusal
-from posttrain.recipes.page import did_you_mean
+from posttrain.recipes.page import did_you_mean, nearest
 
 
 def open_tokenizer(job: Job) -> PreTrainedTokenizerBase:
@@ -36,7 +37,8 @@ def init(architecture: dict, tokenizer: PreTrainedTokenizerBase, seed: int) -> P
     try:
         known = AutoConfig.for_model(kind).to_dict()
     except ValueError:
-        raise Refusal(f"architecture.model_type: transformers knows no {kind!r}") from None
+        hint = did_you_mean(kind, nearest(kind, list(CONFIG_MAPPING)) or ["llama"])
+        raise Refusal(f"architecture.model_type: transformers knows no {kind!r}. {hint}") from None
     for key in architecture:
         if key not in known:
             raise Refusal(f"architecture.{key}: no such key of {kind}. {did_you_mean(key, list(known))}")
@@ -76,11 +78,14 @@ def prove(model: PreTrainedModel, job: Job, sharded: bool) -> None:
 
     Of a sharded model no process has all tensors; there the names and shapes of the base must be found again.
     """
-    saved = AutoModelForCausalLM.from_pretrained(job.out, dtype="auto", use_safetensors=True).state_dict()
-    trained = model.state_dict()
-    if set(saved) != set(trained):
-        odd = sorted(set(saved) ^ set(trained))[0]
-        raise Refusal(f"the saved model is not the trained one: {odd} is in one of them only")
+    opened, report = AutoModelForCausalLM.from_pretrained(
+        job.out, dtype="auto", use_safetensors=True, output_loading_info=True
+    )
+    saved, trained = opened.state_dict(), model.state_dict()
+    # What a file lacks is drawn anew when it is opened, so that the names alone would look right.
+    odd = {*report["missing_keys"], *report["unexpected_keys"], *(set(saved) ^ set(trained))}
+    if odd:
+        raise Refusal(f"the saved model is not the trained one: {min(odd)} is in one of them only")
     for name, tensor in saved.items():
         if not tensor.numel() or (tensor.is_floating_point() and not torch.isfinite(tensor).all()):
             raise Refusal(f"the saved model is broken: {name} is empty or not finite")

@@ -102,8 +102,9 @@ class Watch(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: dict, **_: Any) -> None:
         if "loss" not in logs:
             return
-        if not math.isfinite(logs["loss"]):
-            raise Refusal(f"the loss is {logs['loss']} at step {state.global_step}; lower learning_rate, or look at the rows")
+        for name in ("loss", "grad_norm"):  # a gradient may be none a step before the loss shows it
+            if not math.isfinite(value := logs.get(name, 0)):
+                raise Refusal(f"{name} is {value} at step {state.global_step}; lower learning_rate, or look at the rows")
         self.job.say(step=state.global_step, loss=logs["loss"])
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:

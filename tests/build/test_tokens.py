@@ -1,0 +1,294 @@
+"""Tokens: those that TRL's own trainers make of the same rows, whatever the number of shards; cuts are counted."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import trl
+from datasets import Dataset
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from conftest import ROOT, checkout, pairs, rows, write_lines
+from posttrain.data import tokenizer as tokenizers
+from posttrain.data import tokens
+from posttrain.files import Refusal, file_digest, read_json
+from posttrain.recipes import template
+from posttrain.train import models
+
+USER, ASSISTANT, SYSTEM = ({"role": role} for role in ("user", "assistant", "system"))
+TALK = [
+    SYSTEM | {"content": "Be brief."},
+    USER | {"content": "hi"},
+    ASSISTANT | {"content": "yes"},
+    USER | {"content": "sure?"},
+    ASSISTANT | {"content": "no é"},
+]
+
+
+def tokenizer_of(name: str) -> PreTrainedTokenizerBase:
+    made = tokenizers.of_bytes()
+    made.chat_template = template.read(ROOT / "config/templates", name)
+    tokenizers.check(made)
+    return made
+
+
+@pytest.fixture(params=["bytes", "zephyr"])
+def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
+    return tokenizer_of(request.param)
+
+
+@pytest.fixture
+def folder(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> Path:
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    return tmp_path / "tokenizer"
+
+
+def conversations() -> list[dict]:
+    return [*rows(), {"messages": TALK}, {"messages": TALK[1:3]}]
+
+
+def preferences() -> list[dict]:
+    """The micro-chain's pairs, one of several turns, and one whose answers begin alike."""
+    several = {"prompt": TALK[:4], "chosen": [TALK[4]], "rejected": [ASSISTANT | {"content": "nope"}]}
+    return [*pairs(), several]
+
+
+def recipe(method: str, max_length: int = 1000, only: bool = False) -> dict:
+    return {"method": method, "max_length": max_length, "assistant_only_loss": only}
+
+
+def tiny_model(tokenizer: PreTrainedTokenizerBase) -> object:
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
+    return models.init({"model_type": "llama", **sizes}, tokenizer, 0)
+
+
+def settings(folder: Path) -> dict:
+    return {"output_dir": str(folder), "use_cpu": True, "bf16": False, "report_to": "none"}
+
+
+# Equal to TRL's
+
+
+@pytest.mark.parametrize("only", [False, True], ids=["every token", "answers only"])
+@pytest.mark.parametrize("max_length", [1000, 12], ids=["whole", "cut"])
+def test_sft_tokens_are_those_of_trl(folder: Path, tmp_path: Path, only: bool, max_length: int) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ours, counts = tokens.tokenise(conversations(), folder, recipe("sft", max_length, only), 1)
+    args = trl.SFTConfig(**settings(tmp_path), max_length=max_length, assistant_only_loss=only)
+    trainer = trl.SFTTrainer(
+        tiny_model(tokenizer), args, train_dataset=Dataset.from_list(conversations()), processing_class=tokenizer
+    )
+    theirs = [{"input_ids": row["input_ids"], "labels": row["labels"]} for row in trainer.train_dataset]
+    theirs = [row for row in theirs if set(row["labels"]) != {tokens.IGNORED}]  # TRL would train on nothing there
+    assert ours == theirs
+    assert (counts["cut to max_length"] > 0) == (max_length == 12)
+
+
+@pytest.mark.parametrize("max_length", [1000, 14], ids=["whole", "cut"])
+def test_dpo_batches_are_those_of_trl(folder: Path, tmp_path: Path, max_length: int) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ours, counts = tokens.tokenise(preferences(), folder, recipe("dpo", max_length), 1)
+    args = trl.DPOConfig(**settings(tmp_path), max_length=max_length)
+    both = {"model": tiny_model(tokenizer), "ref_model": tiny_model(tokenizer)}
+    rows = Dataset.from_list(preferences())
+    trainer = trl.DPOTrainer(args=args, train_dataset=rows, processing_class=tokenizer, **both)
+    theirs = [
+        {name: row[name] for name in ("prompt_ids", "chosen_ids", "rejected_ids")} for row in trainer.train_dataset
+    ]
+    if max_length == 1000:
+        assert ours == theirs and not counts["cut to max_length"]
+        return
+    equal = [row for row in theirs if cut(row, max_length)["chosen_ids"] == cut(row, max_length)["rejected_ids"]]
+    assert counts["dropped: the answers are equal after the cut"] == len(equal)
+    theirs = [row for row in theirs if row not in equal]  # pairs without a difference teach nothing
+    ours_batch, theirs_batch = trainer.data_collator(ours), trainer.data_collator(theirs)
+    assert ours and ours_batch.keys() == theirs_batch.keys()
+    assert all(ours_batch[name].tolist() == theirs_batch[name].tolist() for name in ours_batch)
+
+
+def cut(row: dict, length: int) -> dict:
+    left = length - len(row["prompt_ids"])
+    return {name: row[name][:left] for name in ("chosen_ids", "rejected_ids")}
+
+
+# The same bytes, however they are made
+
+
+@pytest.mark.parametrize(("method", "most"), [("sft", 3), ("dpo", 2)])
+def test_shards_change_no_byte(tmp_path: Path, method: str, most: int) -> None:
+    tokenizer_of("bytes").save_pretrained(tmp_path / "tokenizer")
+    read = {"sft": conversations, "dpo": preferences}[method]()
+    made = set()
+    for shards in range(1, most + 1):
+        found, counts = tokens.tokenise(read, tmp_path / "tokenizer", recipe(method, 14), shards)
+        tokens.write(found, method, tmp_path / "tokens.arrow")
+        made.add((file_digest(tmp_path / "tokens.arrow"), tuple(sorted(counts.items()))))
+    assert len(made) == 1
+
+
+def test_no_rows_are_no_tokens(tmp_path: Path) -> None:
+    assert tokens.tokenise([], tmp_path / "tokenizer", recipe("sft"), 3) == ([], Counter())
+
+
+def test_tokens_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    tokenizer_of("bytes").save_pretrained(tmp_path / "tokenizer")
+    made, _ = tokens.tokenise(preferences(), tmp_path / "tokenizer", recipe("dpo"), 1)
+    tokens.write(made, "dpo", tmp_path / "tokens.arrow")
+    assert Dataset.from_file(str(tmp_path / "tokens.arrow")).to_list() == made
+
+
+# Templates, letter by letter
+
+
+GOLDEN = {
+    "bytes": (
+        "<|system|>Be brief.<|user|>hi<|assistant|>yes</s><|user|>sure?<|assistant|>no é</s>",
+        ["yes</s>", "no é</s>"],
+    ),
+    "zephyr": (
+        "<|system|>\nBe brief.</s>\n<|user|>\nhi</s>\n<|assistant|>\nyes</s>\n"
+        "<|user|>\nsure?</s>\n<|assistant|>\nno é</s>\n",
+        ["yes</s>", "no é</s>"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_template_says_this_and_learns_that(name: str) -> None:
+    text, learnt = GOLDEN[name]
+    tokenizer = tokenizer_of(name)
+    row = tokens.sft_tokens({"messages": TALK}, tokenizer, recipe("sft", only=True), Counter())
+    assert tokenizer.apply_chat_template(TALK, tokenize=False) == tokenizer.decode(row["input_ids"]) == text
+    assert answers(row, tokenizer) == learnt
+    whole = tokens.sft_tokens({"messages": TALK}, tokenizer, recipe("sft"), Counter())
+    assert whole == {"input_ids": row["input_ids"], "labels": row["input_ids"]}
+
+
+def answers(row: dict, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """The stretches that a row's loss is of."""
+    said, before = [], tokens.IGNORED
+    for label in row["labels"]:
+        if label != tokens.IGNORED:
+            said = [*said[:-1], [*said[-1], label]] if before != tokens.IGNORED else [*said, [label]]
+        before = label
+    return [tokenizer.decode(stretch) for stretch in said]
+
+
+# The Alignment Handbook's, as its YAML files have it.
+PUBLISHED = """\
+{% for message in messages %}
+{% if message['role'] == 'user' %}
+{{ '<|user|>\n' + message['content'] + eos_token }}
+{% elif message['role'] == 'system' %}
+{{ '<|system|>\n' + message['content'] + eos_token }}
+{% elif message['role'] == 'assistant' %}
+{{ '<|assistant|>\n'  + message['content'] + eos_token }}
+{% endif %}
+{% if loop.last and add_generation_prompt %}
+{{ '<|assistant|>' }}
+{% endif %}
+{% endfor %}"""
+
+
+@pytest.mark.parametrize("turns", [TALK, TALK[1:], TALK[:4], TALK[1:2]], ids=["talk", "no system", "asked", "one"])
+@pytest.mark.parametrize("asks", [False, True], ids=["text", "prompt"])
+def test_zephyr_speaks_as_published(turns: list[dict], asks: bool) -> None:
+    tokenizer = tokenizer_of("zephyr")
+    ours = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=asks)
+    theirs = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=asks, chat_template=PUBLISHED)
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_prompt_is_where_its_answer_begins(name: str) -> None:
+    tokenizer = tokenizer_of(name)
+    counts: Counter = Counter()
+    row = tokens.dpo_tokens(preferences()[-1], tokenizer, recipe("dpo"), counts)
+    assert not +counts
+    asked = tokenizer.apply_chat_template(TALK[:4], tokenize=False, add_generation_prompt=True)
+    assert tokenizer.decode(row["prompt_ids"]) == asked
+    assert tokenizer.decode(row["chosen_ids"]).rstrip("\n") == "no é</s>"
+
+
+# What is cut, dropped, refused
+
+
+def test_what_is_cut_and_dropped_stands_in_the_ledger(tmp_path: Path) -> None:
+    """Of six pairs one is whole, two are cut, one has a prompt too long, one is equal after the cut."""
+    project = checkout(tmp_path / "p")
+
+    def pair(prompt: str, chosen: str, rejected: str) -> dict:
+        said = {"chosen": [ASSISTANT | {"content": chosen}], "rejected": [ASSISTANT | {"content": rejected}]}
+        return {"prompt": [USER | {"content": prompt}], **said}
+
+    made = [  # <|user|> and <|assistant|> are two of twelve tokens, </s> is one
+        pair("abc", "123456", "12"),
+        pair("abc", "12345678", "12"),
+        pair("abc", "1", "123456789"),
+        pair("abcdefghijkl", "1", "2"),
+        pair("abc", "123456789", "12345678X"),
+        pair("abc", "same", "same"),
+    ]
+    write_lines(project.path("pairs.jsonl"), made)
+    project.edit(
+        "learning_rate: 1e-3, batch_size: 8, max_length: 48", "learning_rate: 1e-3, batch_size: 2, max_length: 12"
+    )
+    project.make("-n", "models/micro-dpo")
+    plan = read_json(max(project.path(".posttrain/plan").glob("*.json"), key=lambda path: path.stat().st_mtime))
+    target = plan["targets"]["models/micro-dpo"]["inputs"]["tokens"]
+    project.make(target)
+    assert read_json(project.path(f"{target}/ledger.json")) == {
+        "read": 5,
+        "kept": 3,
+        "cut to max_length": 3,
+        "dropped: the answers are equal after the cut": 1,
+        "dropped: the prompt alone fills max_length": 1,
+    }
+    assert read_json(project.path("preferences/micro-pairs/ledger.json"))["train"][0]["dropped"] == {
+        "chosen equals rejected": 1
+    }
+    kept = Dataset.from_file(str(project.path(f"{target}/train.arrow"))).to_list()
+    assert max(len(row["prompt_ids"]) + len(row[name]) for row in kept for name in ("chosen_ids", "rejected_ids")) == 12
+
+
+def test_a_row_of_which_nothing_is_left_to_learn_is_dropped() -> None:
+    counts: Counter = Counter()
+    row = {"messages": TALK[1:3]}  # <|user|>, two letters, <|assistant|>: the answer begins at the fifth token
+    assert tokens.sft_tokens(row, tokenizer_of("bytes"), recipe("sft", 4, only=True), counts) is None
+    assert counts == {"cut to max_length": 1, "dropped: nothing left to learn after the cut": 1}
+    assert (
+        tokens.sft_tokens(row, tokenizer_of("bytes"), recipe("sft", 5, only=True), counts)["labels"][:4] == [-100] * 4
+    )
+
+
+def test_answers_that_no_template_marks_are_refused() -> None:
+    made = tokenizer_of("bytes")
+    made.chat_template = made.chat_template.replace("{%- generation -%}", "").replace("{%- endgeneration -%}", "")
+    with pytest.raises(Refusal, match="the chat template does not mark what the assistant says"):
+        tokens.sft_tokens({"messages": TALK}, made, recipe("sft", only=True), Counter())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("+ eos_token", ""), "does not end an assistant's turn with the eos token '</s>'"),
+        (("{%- for", "{{- bos_token + bos_token -}}{%- for"), "adds '<s>' more than once"),
+    ],
+    ids=["no end", "two begins"],
+)
+def test_a_template_that_teaches_no_end_is_refused(change: tuple[str, str], said: str) -> None:
+    made = tokenizer_of("bytes")
+    made.chat_template = made.chat_template.replace(*change, 1)
+    with pytest.raises(Refusal, match=said):
+        tokenizers.check(made)
+
+
+def test_an_added_token_is_one_token_that_may_end_an_answer() -> None:
+    made = tokenizers.of_bytes()
+    length = len(made)
+    tokenizers.add_tokens(made, ["<|im_start|>", "<|im_end|>"], "<|im_end|>")
+    assert len(made) == length + 2
+    assert made.encode("a<|im_end|>b")[1] == made.eos_token_id == length + 1
+    assert set(made.all_special_tokens) >= {"<|user|>", "<|im_start|>"}  # those it had before stay special
+    with pytest.raises(Refusal, match="eos_token '<|eot|>' is not in the vocabulary"):
+        tokenizers.add_tokens(made, [], "<|eot|>")
