@@ -54,9 +54,10 @@ def folder_digests(folder: str | Path) -> dict[str, str]:
 def read_json(path: str | Path) -> dict:
     """A JSON file's object, or {} if there is none that can be read."""
     try:
-        return json.loads(Path(path).read_text())
+        value = json.loads(Path(path).read_text())
     except (OSError, ValueError):
         return {}
+    return value if isinstance(value, dict) else {}
 
 
 def write_json(path: str | Path, value: Any, durable: bool = True) -> None:

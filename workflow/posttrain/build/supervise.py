@@ -26,7 +26,9 @@ class Supervisor:
 
     def __init__(self, plan_path: str, path: str) -> None:
         plan = read_json(plan_path)
-        if path not in plan.get("targets", {}):
+        if not plan:
+            raise Refusal(f"the plan {plan_path} cannot be read; run snakemake again to make it anew")
+        if path not in plan["targets"]:
             raise Refusal(f"{plan_path} has no target {path}")
         self.plan_path, self.path, self.target = plan_path, path, plan["targets"][path]
         self.store, self.root = Store(Path(plan["store"])), Path(plan["root"])
@@ -78,9 +80,10 @@ class Supervisor:
             manifest = read_json(f"{path}.json")
             found = folder_digests(path)
             if not manifest or found != manifest.get("files"):
-                raise Refusal(
-                    f"{self.path}: its {role}, {path}, is not what {path}.json says; delete both and run snakemake again"
-                )
+                mend = "delete both and run snakemake again"
+                if manifest.get("key") and not self.store.verified(manifest["key"]):  # it is aside now
+                    mend = "run snakemake again to build it anew"
+                raise Refusal(f"{self.path}: its {role}, {path}, is not what {path}.json says; {mend}")
             contents[role] = manifest["content"]
         for role, path in self.target["files"].items():
             place = Path(path)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from posttrain.build import lease, status
-from posttrain.build.store import Store
+from posttrain.build.store import Store, whole
 from posttrain.files import Refusal, digest, read_json, write_json
 from posttrain.plan import triggers
 from posttrain.plan.contents import Contents
@@ -51,7 +51,7 @@ def freeze(root: Path, config: dict) -> str:
     }  # fmt: skip
     path = f".posttrain/plan/{digest(plan)}.json"
     write_json(path, plan, durable=False)
-    triggers.create_missing(known)
+    triggers.prepare(known)
     return path
 
 
@@ -85,9 +85,9 @@ def standing(target: Target, parts: dict, complete: bool) -> dict:
     Its own environment is kept: software alone makes nothing stale.
     """
     manifest = read_json(f"{target.path}.json")
-    if not complete or not Path(target.path).exists() or triggers.stale(manifest, target.own, target.identity, parts):
+    if not complete or triggers.stale(manifest, target.own, target.identity, parts):
         return {}
-    return manifest
+    return manifest if whole(Path(target.path), manifest) else {}
 
 
 def mark_twins(known: dict[str, dict]) -> None:

@@ -4,22 +4,30 @@ Snakemake compares it by its checksum, so it works where Snakemake's own records
 recipe costs nothing.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from posttrain.files import read_json, write_json
+from posttrain.build.store import whole
+from posttrain.files import Refusal, read_json, write_json
 from posttrain.recipes import identity
+
 
 def path_of(path: str) -> str:
     return f".posttrain/recipes/{path}.json"
 
 
-def create_missing(targets: dict[str, dict]) -> None:
-    """Give every target a trigger: Snakemake lists a folder once, and would not see one written after that."""
+def prepare(targets: dict[str, dict]) -> None:
+    """Give every target a trigger, and take away links to nothing, which Snakemake trips over.
+
+    Snakemake lists a folder once, and would not see what is done after that.
+    """
     for path, target in targets.items():
-        file = Path(path_of(path))
+        link, file = Path(path), Path(path_of(path))
+        if link.is_symlink() and not link.exists():
+            link.unlink()
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
             write_json(file, {"identity": target["identity"], "replaces": None}, durable=False)
@@ -38,12 +46,15 @@ def update(path: str, target: dict, environment: str) -> None:
     """Rewrite a target's trigger if it must be made, and say why."""
     there, manifest, file = Path(f"{path}.json"), read_json(f"{path}.json"), path_of(path)
     link = Path(path)
-    old = there.exists() and stale(manifest, target["own"], target["identity"], target["contents"])
-    moved = there.exists() and (not link.is_symlink() or link.readlink().parent.name != manifest.get("key"))
+    if link.is_dir() and not link.is_symlink() and not manifest:  # Snakemake would delete it before the job runs
+        raise Refusal(f"{path} is a folder that posttrain did not make; move it away, or name it under `use:`")
+    stands = there if there.exists() else link  # Snakemake asks for one of the two, and is content without the other
+    old = os.path.lexists(stands) and stale(manifest, target["own"], target["identity"], target["contents"])
+    moved = os.path.lexists(stands) and not (points_to(link, manifest.get("key")) and whole(link, manifest))
     replaces = None
     if old or moved:
         # A text no job can have recorded: else a dry run while a job is pending hides the change from the next run.
-        replaces = [manifest.get("key"), there.stat().st_mtime_ns]
+        replaces = [manifest.get("key"), stands.lstat().st_mtime_ns]
     said = read_json(file)
     if said.get("identity") != target["identity"] or (replaces and said.get("replaces") != replaces):
         write_json(file, {"identity": target["identity"], "replaces": replaces})
@@ -53,8 +64,14 @@ def update(path: str, target: dict, environment: str) -> None:
         print(f"{path}: made with another envs/train.lock; it stays (delete it to build it anew)", file=sys.stderr)
 
 
+def points_to(link: Path, key: str | None) -> bool:
+    return link.is_symlink() and link.readlink().parent.name == key
+
+
 def reasons(manifest: dict, target: dict) -> list[str]:
     """What differs between what stands and what is planned: `train.beta 0.1 → 0.2`."""
+    if not manifest:
+        return ["its manifest is missing or broken"]
     fields = list(changes(manifest.get("identity", {}), target["identity"]))
     inputs, names = manifest.get("inputs", {}), {**target["inputs"], **target["files"]}
     for role, content in target["contents"].items():

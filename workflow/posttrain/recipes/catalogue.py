@@ -17,6 +17,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 ENDINGS = (".json", ".run", ".md", ".html")  # models/x.run.json is x's own record
 SITE_KEYS = ("store", "account", "partition", "runtime")
+TRAINING_ONLY = set(schema.TrainRuntime.model_fields) - set(schema.Runtime.model_fields)
 
 
 @dataclass(frozen=True)
@@ -214,8 +215,10 @@ def overlay(path: str, entry: Written, site: dict, site_where: Where) -> Written
     """An entry with the site's runtime fields over its own; a later pattern wins."""
     section, name = path.split("/", 1)
     value, where = entry.value, dict(entry.where)
-    for pattern, fields in site.get("runtime", {}).items():
+    untrained = value.get("method") == "init"  # one pattern may name models of every method
+    for pattern, said in site.get("runtime", {}).items():
         if section == "models" and fnmatch.fnmatchcase(name, pattern):
+            fields = {key: said[key] for key in said if not (untrained and key in TRAINING_ONLY)}
             value = merge(value, {"runtime": fields})
             inner = {at[1:]: place for at, place in site_where.items() if at[:2] == ("runtime", pattern)}
             where |= {("runtime", *at[1:]): place for at, place in inner.items()}
