@@ -107,7 +107,7 @@ class Supervisor:
         runtime = self.target["runtime"]
         launch = {name: runtime[name] for name in ("processes", "micro_batch_size", "launch") if name in runtime}
         before = read_json(work / "launch.json")
-        resumes = any((work / "checkpoints").glob("checkpoint-*"))
+        resumes = any(work.glob("checkpoints/checkpoint-*/complete.json"))
         if resumes and before != launch:
             said = ", ".join(f"{name} {before[name]} → {launch[name]}" for name in launch if before[name] != launch[name])
             raise Refusal(
