@@ -79,9 +79,10 @@ def table(trials: list[kills.Trial], seed: int, seconds: float) -> str:
         f"undisturbed build's digests, {hits} kills came where they were aimed; {seconds / 60:.0f} minutes on "
         f"{os.cpu_count()} CPUs ({platform.machine()}), Python {platform.python_version()}.",
         "",
-        "*checkpoint*: the newest whole one when the kill came (of 4 steps); *went on from*: the step at which the next",
-        "run began, – where there was nothing left to train. In every trial the next `snakemake` ended well, at no time",
-        "were programs of two supervisors alive, nothing half-made had a manifest, and no process was left over.",
+        "*checkpoint*: the newest whole one when the kill came (of 4 steps); *went on from*: the step at which the",
+        "next run began, – where nothing was left to train. Digests count as equal only if the next `snakemake` ended",
+        "well, at no time programs of two supervisors were alive, nothing half-made had a manifest, every whole",
+        "checkpoint was gone on from, and no process was left over.",
         "",
         head,
         "|---|---|---|---|---|---|---|---|---|",

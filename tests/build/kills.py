@@ -172,8 +172,10 @@ def kill(trial: Trial, place: Place, snakemake: subprocess.Popen) -> None:
     while not started():
         assert snakemake.poll() is None, snakemake.communicate()[0]
     victims = find(trial.victim, place, snakemake)  # before the point: to look through /proc takes longer than it lasts
+    while not place.work.joinpath("checkpoints").exists() and snakemake.poll() is None and not reached():
+        time.sleep(0.01)
     while not reached() and snakemake.poll() is None:
-        pass
+        pass  # a point may last a millisecond
     time.sleep(delay) if delay else None
     for pid in victims:
         with suppress(ProcessLookupError):
@@ -212,7 +214,7 @@ def build_again(place: Place) -> str:
     while process.poll() is None:
         if len(place.project.started()) > before:
             assert len(place.supervisors()) < 2, "two jobs write"
-        time.sleep(0.05)
+        time.sleep(0.1)
     output = process.communicate()[0]
     assert process.returncode == 0, output
     return output
