@@ -134,7 +134,7 @@ class Supervisor:
             start_new_session=True,
         )
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-            signal.signal(number, lambda *_: self.stop(work, child))
+            signal.signal(number, lambda number, _: self.stop(number, work, child))
         child.wait()
         said = status.read(work)
         if said.get("state") == "done":
@@ -150,11 +150,14 @@ class Supervisor:
             raise Refusal(f"{self.path}: no space left on the disk of {work}; free some and run again, it will go on")
         raise Refusal(f"{self.path}: {why}")
 
-    def stop(self, work: Path, child: subprocess.Popen) -> None:
-        """Ask a trainer to save and stop; what has no checkpoints, or is asked twice, ends at once."""
+    def stop(self, number: int, work: Path, child: subprocess.Popen) -> None:
+        """Ask a trainer to save and stop; what has no checkpoints, or a second Ctrl-C, ends at once.
+
+        A second SIGTERM does not: SLURM sends it to all of a step's processes, and srun once more.
+        """
         again, self.stopping = self.stopping, True
         (work / "stop").touch()
-        if again or "launch" not in self.target["runtime"]:
+        if (again and number == signal.SIGINT) or "launch" not in self.target["runtime"]:
             child.kill()
 
     def finish(self, work: Path, key: str, inputs: dict[str, str]) -> None:
