@@ -13,6 +13,7 @@ from transformers import (
     PreTrainedTokenizerBase,
     set_seed,
 )
+from transformers.integrations import unset_hf_deepspeed_config
 
 from posttrain.build.job import Job
 from posttrain.files import Refusal
@@ -76,8 +77,9 @@ def agree_on_ends(config: object, tokenizer: PreTrainedTokenizerBase) -> None:
 def prove(model: PreTrainedModel, job: Job, sharded: bool) -> None:
     """Open what was saved, and refuse it unless every tensor is finite and the one that was trained.
 
-    Of a sharded model no process has all tensors; there the names and shapes of the base must be found again.
+    Of a sharded model no process has all tensors; there every name must be found, and every value be finite.
     """
+    unset_hf_deepspeed_config()  # else ZeRO-3 would shard what is opened here over ranks that are not asked
     opened, report = AutoModelForCausalLM.from_pretrained(
         job.out, dtype="auto", use_safetensors=True, output_loading_info=True
     )
