@@ -1,0 +1,159 @@
+"""The catalogue: what `extends`, `scan`, `use`, a site's overlay and further folders of recipes stand for."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from test_plan import plan_of
+
+from conftest import DPO, PAGE, SFT, Project
+from posttrain.recipes import catalogue
+
+
+def read(project: Project) -> catalogue.Catalogue:
+    return catalogue.load([project.path("config/recipes")], project.path("config/site.yaml"))
+
+
+def add(project: Project, text: str) -> None:
+    with project.path(PAGE).open("a") as page:
+        page.write(text)
+
+
+def test_a_recipe_has_its_own_fields_over_those_it_extends(fresh):
+    add(
+        fresh,
+        "  second:\n    extends: micro-dpo\n    train: {beta: 0.5}\n    runtime: {hours: 2}\n"
+        "  third:\n    extends: second\n    train: {loss_type: ipo}\n",
+    )
+    entries = read(fresh).entries
+    parent, second, third = (entries[f"models/{name}"].recipe for name in ("micro-dpo", "second", "third"))
+    assert second.train == parent.train.model_copy(update={"beta": 0.5})
+    assert third.train == parent.train.model_copy(update={"beta": 0.5, "loss_type": "ipo"})
+    assert third.runtime == parent.runtime.model_copy(update={"hours": 2})
+    assert (third.base, third.preferences) == (parent.base, parent.preferences)
+
+
+def test_a_list_is_replaced_and_not_merged(fresh):
+    add(fresh, "  second:\n    extends: micro-dpo\n    train: {loss_type: [hinge, sft]}\n")
+    assert read(fresh).entries["models/second"].recipe.train.loss_type == ["hinge", "sft"]
+
+
+def test_a_scan_is_named_by_its_keys_in_their_order_and_by_canonical_numbers(fresh):
+    add(
+        fresh,
+        "  scan:\n    extends: micro-dpo\n    scan: {loss_type: [[sigmoid, sft], ipo], beta: [0.10, 1.0, 5e-1]}\n",
+    )
+    made = read(fresh)
+    names = [
+        f"models/scan@loss_type={loss},beta={beta}" for loss in ("sigmoid+sft", "ipo") for beta in ("0.1", "1", "0.5")
+    ]
+    assert made.scans == {"models/scan": names}
+    assert "models/scan" not in made.entries
+    point = made.entries["models/scan@loss_type=ipo,beta=0.5"].recipe.train
+    assert (point.loss_type, point.beta) == ("ipo", 0.5)
+    assert point.learning_rate == made.entries[DPO].recipe.train.learning_rate
+
+
+def test_a_scan_is_not_inherited(fresh):
+    add(fresh, "  scan:\n    extends: micro-dpo\n    scan: {beta: [0.2]}\n  one:\n    extends: scan\n")
+    assert read(fresh).entries["models/one"].recipe == read(fresh).entries[DPO].recipe
+
+
+def test_a_scan_may_go_over_bases_and_rows(fresh):
+    add(fresh, "  scan:\n    extends: micro-dpo\n    scan: {base: [micro-init, micro-sft]}\n")
+    bases = [read(fresh).entries[name].recipe.base for name in read(fresh).scans["models/scan"]]
+    assert bases == ["micro-init", "micro-sft"]
+
+
+def test_the_point_of_a_scan_that_is_its_parent_is_its_twin(fresh, monkeypatch):
+    add(fresh, "  scan:\n    extends: micro-dpo\n    scan: {beta: [0.1, 0.2]}\n")
+    monkeypatch.chdir(fresh.root)
+    targets = plan_of(fresh)
+    assert targets["models/scan@beta=0.1"]["twin"] == DPO
+    assert targets["models/scan@beta=0.2"]["twin"] is None
+    assert (targets["models/scan@beta=0.1"]["rule"], targets["models/scan@beta=0.2"]["rule"]) == (
+        "restore",
+        "train_dpo",
+    )
+
+
+def test_a_site_says_where_and_its_later_pattern_wins(fresh, monkeypatch):
+    monkeypatch.chdir(fresh.root)
+    before = plan_of(fresh)
+    fresh.path("config/site.yaml").write_text(
+        "runtime:\n  '*': {mem_gb: 64, micro_batch_size: 2}\n"
+        "  '*-dpo': {micro_batch_size: 4, processes: 2, launch: ddp}\n"
+    )
+    after = plan_of(fresh)
+    launch = ("mem_gb", "processes", "micro_batch_size", "gradient_accumulation_steps", "launch")
+    assert [after[SFT]["runtime"][name] for name in launch] == [64, 1, 2, 4, "single"]
+    assert [after[DPO]["runtime"][name] for name in launch] == [64, 2, 4, 1, "ddp"]
+    assert after["models/micro-init"]["runtime"]["mem_gb"] == 64, "a pattern may name models of every method"
+    assert {path: target["intent"] for path, target in after.items()} == {
+        path: target["intent"] for path, target in before.items()
+    }
+
+
+def test_use_puts_a_folder_in_a_targets_place(fresh, monkeypatch):
+    theirs = fresh.path("theirs")
+    theirs.mkdir()
+    (theirs / "model.safetensors").write_bytes(b"weights")
+    add(fresh, "use:\n  models/micro-sft: theirs\n")
+    monkeypatch.chdir(fresh.root)
+    targets = plan_of(fresh)
+    assert targets[SFT]["stage"] == "adopt_folder"
+    assert targets[DPO]["inputs"]["base"] == SFT
+    before = targets[DPO]["intent"]
+    (theirs / "model.safetensors").write_bytes(b"other weights")
+    assert plan_of(fresh)[DPO]["intent"] != before, "its bytes stand for its recipe"
+
+
+def test_use_puts_a_hub_repository_in_a_targets_place_at_its_locked_commit(fresh, monkeypatch):
+    commit = "c" * 40
+    add(fresh, "use:\n  models/micro-sft: lab/tiny\n  data/micro-rows: lab/rows\n")
+    fresh.edit("models: {}", f"models: {{lab/tiny: {commit}}}", "config/lock.yaml")
+    monkeypatch.chdir(fresh.root)
+    targets = plan_of(fresh)
+    model, rows = targets[SFT]["own"], targets["data/micro-rows"]["own"]
+    assert (model["kind"], model["repo_id"], model["revision"]) == ("models", "lab/tiny", commit)
+    assert (rows["kind"], rows["repo_id"], rows["revision"]) == ("datasets", "lab/rows", "main")
+    kinds = {target["own"].get("kind") for path, target in targets.items() if path.startswith("hub/")}
+    assert kinds == {"tokenizers"}, "a tokenizer comes without its weights"
+
+
+def test_use_may_name_a_target_that_no_recipe_makes(fresh, monkeypatch):
+    shutil.copytree(fresh.path("config"), fresh.path("theirs"))
+    (fresh.path("theirs") / "model.safetensors").touch()
+    add(fresh, "  more:\n    extends: micro-dpo\n    base: bought\nuse:\n  models/bought: theirs\n")
+    monkeypatch.chdir(fresh.root)
+    assert plan_of(fresh)["models/more"]["inputs"]["base"] == "models/bought"
+
+
+@pytest.mark.parametrize("said", ["absolute", "relative", "home"])
+def test_a_labs_recipes_may_live_outside_the_clone_and_refer_to_ours(fresh, monkeypatch, tmp_path, said):
+    lab = tmp_path / "lab"
+    lab.mkdir()
+    (lab / "ours.yaml").write_text("models:\n  lab-dpo:\n    extends: micro-dpo\n    train: {beta: 0.7}\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(fresh.root)
+    folder = {"absolute": str(lab), "relative": "../lab", "home": "~/lab"}[said]
+    targets = plan_of(fresh, recipes=["config/recipes", folder])
+    assert targets["models/lab-dpo"]["own"]["train"]["beta"] == 0.7
+    assert targets["models/lab-dpo"]["inputs"]["base"] == SFT
+
+
+def test_a_store_may_be_shared(fresh, monkeypatch, tmp_path):
+    """A lab's store, named by the site, is looked into when the plan is made."""
+    fresh.path("config/site.yaml").write_text(f"store: {tmp_path / 'ours'}\n")
+    monkeypatch.chdir(fresh.root)
+    before = plan_of(fresh)
+    tokenizer = next(path for path in before if path.startswith("tokenizers/"))
+    assert (before[tokenizer]["hit"], before[tokenizer]["rule"]) == (False, "make_tokenizer")
+    files = Path(tmp_path, "ours", before[tokenizer]["key"], "files")
+    files.mkdir(parents=True)
+    (files / "tokenizer.json").write_text("{}")
+    manifest = f'{{"key": "{files.parent.name}", "content": "c0ffee", "sizes": {{"tokenizer.json": 2}}}}'
+    (files.parent / "manifest.json").write_text(manifest)
+    after = plan_of(fresh)
+    assert (after[tokenizer]["hit"], after[tokenizer]["rule"]) == (True, "restore")
+    assert after["models/micro-init"]["contents"]["tokenizer"] == "c0ffee"

@@ -1,0 +1,192 @@
+"""Identity, intent and key: what changes them, and what must not."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_plan import plan_of
+
+from conftest import DPO, PAGE, SFT, Project
+from posttrain.files import canonical, digest
+from posttrain.recipes import identity, page, schema
+
+NUMBERS = st.integers(-(2**40), 2**40) | st.floats(allow_nan=False, allow_infinity=False)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.text() | NUMBERS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
+
+
+def respelled(value):
+    """The same value, its keys in another order and its whole numbers with a point."""
+    if isinstance(value, dict):
+        return {key: respelled(value[key]) for key in reversed(value)}
+    if isinstance(value, list):
+        return [respelled(item) for item in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+@settings(deadline=None)
+@given(VALUES)
+def test_key_order_and_number_spelling_do_not_change_a_digest(value):
+    assert digest(respelled(value)) == digest(value)
+    assert canonical(canonical(value)) == canonical(value)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [(1, 2), (0.1, 0.10000000000000002), (True, 1), (False, 0), ("1", 1), (None, 0), ([1, 2], [2, 1]), ({}, [])],
+    ids=str,
+)
+def test_other_values_have_other_digests(a, b):
+    assert digest({"x": a}) != digest({"x": b})
+
+
+RECIPE = {"method": "dpo", "train": {"beta": 0.1, "seed": 1}, "runtime": {"gpus": 8}}
+
+
+def test_runtime_is_no_part_of_what_an_artifact_is():
+    elsewhere = RECIPE | {"runtime": {"gpus": 1}}
+    assert identity.what_it_is("train_dpo", RECIPE) == identity.what_it_is("train_dpo", elsewhere)
+    assert identity.what_it_is("train_dpo", RECIPE) == {
+        "method": "dpo", "stage": "train_dpo", "train": {"beta": 0.1, "seed": 1}, "version": 1,
+    }  # fmt: skip
+
+
+def test_a_new_version_of_a_stage_makes_another_artifact(monkeypatch):
+    before = identity.what_it_is("train_dpo", RECIPE)
+    monkeypatch.setitem(identity.VERSIONS, "train_dpo", 2)
+    assert identity.what_it_is("train_dpo", RECIPE) != before
+
+
+def test_a_field_added_later_is_left_out_while_it_has_the_value_of_its_absence():
+    introduced = {"train_dpo": {"train.label_smoothing": 0, "padding": None}}
+
+    def after(smoothing, **more):
+        recipe = RECIPE | {"train": RECIPE["train"] | {"label_smoothing": smoothing}} | more
+        return identity.what_it_is("train_dpo", recipe, introduced)
+
+    before = identity.what_it_is("train_dpo", RECIPE, {})
+    assert after(0) == after(0.0, padding=None) == before
+    assert after(0.1)["train"]["label_smoothing"] == 0.1
+    assert after(0, padding="left")["padding"] == "left"
+
+
+def test_a_field_added_later_is_left_out_of_its_own_stage_only():
+    introduced = {"train_sft": {"train.seed": 1}}
+    assert identity.what_it_is("train_dpo", RECIPE, introduced)["train"]["seed"] == 1
+    assert "seed" not in identity.what_it_is("train_sft", RECIPE, introduced)["train"]
+
+
+def test_a_key_is_of_what_it_is_of_its_inputs_bytes_and_of_the_software():
+    own, inputs = identity.what_it_is("train_dpo", RECIPE), {"base": "aa", "tokens": "bb"}
+    one = identity.key(own, inputs, "env")
+    assert identity.key(own, {"tokens": "bb", "base": "aa"}, "env") == one
+    others = [
+        identity.key(own | {"version": 2}, inputs, "env"),
+        identity.key(own, {"base": "bb", "tokens": "aa"}, "env"),
+        identity.key(own, inputs, "another"),
+    ]
+    assert len({one, *others}) == 4
+
+
+# A value other than the micro-chain's for each field: a new field must be added here, and so decided upon.
+OTHER_TRAIN = {
+    "learning_rate": "2e-3", "batch_size": "16", "num_train_epochs": "2", "max_steps": "3",
+    "lr_scheduler_type": "cosine", "warmup_steps": "1", "weight_decay": "0.1", "adam_beta1": "0.8",
+    "adam_beta2": "0.99", "adam_epsilon": "1e-6", "max_grad_norm": "0.5", "optim": "adamw_torch", "seed": "2",
+    "dtype": "bfloat16", "bf16": "true", "max_length": "40",
+}  # fmt: skip
+OTHER_DPO = OTHER_TRAIN | {"loss_type": "ipo", "loss_weights": "[1, 0.5]", "beta": "0.2"}
+OTHER_SFT = OTHER_TRAIN | {"assistant_only_loss": "true"}
+OTHER_RUNTIME = {
+    "hours": "9", "mem_gb": "99", "threads": "3", "gpus": "1", "processes": "2", "launch": "ddp",
+    "micro_batch_size": "4", "attn_implementation": "eager", "activation_checkpointing": "true", "save_steps": "7",
+    "logging_steps": "3", "dataloader_num_workers": "2", "shards": "3",
+}  # fmt: skip
+
+
+def say(project: Project, model: str, section: str, field: str, value: str) -> None:
+    """Say a field of a model's on the page, in place of what is said there."""
+    lines = project.path(PAGE).read_text().splitlines(keepends=True)
+    start = lines.index(f"  {model.removeprefix('models/')}:\n")
+    line = next(i for i in range(start, len(lines)) if lines[i].startswith(f"    {section}: {{"))
+    said = of_yaml(lines[line])[section] | {field: of_yaml(value)}
+    lines[line] = f"    {section}: {json.dumps(said)}\n"
+    project.path(PAGE).write_text("".join(lines))
+
+
+def of_yaml(text: str):
+    return yaml.load(text, page.Loader)
+
+
+@pytest.mark.parametrize(
+    ("model", "others", "kind"),
+    [(SFT, OTHER_SFT, schema.SFTTrain), (DPO, OTHER_DPO, schema.DPOTrain)],
+    ids=["sft", "dpo"],
+)
+def test_every_field_of_train_makes_another_model(fresh, monkeypatch, model, others, kind):
+    assert set(others) == set(kind.model_fields)
+    monkeypatch.chdir(fresh.root)
+    text = fresh.path(PAGE).read_text()
+    intents = {"as it is": plan_of(fresh)[model]["intent"]}
+    for field, value in others.items():
+        say(fresh, model, "train", field, value)
+        intents[field] = plan_of(fresh)[model]["intent"]
+        fresh.path(PAGE).write_text(text)
+    assert len(set(intents.values())) == len(others) + 1, intents
+
+
+@pytest.mark.parametrize("model", [SFT, DPO])
+def test_no_field_of_runtime_does(fresh, monkeypatch, model):
+    assert set(OTHER_RUNTIME) == set(schema.TrainRuntime.model_fields)
+    monkeypatch.chdir(fresh.root)
+    text, before = fresh.path(PAGE).read_text(), plan_of(fresh)
+    for field, value in OTHER_RUNTIME.items():
+        say(fresh, model, "runtime", field, value)
+        if field == "processes":
+            say(fresh, model, "runtime", "launch", "ddp")
+        after = plan_of(fresh)
+        fresh.path(PAGE).write_text(text)
+        same = {path: target["identity"] for path, target in after.items()}
+        assert same == {path: target["identity"] for path, target in before.items()}, field
+        changed = [path for path in before if after[path]["runtime"] != before[path]["runtime"]]
+        assert changed, f"{field} was not read"
+
+
+def test_an_intent_does_not_hang_on_names_and_an_identity_does(fresh, monkeypatch):
+    monkeypatch.chdir(fresh.root)
+    before = plan_of(fresh)[DPO]
+    fresh.edit("micro-sft", "micro-chat")
+    after = plan_of(fresh)[DPO]
+    assert after["intent"] == before["intent"]
+    assert (before["identity"]["base"], after["identity"]["base"]) == ("micro-sft", "micro-chat")
+
+
+def test_a_template_is_its_text(fresh, monkeypatch):
+    """An edited template, or one of another name, is another tokenizer exactly if its text is another."""
+    monkeypatch.chdir(fresh.root)
+    template = fresh.path("config/templates/bytes.jinja")
+    before = plan_of(fresh)[SFT]["intent"]
+    Path("config/templates/mine.jinja").write_text(template.read_text())
+    fresh.edit("template: bytes", "template: mine")
+    assert plan_of(fresh)[SFT]["intent"] == before
+    fresh.edit("message.content", "' ' + message.content", "config/templates/mine.jinja")
+    assert plan_of(fresh)[SFT]["intent"] != before
+
+
+@pytest.mark.parametrize("edit", ["rows", "lock", "base"])
+def test_what_lies_upstream_is_part_of_an_intent(fresh, monkeypatch, edit):
+    monkeypatch.chdir(fresh.root)
+    fresh.edit("    base: micro-init\n", "    base: lab/tiny\n")
+    before = plan_of(fresh)[DPO]["intent"]
+    if edit == "rows":
+        fresh.edit('"ant', '"art', "rows.jsonl")
+    elif edit == "lock":
+        fresh.edit("models: {}", f"models: {{lab/tiny: {'c' * 40}}}", "config/lock.yaml")
+    else:
+        fresh.edit("base: lab/tiny", "base: lab/other")
+    assert plan_of(fresh)[DPO]["intent"] != before

@@ -1,0 +1,176 @@
+"""Plans: of the recipes that we ship, of names that are wrong, and what planning may load."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import DPO, ROOT, SFT, Project, checkout, clean_environment
+from posttrain.files import Refusal
+from posttrain.plan import frozen
+
+HEAVY = {"torch", "transformers", "datasets", "pyarrow", "pandas", "numpy", "trl", "peft", "accelerate", "tokenizers"}
+# Every model that a shipped page names, and the trainings that it takes from nothing.
+SHIPPED = {
+    "models/spell-init": 0,
+    "models/spell-sft": 1,
+    "models/spell-dpo": 2,
+    "models/zephyr-7b-sft": 1,
+    "models/zephyr-7b-dpo": 2,
+    **{
+        f"models/zephyr-7b-dpo-scan@loss_type={loss},beta={beta}": 2
+        for loss in ("sigmoid", "ipo")
+        for beta in ("0.01", "0.1", "0.2")
+    },
+}
+
+
+def plan_of(project: Project, **config) -> dict[str, dict]:
+    """The targets of the plan that is made in the current folder, a checkout's."""
+    return json.loads(Path(frozen.freeze(Path(), {"recipes": ["config/recipes"]} | config)).read_text())["targets"]
+
+
+def jobs(output: str) -> dict[str, int]:
+    """Snakemake's table of jobs, by rule."""
+    table = output.partition("Job stats:")[2].partition("total")[0]
+    return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory) -> Project:
+    """A checkout with the pages that we ship. Only planned in, never built in."""
+    project = checkout(tmp_path_factory.mktemp("shipped") / "p", "")
+    shutil.copytree(ROOT / "config/recipes", project.path("config/recipes"), dirs_exist_ok=True)
+    return project
+
+
+def test_every_shipped_recipe_plans_and_none_is_forgotten_here(shipped, monkeypatch):
+    monkeypatch.chdir(shipped.root)
+    targets = plan_of(shipped)
+    assert {path for path in targets if path.startswith("models/")} == set(SHIPPED)
+    for path, trainings in SHIPPED.items():
+        assert len(trained_for(targets, path)) == trainings, path
+
+
+def trained_for(targets: dict, path: str) -> set[str]:
+    """The trainings that a target takes, its own with those upstream."""
+    if targets[path]["twin"]:
+        return trained_for(targets, targets[path]["twin"])
+    own = {path} if targets[path]["stage"].startswith("train_") else set()
+    return own.union(*(trained_for(targets, made) for made in targets[path]["inputs"].values()))
+
+
+def test_all_is_every_model(shipped):
+    output, _ = shipped.make("-n", "all")
+    rules = jobs(output)
+    # Of six points of the scan one is zephyr-7b-dpo itself.
+    assert {rule: rules[rule] for rule in ("init_model", "train_sft", "train_dpo", "restore")} == {
+        "init_model": 1, "train_sft": 2, "train_dpo": 7, "restore": 1,
+    }  # fmt: skip
+
+
+def test_the_command_of_the_readme_plans_as_it_is_typed(shipped):
+    pytest.importorskip("snakemake_executor_plugin_slurm", reason="needs the slurm executor plugin")
+    output, _ = shipped.make("-n", "models/zephyr-7b-dpo", "--profile", "slurm")
+    assert jobs(output) == {
+        "fetch_snapshot": 4,  # weights, their tokenizer, and two sets of rows
+        "make_tokenizer": 2,
+        "mix_data": 1,
+        "mix_preferences": 1,
+        "tokenize_rows": 2,
+        "train_sft": 1,
+        "train_dpo": 1,
+    }
+    assert "mistralai/Mistral-7B-v0.1 has no commit in config/lock.yaml" in output
+    job = output.partition("\nrule train_sft:")[2].partition("\n\n")[0]
+    assert {"gpu=8", "runtime=240", "mem_mb=500000"} <= set(re.findall(r"[^\s,]+=[^\s,]+", job))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("models/micro-dqo", "No recipe makes models/micro-dqo. Nearest: models/micro-dpo, models/micro-sft, "),
+        ("models/micro-dqo.json", "No recipe makes models/micro-dqo. Nearest: models/micro-dpo, "),
+        ("data/micro-row", "No recipe makes data/micro-row. Nearest: data/micro-rows"),
+        ("models/nope", "No recipe makes models/nope. Nearest: "),
+    ],
+    ids=["model", "manifest", "data", "far-off"],
+)
+def test_a_name_that_no_recipe_has_is_answered_in_one_line(fresh, asked, said):
+    output = fresh.refused(asked)
+    assert output.splitlines()[-1].startswith(said)
+    assert "Traceback" not in output
+    assert "Exception" not in output
+
+
+def test_a_dry_run_makes_nothing_but_plans(fresh):
+    before = {path.name for path in fresh.root.iterdir()}
+    fresh.make("-n", DPO, SFT)
+    assert {path.name for path in fresh.root.iterdir()} - before == {".posttrain", ".snakemake"}
+
+
+def test_planning_loads_no_library_of_training(shipped):
+    """A plan is made by every snakemake call, on login nodes too: torch alone would take seconds."""
+    code = (
+        "import sys; from pathlib import Path; from posttrain.plan import frozen; "
+        "path = frozen.freeze(Path(), {'recipes': ['config/recipes']}); "
+        "frozen.Plan(path, True).trigger('models/spell-dpo'); "
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=shipped.root,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    loaded = set(run.stdout.split())
+    assert "posttrain" in loaded
+    assert not loaded & HEAVY
+
+
+def test_equal_recipes_freeze_to_one_plan(fresh, monkeypatch):
+    monkeypatch.chdir(fresh.root)
+    config = {"recipes": ["config/recipes"]}
+    first = frozen.freeze(Path(), config)
+    fresh.edit("# Micro", "# Mikro")
+    assert frozen.freeze(Path(), config) == first
+    fresh.edit("runtime: {save_steps: 1,", "runtime: {hours: 3, save_steps: 1,")
+    assert frozen.freeze(Path(), config) != first, "jobs take their circumstances from the plan"
+
+
+def test_a_job_takes_its_recipe_from_the_plan_that_its_main_process_froze(fresh, monkeypatch):
+    monkeypatch.chdir(fresh.root)
+    monkeypatch.setenv("POSTTRAIN_PLAN", frozen.freeze(Path(), {"recipes": ["config/recipes"]}))
+    fresh.edit("beta: 0.1", "beta: 0.3")
+    job = frozen.open_plan(".", {"recipes": ["nowhere"]}, main=False)
+    assert job.targets[DPO]["own"]["train"]["beta"] == 0.1
+    trigger = Path(job.trigger(DPO))
+    before = trigger.stat().st_mtime_ns
+    job.trigger(DPO)
+    assert trigger.stat().st_mtime_ns == before, "a job never writes a trigger"
+
+
+def test_a_job_without_a_plan_is_refused(fresh, monkeypatch):
+    monkeypatch.chdir(fresh.root)
+    monkeypatch.delenv("POSTTRAIN_PLAN", raising=False)
+    with pytest.raises(Refusal, match="found no POSTTRAIN_PLAN"):
+        frozen.open_plan(".", {"recipes": ["config/recipes"]}, main=False)
+
+
+def test_models_of_equal_rows_lengths_and_template_share_tokens(fresh, monkeypatch):
+    page = fresh.path("config/recipes/micro.yaml")
+    more = "  {0}:\n    extends: micro-sft\n    train: {{{1}}}\n"
+    page.write_text(
+        page.read_text() + more.format("longer", "num_train_epochs: 3") + more.format("cut", "max_length: 9")
+    )
+    monkeypatch.chdir(fresh.root)
+    targets = plan_of(fresh)
+    tokens = {name: targets[f"models/{name}"]["inputs"]["tokens"] for name in ("micro-sft", "longer", "cut")}
+    assert tokens["longer"] == tokens["micro-sft"] != tokens["cut"]
