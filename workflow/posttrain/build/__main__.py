@@ -7,7 +7,7 @@ import argparse
 import os
 
 from posttrain.build.processes import die_with_parent
-from posttrain.build.supervise import Supervisor
+from posttrain.build.supervise import Supervisor, disk_refusal
 from posttrain.files import Refusal
 
 
@@ -22,10 +22,10 @@ def main() -> None:
     if "POSTTRAIN_PLAN" not in os.environ:
         raise Refusal("POSTTRAIN_PLAN names no plan; `ls -t .posttrain/plan` shows the newest, `snakemake -n` makes one")
     supervisor = Supervisor(os.environ["POSTTRAIN_PLAN"], args.target)
-    if args.script == "restore":
-        supervisor.restore()
-    else:
-        supervisor.build(args.script)
+    try:
+        supervisor.restore() if args.script == "restore" else supervisor.build(args.script)
+    except OSError as error:
+        raise disk_refusal(args.target, error) from None
 
 
 main()

@@ -10,6 +10,7 @@ from posttrain.build.lease import KEY
 from posttrain.files import Refusal
 
 PR_SET_PDEATHSIG = 1
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)  # SLURM's, a person's, and the one we ask SLURM for
 # Settings of another launch, or of the user's shell, that would change this one unseen.
 FOREIGN = ("ACCELERATE_", "FSDP_", "DEEPSPEED_", "PET_", "TORCHELASTIC_")
 FOREIGN_NAMES = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PYTHONPATH"}
@@ -25,7 +26,7 @@ def die_with_parent(ancestor: str | None = None) -> None:
 def ignore_stop_signals() -> None:
     """For a launcher: a stop is for its ranks, which finish their step and save. Runs between fork and exec."""
     die_with_parent()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
@@ -36,8 +37,10 @@ def environment(work: Path, mark: str, threads: int, online: bool) -> dict[str, 
         for name, value in os.environ.items()
         if not name.startswith(FOREIGN) and name not in FOREIGN_NAMES
     }
-    offline = {} if online else {"HF_HUB_OFFLINE": "1", "HF_HOME": str(work / "cache")}
-    return kept | offline | {
+    if not online:
+        kept |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(work / "cache")}
+        kept.pop("HF_TOKEN", None)  # who does not fetch needs none
+    return kept | {
         KEY: mark,
         "POSTTRAIN_SUPERVISOR": str(os.getpid()),
         "HF_DATASETS_CACHE": str(work / "cache/datasets"),

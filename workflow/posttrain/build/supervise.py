@@ -14,6 +14,7 @@ from pathlib import Path
 
 from posttrain.build import processes, record, status, store
 from posttrain.build.lease import Lease, mark
+from posttrain.build.processes import STOP_SIGNALS
 from posttrain.build.store import Store
 from posttrain.files import Refusal, digest, file_digest, folder_digests, read_json, write_json
 from posttrain.recipes import identity
@@ -50,28 +51,21 @@ class Supervisor:
         key = identity.key(self.target["own"], inputs, self.environment)
         if manifest := self.store.verified(key):
             return self.link(manifest)
-        try:
-            with Lease(self.store.root, key, self.path) as lease:
-                manifest = self.store.verified(key)
-                if not manifest:
-                    work = self.open_work(key)
-                    if not store_ready(work):
-                        self.run(script, work, key)
-                        self.finish(work, key, inputs)
-                    strip(work)
-                    if not lease.held():
-                        raise Refusal(f"{self.path}: the lease was lost to another job; nothing was published")
-                    self.store.publish(work, key)
-        except OSError as error:
-            raise disk_refusal(self.path, error) from None
-        self.link(self.store.manifest(key))
+        with Lease(self.store.root, key, self.path) as lease:
+            if not self.store.verified(key):
+                work = self.open_work(key)
+                if not store_ready(work):
+                    self.run(script, work, key)
+                    self.finish(work, key, inputs)
+                strip(work)
+                if not lease.held():
+                    raise Refusal(f"{self.path}: the lease was lost to another job; nothing was published")
+                self.store.publish(work, key)
+        return self.link(self.store.manifest(key))
 
     def link(self, manifest: dict) -> None:
         record.note("link", self.path, manifest["key"])
-        try:
-            store.link(self.path, self.target["identity"], manifest, self.store)
-        except OSError as error:
-            raise disk_refusal(self.path, error) from None
+        store.link(self.path, self.target["identity"], manifest, self.store)
 
     def verified_inputs(self) -> dict[str, str]:
         """The content digest of each input, read and found to be what its manifest or the plan says."""
@@ -133,9 +127,11 @@ class Supervisor:
             preexec_fn=processes.ignore_stop_signals,
             start_new_session=True,
         )
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        for number in STOP_SIGNALS:
             signal.signal(number, lambda number, _: self.stop(number, work, child))
         child.wait()
+        for number in STOP_SIGNALS:  # what is left is to publish, which a stop would only repeat
+            signal.signal(number, signal.SIG_IGN)
         said = status.read(work)
         if said.get("state") == "done":
             return

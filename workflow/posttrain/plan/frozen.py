@@ -146,9 +146,6 @@ class Plan:
                 f"{path}: {who['name']} is building this{f' ({at})' if at else ''}; wait for it, or end it first"
             )
 
-    def input_of(self, path: str, role: str) -> str:
-        return self.targets[path]["inputs"][role]
-
     def unknown(self) -> str:
         """A wildcard's constraint: whatever looks like a target and is none."""
         known = "|".join(map(re.escape, self.targets))

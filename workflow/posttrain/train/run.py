@@ -13,6 +13,7 @@ from accelerate import DistributedType
 from transformers import Trainer, TrainerCallback
 
 from posttrain.build.job import Job, Stopped
+from posttrain.build.processes import STOP_SIGNALS
 from posttrain.files import Refusal, read_json, write_json
 from posttrain.train import models
 
@@ -78,7 +79,7 @@ class Watch(TrainerCallback):
     def __init__(self, trainer: Trainer, job: Job) -> None:
         self.trainer, self.job = trainer, job
         self.asked, self.told = False, 0.0
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        for number in STOP_SIGNALS:
             signal.signal(number, self.ask)
 
     def ask(self, *_: Any) -> None:
