@@ -75,7 +75,8 @@ def age(turn: Path) -> float:
     except OSError:  # a store we may only read: our own clock must do
         return time.time() - beat.stat().st_mtime
     finally:
-        now.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            now.unlink()
 
 
 class Lease:
