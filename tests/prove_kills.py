@@ -36,9 +36,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="posttrain-kills-") as folder:
         built = checkout(Path(folder, "built"))
         built.make()
-        faults = [fault for trial in trials if (fault := make(trial, built, Path(folder, str(trial.seed))))]
-    if args.only is None:
-        write(table(trials, args.seed, time.monotonic() - began))
+        faults = []
+        for number, trial in enumerate(trials, 1):
+            faults += make(trial, built, Path(folder, str(trial.seed)))
+            if args.only is None:
+                write(table(trials[:number], args, time.monotonic() - began))
     sys.exit("\n\n".join(faults))
 
 
@@ -53,14 +55,14 @@ def draw(number: int, seed: int) -> list[kills.Trial]:
     return trials
 
 
-def make(trial: kills.Trial, built: Project, root: Path) -> str:
-    """Make a trial and say how it went; the fault, or ''."""
-    fault = ""
+def make(trial: kills.Trial, built: Project, root: Path) -> list[str]:
+    """Make a trial and say how it went; its fault, if it has one."""
+    fault = []
     try:
         kills.strike(trial, built, root)
     except Exception as error:  # noqa: BLE001 (the campaign goes on, and fails in the end)
-        fault = f"{trial}: {type(error).__name__}: {error}"
-    print(row(trial), fault, flush=True)
+        fault = [f"{trial}: {type(error).__name__}: {error}"]
+    print(row(trial), *fault, flush=True)
     return fault
 
 
@@ -71,11 +73,11 @@ def row(trial: kills.Trial) -> str:
     return f"| {' | '.join(map(str, words))} | {trial.seconds:.1f} | {same} |"
 
 
-def table(trials: list[kills.Trial], seed: int, seconds: float) -> str:
+def table(trials: list[kills.Trial], args: argparse.Namespace, seconds: float) -> str:
     same, hits = sum(trial.same for trial in trials), sum(trial.hit == trial.point for trial in trials)
     head = "| seed | stage | killed | aimed at | hit | checkpoint | went on from | s | digests |"
     return "\n".join([
-        f"`python tests/prove_kills.py --trials {len(trials)} --seed {seed}`: {same} of {len(trials)} ended with the "
+        f"`python tests/prove_kills.py --trials {args.trials} --seed {args.seed}`: {same} of {len(trials)} ended with the "
         f"undisturbed build's digests, {hits} kills came where they were aimed; {seconds / 60:.0f} minutes on "
         f"{os.cpu_count()} CPUs ({platform.machine()}), Python {platform.python_version()}.",
         "",

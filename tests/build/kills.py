@@ -176,7 +176,9 @@ def kill(trial: Trial, place: Place, snakemake: subprocess.Popen) -> None:
         time.sleep(0.01)
     while not reached() and snakemake.poll() is None:
         pass  # a point may last a millisecond
-    time.sleep(delay) if delay else None
+    if snakemake.poll() is not None:  # it was done before we looked, or it failed without us
+        assert snakemake.returncode == 0, snakemake.communicate()[0]
+    time.sleep(delay)
     for pid in victims:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
