@@ -77,8 +77,8 @@ def table(trials: list[kills.Trial], args: argparse.Namespace, seconds: float) -
     same, hits = sum(trial.same for trial in trials), sum(trial.hit == trial.point for trial in trials)
     head = "| seed | stage | killed | aimed at | hit | checkpoint | went on from | s | digests |"
     return "\n".join([
-        f"`python tests/prove_kills.py --trials {args.trials} --seed {args.seed}`: {same} of {len(trials)} ended with the "
-        f"undisturbed build's digests, {hits} kills came where they were aimed; {seconds / 60:.0f} minutes on "
+        f"`python tests/prove_kills.py --trials {args.trials} --seed {args.seed}`: {same} of {len(trials)} ended with "
+        f"the undisturbed build's digests, {hits} kills came where they were aimed; {seconds / 60:.0f} minutes on "
         f"{os.cpu_count()} CPUs ({platform.machine()}), Python {platform.python_version()}.",
         "",
         "*checkpoint*: the newest whole one when the kill came (of 4 steps); *went on from*: the step at which the",
