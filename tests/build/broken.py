@@ -132,7 +132,9 @@ def both(*breaks: Break) -> Break:
 
 def template(text: str) -> Break:
     """Give models.sft, at its line 20, a template."""
-    return both(put(text, "config/templates/odd.jinja"), edit("    data: rows\n", "    data: rows\n    template: odd\n"))
+    return both(
+        put(text, "config/templates/odd.jinja"), edit("    data: rows\n", "    data: rows\n    template: odd\n")
+    )
 
 
 def folder(name: str, *files: str) -> Break:
@@ -227,7 +229,7 @@ PLAN = [
     Refused("hub id that climbs", edit("path: rows.jsonl", "hub: ../secrets"), f"{AT}:4: data.rows.sources.0.hub: '../secrets' is not a hub id (org/name)"),
     # Pages that are no pages
     Refused("page not in UTF-8", put(b"data:\n  # caf\xe9\n", OTHER), f"{OTHER}:2: not UTF-8 (byte 0xe9); save it as UTF-8"),
-    Refused("page with a control character", put("data: {}\nmodels: \x07\n", OTHER), f"{OTHER}:2: not YAML: …"),
+    Refused("page with a control character", put("data: {}\nmodels: \x07\n", OTHER), f"{OTHER}:2: not YAML: the character 0x07 is not allowed"),
     Refused("page too large", put("#" * (1 << 20) + "\n", OTHER), f"{OTHER}: 1048577 bytes; what is written by hand has at most 1048576"),
     Refused("page that is a list", put("- data\n", OTHER), f"{OTHER}:1: a recipe page is a mapping (data:, preferences:, models:, use:)"),
     Refused("page indented with a tab", put("data:\n\trows: {}\n", OTHER), f"{OTHER}:2: not YAML: found character that cannot start any token; indent with spaces, not tabs", real=True),
@@ -269,15 +271,18 @@ ROWS = [
     RefusedRows("no rows", b"", "FILE: gives no rows (it is empty)"),
     RefusedRows("missing column", lines(GOOD, {"text": "a"}), "FILE row 2: there is no column 'messages'; it has text. Map one with `columns: {theirs: messages}`"),
     RefusedRows("missing listed column", lines(GOOD), "FILE row 1: there is no column 'turns'; the row has messages", said="columns: [turns]"),
-    RefusedRows("rows not in UTF-8", lines(GOOD) + b'{"messages": "\xff"}\n', "FILE: not UTF-8 near line …; save it as UTF-8"),
-    RefusedRows("broken JSON", lines(GOOD, GOOD, '{"messages": ['), "FILE:3: not JSON: …"),
+    RefusedRows("rows not in UTF-8", lines(GOOD) + b'{"messages": "\xff"}\n', "FILE:2: not UTF-8 (byte 0xff); save it as UTF-8"),
+    RefusedRows("broken JSON", lines(GOOD, GOOD, '{"messages": ['), "FILE:3: not JSON: Expecting value"),
     RefusedRows("row that is a list", lines(GOOD, [1]), "FILE:2: a row is an object, not list"),
+    RefusedRows("deep row", b"[" * 100_000, "FILE:1: not JSON: …"),
+    RefusedRows("broken list", b'[{"messages": 1},\n\n}]', "FILE:3: not JSON: …", form="json"),
     RefusedRows("list of words", b'["a"]', "FILE: is a list of objects, one a row", form="json"),
     RefusedRows("no parquet", b"PAR1 is how it begins, and ends PAR1", "FILE: not parquet: …", form="parquet"),
     RefusedRows("ragged fields", b"prompt,chosen,rejected\na,b\n", "FILE row 1: has not as many fields as the header", "preferences", form="csv"),
     RefusedRows("unknown role", lines(GOOD, said(("human", "a"))), "FILE row 2: column 'messages': no role 'human'; there are system, user, assistant"),
     RefusedRows("turn without a role", lines({"messages": [{"from": "user"}]}), "FILE row 1: column 'messages': a turn has a role and a content"),
     RefusedRows("empty content", lines(said(("user", "a"), ("assistant", " "))), "FILE row 1: column 'messages': the assistant turn is empty"),
+    RefusedRows("half a character", lines(said(("user", "a"), ("assistant", "\ud83d"))), r"FILE row 1: column 'messages': half a character (\ud800 to \udfff), which no file can hold"),
     RefusedRows("no turns", lines({"messages": []}), "FILE row 1: column 'messages': has no turns"),
     RefusedRows("no answer", lines(GOOD, said(("user", "a"))), "FILE row 2: column 'messages': there is no assistant turn to learn from"),
     RefusedRows("all skipped", lines(GOOD), "FILE: gives no rows (`skip: 9` leaves none)", said="skip: 9"),

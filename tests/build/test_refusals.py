@@ -1,18 +1,20 @@
 """Every mistake we could think of is refused in one clear line, before any training: the table is broken.py."""
 
-import errno
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import broken
 import pytest
 import yaml
 from broken import MODELS, PLAN, ROWS
-from conftest import DPO, SFT, Project, checkout, clean_environment
 
+from conftest import SFT, Project, checkout, clean_environment
 from posttrain.plan import frozen
 
 NOISE = re.compile(r"Traceback|Exception|\bError\b|SystemExit")
@@ -114,3 +116,123 @@ def test_a_job_refuses(row, refused_jobs, record_property):
     assert f"\n{said[-1]}\n" in output, "the log is not shown"
     assert not project.path(f"{target}.json").exists()
     assert not list(project.root.glob(f"work/{target}.*/checkpoints/*")), "refused only after training had begun"
+
+
+@pytest.mark.parametrize("plan", ["", "nowhere.json", "config/lock.yaml"])
+def test_a_job_without_its_plan_builds_nothing(plan, fresh, record_property):
+    environment = clean_environment() | ({"POSTTRAIN_PLAN": plan} if plan else {})
+    command = [sys.executable, "-m", "posttrain.build", "scripts/mix_rows.py", "data/micro-rows"]
+    job = subprocess.run(command, cwd=fresh.root, env=environment, capture_output=True, text=True, timeout=300)
+    lost = f"the plan {plan} cannot be read; run snakemake again to make it anew\n"
+    none = "POSTTRAIN_PLAN names no plan; `ls -t .posttrain/plan` shows the newest, `snakemake -n` makes one\n"
+    record_property("refusal", (f"plan {plan or 'of no name'}", "data/micro-rows", job.stderr.splitlines()[0]))
+    assert (job.returncode, job.stdout, job.stderr) == (1, "", lost if plan else none)
+    assert fresh.started() == []
+
+
+INIT = "models/micro-init"
+
+
+class Disk:
+    """A small disk of its own at a folder of a checkout, with what the folder held."""
+
+    def __init__(self, place: Path) -> None:
+        self.place, held = place, place.with_name("held")
+        place.rename(held)
+        place.mkdir()
+        if os.geteuid() or self.mount("-t", "tmpfs", "tmpfs"):
+            pytest.skip("needs the right to mount a disk")
+        shutil.copytree(held, place, symlinks=True, dirs_exist_ok=True)
+
+    def mount(self, *arguments: str) -> int:
+        return subprocess.run(["mount", *arguments, str(self.place)], capture_output=True, check=False).returncode
+
+    def leave(self, kilobytes: int) -> None:
+        """Have this much free, give or take a page."""
+        stat = os.statvfs(self.place)
+        used = (stat.f_blocks - stat.f_bfree) * stat.f_frsize // 1024
+        assert self.mount("-o", f"remount,size={used + kilobytes}k") == 0
+
+
+@pytest.fixture
+def disk():
+    """Mounts disks, and unmounts them at the end."""
+    disks = []
+
+    def mounted(place: Path) -> Disk:
+        disks.append(Disk(place))
+        return disks[-1]
+
+    yield mounted
+    for each in disks:
+        subprocess.run(["umount", "--lazy", str(each.place)], check=True)
+
+
+def forget(project: Project, target: str) -> str:
+    """Take one stage's result away; its content."""
+    manifest = project.manifest(target)
+    entry = project.path(f"store/{manifest['key']}")
+    for folder in (entry, entry / "files"):
+        folder.chmod(0o755)
+    shutil.rmtree(entry)
+    for name in (target, f"{target}.json", f"{target}.run.json"):
+        project.path(name).unlink()
+    return manifest["content"]
+
+
+def last_said(project: Project, target: str, rule: str, record: Callable, fault: str) -> str:
+    said = log_of(project, target, rule)
+    record("refusal", (fault, target, said[-1]))
+    return said[-1]
+
+
+def test_a_full_disk_of_work_costs_no_step_that_was_saved(built, disk, record_property):
+    before = forget(built, SFT)
+    full = disk(built.path("work"))
+    full.leave(700)  # two checkpoints of 300 kB, and not three
+    output, _ = built.make(SFT, rc=1)
+    said = last_said(built, SFT, "train_sft", record_property, "full disk of work")
+    assert answers(f"{SFT}: no space left …work/{SFT}.…; … it will go on…", said)
+    assert f"\n{said}\n" in output
+    full.leave(1 << 16)
+    built.make(SFT)
+    assert built.content(SFT) == before
+    run = json.loads(built.path(f"{SFT}.run.json").read_text())
+    assert run["resumes"] == 1, "it began anew"
+
+
+def test_a_full_store_costs_no_work(built, disk, record_property):
+    before, started = forget(built, INIT), len(built.started())
+    full = disk(built.path("store"))
+    full.leave(60)  # the lease fits, the model of 76 kB does not
+    output, _ = built.make(INIT, rc=1)
+    said = last_said(built, INIT, "init_model", record_property, "full disk of the store")
+    assert answers(f"{INIT}: no space left at store/…; nothing is lost: …", said)
+    assert f"\n{said}\n" in output
+    assert not list(built.path("store/.incoming").iterdir()), "half a copy keeps a full disk full"
+    full.leave(1 << 16)
+    built.make(INIT)
+    assert built.content(INIT) == before
+    assert len(built.started()) == started + 1, "what was made before the store was full was made again"
+
+
+def test_a_store_that_may_not_be_written_is_named_before_work_begins(built, record_property):
+    before, started = forget(built, INIT), len(built.started())
+    folders = [built.path("store"), *(path for path in built.path("store/.leases").rglob("*") if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)
+    mortal = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []  # root writes where it may not
+    if mortal and not shutil.which("setpriv"):
+        pytest.skip("root needs setpriv to be refused anything")
+    command = [*mortal, "snakemake", "-c2", INIT]
+    job = subprocess.run(
+        command, cwd=built.root, env=clean_environment(), capture_output=True, text=True, timeout=600, check=False
+    )
+    said = last_said(built, INIT, "init_model", record_property, "store that may not be written")
+    assert answers(f"{INIT}: no permission at store/…; nothing is lost: …", said)
+    assert job.returncode == 1
+    assert len(built.started()) == started
+    for folder in folders:
+        folder.chmod(0o755)
+    built.make(INIT)
+    assert built.content(INIT) == before

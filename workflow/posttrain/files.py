@@ -72,6 +72,8 @@ def write_json(path: str | Path, value: Any, durable: bool = True) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         draft.replace(path)
-    except BaseException:
+    except BaseException as error:
         draft.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk is found in a write, which knows no name
         raise

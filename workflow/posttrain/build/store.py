@@ -61,15 +61,16 @@ class Store:
             if error.errno != errno.EXDEV:
                 raise
             draft = self.root / ".incoming" / key  # the lease's holder alone writes here
-            if draft.exists():  # a kill came while it was written
-                make_writable(draft)
-                shutil.rmtree(draft)
-            shutil.copytree(work, draft)
+            clear(draft)  # a kill came while it was written
+            try:
+                shutil.copytree(work, draft)
+            except OSError:
+                clear(draft)  # half a model would keep a full disk full
+                raise
             verify(draft)
             sync(draft)
             draft.rename(entry)
-            make_writable(work)
-            shutil.rmtree(work)
+            clear(work)
         entry.chmod(0o555)
         sync_folder(self.root)
 
@@ -122,6 +123,13 @@ def sync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def clear(folder: Path) -> None:
+    """Remove a folder, sealed or not, if there is one."""
+    if folder.exists():
+        make_writable(folder)
+        shutil.rmtree(folder)
 
 
 def make_writable(folder: Path) -> None:

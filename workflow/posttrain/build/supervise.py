@@ -192,6 +192,9 @@ def disk_refusal(path: str, error: OSError) -> Refusal:
     place = error.filename2 or error.filename or "the disk"
     why = {errno.ENOSPC: "no space left", errno.EDQUOT: "over quota", errno.EROFS: "read-only", errno.EACCES: "no permission"}
     reason = why.get(error.errno, error.strerror)
+    if isinstance(error, shutil.Error):  # copytree's, which keeps the words alone
+        _, place, said = error.args[0][0]
+        reason = next((why[number] for number in why if os.strerror(number) in said), said)
     return Refusal(f"{path}: {reason} at {place}; nothing is lost: mend it and run again, it will go on from its work folder")
 
 

@@ -18,7 +18,11 @@ def spell_backward_pairs(seed: int = 0, min_word_len: int = 3, max_word_len: int
     for word, answer in words(seed, min_word_len, max_word_len):
         draw = random.Random(f"{seed} {word}")
         rejected = near_miss(answer, draw)
-        yield {"prompt": [turn("user", word)], "chosen": [turn("assistant", answer)], "rejected": [turn("assistant", rejected)]}
+        yield {
+            "prompt": [turn("user", word)],
+            "chosen": [turn("assistant", answer)],
+            "rejected": [turn("assistant", rejected)],
+        }
 
 
 # What a source's `generator:` may name.

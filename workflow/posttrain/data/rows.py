@@ -70,6 +70,8 @@ def checked(turn: Any, column: str, where: str) -> dict:
         raise Refusal(f"{where}: column {column!r}: no role {turn['role']!r}; there are {', '.join(ROLES)}")
     if not isinstance(turn["content"], str) or not turn["content"].strip():
         raise Refusal(f"{where}: column {column!r}: the {turn['role']} turn is empty")
+    if any("\ud800" <= letter <= "\udfff" for letter in turn["content"]):
+        raise Refusal(f"{where}: column {column!r}: half a character (\\ud800 to \\udfff), which no file can hold")
     return {"role": turn["role"], "content": turn["content"]}
 
 

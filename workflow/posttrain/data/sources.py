@@ -32,23 +32,21 @@ def read(source: dict, place: Path | None) -> Iterator[tuple[int, dict]]:
 
 
 def text_of(place: Path) -> Iterator[str]:
-    with open(place, encoding="utf-8") as file:
-        for line in itertools.count(1):
+    with open(place, "rb") as file:
+        for line, said in enumerate(file, 1):
             try:
-                text = file.readline()
+                yield said.decode("utf-8-sig" if line == 1 else "utf-8")  # some editors begin a file with a mark
             except UnicodeDecodeError as error:
-                raise Refusal(f"{place}: not UTF-8 near line {line} ({error.reason}); save it as UTF-8") from None
-            if not text:
-                return
-            yield text
+                byte = f"{said[error.start]:#04x}"
+                raise Refusal(f"{place}:{line}: not UTF-8 (byte {byte}); save it as UTF-8") from None
 
 
 def json_lines(_: dict, place: Path) -> Iterator[dict]:
     for line, text in enumerate(text_of(place), 1):
         try:
             row = json.loads(text)
-        except ValueError as error:
-            raise Refusal(f"{place}:{line}: not JSON: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise Refusal(f"{place}:{line}: not JSON: {getattr(error, 'msg', error)}") from None
         if not isinstance(row, dict):
             raise Refusal(f"{place}:{line}: a row is an object, not {type(row).__name__}")
         yield row
@@ -57,8 +55,8 @@ def json_lines(_: dict, place: Path) -> Iterator[dict]:
 def json_list(_: dict, place: Path) -> Iterator[dict]:
     try:
         rows = json.loads("".join(text_of(place)))
-    except ValueError as error:
-        raise Refusal(f"{place}: not JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise Refusal(f"{place}:{getattr(error, 'lineno', 1)}: not JSON: {getattr(error, 'msg', error)}") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise Refusal(f"{place}: is a list of objects, one a row")
     yield from rows

@@ -84,8 +84,12 @@ class Targets:
         if where.is_dir():
             wanted = "*.safetensors" if path.startswith("models/") else "train.parquet"
             if not any(where.glob(wanted)):
-                raise Refusal(f"{line}: use.{path}: {folder} has no {wanted}, and posttrain opens nothing that can run code")
-            return Target(path, "adopt_folder", self.it_is("adopt_folder", {}), {"folder": folder}, files={"folder": str(where)})
+                raise Refusal(
+                    f"{line}: use.{path}: {folder} has no {wanted}, and posttrain opens nothing that can run code"
+                )
+            return Target(
+                path, "adopt_folder", self.it_is("adopt_folder", {}), {"folder": folder}, files={"folder": str(where)}
+            )
         if HUB_ID.fullmatch(folder) and not folder.startswith((".", "~")):
             return self.snapshot(path, "datasets" if not path.startswith("models/") else "models", folder)
         raise Refusal(f"{line}: use.{path}: there is no folder {folder}, and it is no hub id (org/name)")
@@ -157,7 +161,9 @@ class Targets:
             tokenizer = self.tokenizer({}, {"from": self.model(entry, "tokenizer", recipe.tokenizer)}, text)
         own = self.it_is("init_model", recipe.model_dump(include={"architecture", "seed"}))
         names = {"tokenizer": recipe.tokenizer, **({"template": recipe.template} if recipe.template else {})}
-        return Target(entry.path, "init_model", own, names, {"tokenizer": tokenizer}, runtime=recipe.runtime.model_dump())
+        return Target(
+            entry.path, "init_model", own, names, {"tokenizer": tokenizer}, runtime=recipe.runtime.model_dump()
+        )
 
     def trained_model(self, entry: Named) -> Target:
         recipe, method = entry.recipe, entry.recipe.method
@@ -228,7 +234,9 @@ class Targets:
             own["assistant_only_loss"] = recipe.train.assistant_only_loss
         inputs = {"rows": self.named(path), "tokenizer": tokenizer}
         runtime = schema.Runtime(threads=recipe.runtime.shards).model_dump()
-        return self.add(Target("tokens/", "tokenize_rows", self.it_is("tokenize_rows", own), {}, inputs, runtime=runtime))
+        return self.add(
+            Target("tokens/", "tokenize_rows", self.it_is("tokenize_rows", own), {}, inputs, runtime=runtime)
+        )
 
     def runtime(self, entry: Named) -> dict:
         """A trained model's circumstances, with the accumulation that its batch size leaves."""

@@ -100,9 +100,13 @@ def gather(path: Path, written: dict[str, Written], uses: dict) -> None:
             check_name(section, name, line)
             key = f"{section}/{name}"
             if key in written:
-                raise Refusal(f"{line}: {section}.{name}: the name is taken by {written[key].where[()]}; choose another")
+                raise Refusal(
+                    f"{line}: {section}.{name}: the name is taken by {written[key].where[()]}; choose another"
+                )
             if not isinstance(item, dict):
-                raise Refusal(f"{line}: {section}.{name}: a recipe is a mapping; say `extends: name` for one like another")
+                raise Refusal(
+                    f"{line}: {section}.{name}: a recipe is a mapping; say `extends: name` for one like another"
+                )
             inner = {at[2:]: place for at, place in where.items() if at[:2] == (section, name)}
             written[key] = Written(item, inner)
 

@@ -52,7 +52,7 @@ def read(path: Path) -> tuple[dict, Where]:
         raise Refusal(f"{path}:{line}: not YAML: {error.problem}{hint}") from None
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
-        raise Refusal(f"{path}:{line}: not YAML: the character {error.character!r} is not allowed") from None
+        raise Refusal(f"{path}:{line}: not YAML: the character {error.character:#04x} is not allowed") from None
     where: Where = {}
     value = {} if node is None else construct(node, path, (), where)
     if not isinstance(value, dict):

@@ -124,7 +124,9 @@ class Train(Entry):
 
 class SFTTrain(Train):
     max_length: Count = Field(1024, description="tokens a row is cut to")
-    assistant_only_loss: bool = Field(False, description="learn assistant turns only ({% generation %} in the template)")
+    assistant_only_loss: bool = Field(
+        False, description="learn assistant turns only ({% generation %} in the template)"
+    )
 
 
 class DPOTrain(Train):
@@ -144,7 +146,9 @@ class DPOTrain(Train):
         if sum(loss in PREFERENCE_LOSSES for loss in self.loss_types) < 1:
             raise ValueError(f"loss_type {self.loss_type} has no preference loss ({', '.join(PREFERENCE_LOSSES)})")
         if self.loss_weights is not None and len(self.loss_weights) != len(self.loss_types):
-            raise ValueError(f"loss_weights are {len(self.loss_weights)} for {len(self.loss_types)} losses; give one a loss")
+            raise ValueError(
+                f"loss_weights are {len(self.loss_weights)} for {len(self.loss_types)} losses; give one a loss"
+            )
         return self
 
 
