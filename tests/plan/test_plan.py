@@ -11,7 +11,7 @@ import pytest
 
 from conftest import DPO, ROOT, SFT, Project, checkout, clean_environment
 from posttrain.files import Refusal
-from posttrain.plan import frozen
+from posttrain.plan import frozen, triggers
 
 HEAVY = {"torch", "transformers", "datasets", "pyarrow", "pandas", "numpy", "trl", "peft", "accelerate", "tokenizers"}
 # Every model that a shipped page names, and the trainings that it takes from nothing.
@@ -147,14 +147,15 @@ def test_equal_recipes_freeze_to_one_plan(fresh, monkeypatch):
 
 def test_a_job_takes_its_recipe_from_the_plan_that_its_main_process_froze(fresh, monkeypatch):
     monkeypatch.chdir(fresh.root)
+    plan_of(fresh)  # writes triggers of beta 0.1
+    fresh.edit("beta: 0.1", "beta: 0.2")
     monkeypatch.setenv("POSTTRAIN_PLAN", frozen.freeze(Path(), {"recipes": ["config/recipes"]}))
-    fresh.edit("beta: 0.1", "beta: 0.3")
+    fresh.edit("beta: 0.2", "beta: 0.3")
     job = frozen.open_plan(".", {"recipes": ["nowhere"]}, main=False)
-    assert job.targets[DPO]["own"]["train"]["beta"] == 0.1
-    trigger = Path(job.trigger(DPO))
-    before = trigger.stat().st_mtime_ns
-    job.trigger(DPO)
-    assert trigger.stat().st_mtime_ns == before, "a job never writes a trigger"
+    assert job.targets[DPO]["own"]["train"]["beta"] == 0.2
+    before = Path(triggers.path_of(DPO)).read_text()
+    assert job.trigger(DPO) == triggers.path_of(DPO)
+    assert Path(triggers.path_of(DPO)).read_text() == before, "a job never writes a trigger"
 
 
 def test_a_job_without_a_plan_is_refused(fresh, monkeypatch):

@@ -87,8 +87,9 @@ class Targets:
                 raise Refusal(
                     f"{line}: use.{path}: {folder} has no {wanted}, and posttrain opens nothing that can run code"
                 )
+            own, runtime = self.it_is("adopt_folder", {}), schema.Runtime().model_dump()
             return Target(
-                path, "adopt_folder", self.it_is("adopt_folder", {}), {"folder": folder}, files={"folder": str(where)}
+                path, "adopt_folder", own, {"folder": folder}, files={"folder": str(where)}, runtime=runtime
             )
         if HUB_ID.fullmatch(folder) and not folder.startswith((".", "~")):
             return self.snapshot(path, "datasets" if not path.startswith("models/") else "models", folder)
