@@ -177,7 +177,8 @@ def fresh(tmp_path: Path) -> Project:
 @pytest.fixture(scope="session")
 def micro_built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The micro-chain, built once for all tests and all workers. Never written to: tests take copies."""
-    root = tmp_path_factory.getbasetemp().parent / "micro-built"
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "micro-built"
     with FileLock(f"{root}.lock"):
         if not (root / f"{DPO}.json").exists():
             shutil.rmtree(root, ignore_errors=True)
