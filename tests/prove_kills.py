@@ -81,7 +81,7 @@ def table(trials: list[kills.Trial], args: argparse.Namespace, seconds: float) -
         f"the undisturbed build's digests, {hits} kills came where they were aimed; {seconds / 60:.0f} minutes on "
         f"{os.cpu_count()} CPUs ({platform.machine()}), Python {platform.python_version()}.",
         "",
-        "*checkpoint*: the newest whole one when the kill came (of 4 steps); *went on from*: the step at which the",
+        "*checkpoint*: the newest whole one that the kill left (of 4 steps); *went on from*: the step at which the",
         "next run began, – where nothing was left to train. Digests count as equal only if the next `snakemake` ended",
         "well, at no time programs of two supervisors were alive, nothing half-made had a manifest, every whole",
         "checkpoint was gone on from, and no process was left over.",

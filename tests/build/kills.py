@@ -45,8 +45,8 @@ class Trial:
     victim: str
     point: str
     hit: str = "missed"
-    step: int = 0  # the newest whole checkpoint when the kill came
-    resumed: int | None = None  # the step that the next run went on from; None if it did not train
+    step: int = 0  # the newest whole checkpoint that the kill left
+    resumed: int | None = None  # the step that the next run went on from; None if it was not to train
     seconds: float = 0
     same: bool = False
 
@@ -153,13 +153,14 @@ def strike(trial: Trial, built: Project, root: Path) -> Trial:
         kill(trial, place, first)
         trial.hit, trial.step = place.point(), place.whole()
         assert_nothing_half_made(place)
-        output = build_again(place)
+        output = build_again(trial, place)
         assert place.project.content(place.target) == content, output
         assert_made(trial, place)
         trial.same = True
     finally:
         trial.seconds = time.monotonic() - began
         if trial.point == "copy":
+            store.make_writable(place.store.resolve())
             shutil.rmtree(place.store.resolve())
     return trial
 
@@ -171,6 +172,7 @@ def kill(trial: Trial, place: Place, snakemake: subprocess.Popen) -> None:
     started = place.reached("start", 0)
     while not started():
         assert snakemake.poll() is None, snakemake.communicate()[0]
+        time.sleep(0.01)
     victims = find(trial.victim, place, snakemake)  # before the point: to look through /proc takes longer than it lasts
     while not place.work.joinpath("checkpoints").exists() and snakemake.poll() is None and not reached():
         time.sleep(0.01)
@@ -183,6 +185,10 @@ def kill(trial: Trial, place: Place, snakemake: subprocess.Popen) -> None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     snakemake.communicate(timeout=120)
+    deadline = time.monotonic() + 60
+    while supervisor_of(place):
+        assert time.monotonic() < deadline, "the supervisor outlived the kill"
+        time.sleep(0.01)
 
 
 def wait_at(point: str, dice: random.Random) -> float:
@@ -192,13 +198,20 @@ def wait_at(point: str, dice: random.Random) -> float:
 
 def find(victim: str, place: Place, snakemake: subprocess.Popen) -> list[int]:
     """The processes to kill. A stage's program is started by a launcher, which its supervisor starts."""
-    supervisor = read_json(lease.turns(place.store, place.key)[-1] / "owner.json")["pid"]
+    supervisor = supervisor_of(place)
     while victim in ("rank", "launcher", "all") and not (ranks := list(ranks_of(place))):
         assert snakemake.poll() is None, snakemake.communicate()[0]
+        time.sleep(0.02)
     if victim in ("supervisor", "snakemake"):
         return [supervisor] if victim == "supervisor" else [snakemake.pid]
     launchers = [pid for pid in place.carriers() if pid not in ranks]
     return {"rank": ranks, "launcher": launchers, "all": [snakemake.pid, supervisor, *launchers, *ranks]}[victim]
+
+
+def supervisor_of(place: Place) -> int | None:
+    """The process that took the last turn, if it lives."""
+    owner = read_json(lease.turns(place.store, place.key)[-1] / "owner.json")
+    return owner["pid"] if lease.started(owner["pid"]) == owner["since"] else None
 
 
 def ranks_of(place: Place) -> Iterator[int]:
@@ -209,13 +222,15 @@ def ranks_of(place: Place) -> Iterator[int]:
                 yield pid
 
 
-def build_again(place: Place) -> str:
+def build_again(trial: Trial, place: Place) -> str:
     """The next run, in which at no time programs of two supervisors are alive."""
-    before = len(place.project.started())
+    before, began = len(place.project.started()), False
     process = place.project.start(place.target)
     while process.poll() is None:
         if len(place.project.started()) > before:
             assert len(place.supervisors()) < 2, "two jobs write"
+            if not began:  # by now what was left of the killed job is gone, and nothing new is made for seconds
+                began, trial.step = True, place.whole()
         time.sleep(0.1)
     output = process.communicate()[0]
     assert process.returncode == 0, output
