@@ -218,6 +218,19 @@ def test_another_reference_is_stopped_before_anything_is_learnt(dpo: Stage, loss
     assert not list(job.checkpoints.glob("checkpoint-*"))
 
 
+def test_the_gate_holds_for_bases_in_bfloat16_and_with_dropout(dpo: Stage) -> None:
+    """Llama-like models keep their dropout in the config (StarCoder2: 0.1), where TRL does not switch it off."""
+    shutil.copytree(dpo.inputs["base"], dpo.folder / "base")
+    dpo.inputs["base"] = dpo.folder / "base"
+    config = dpo.folder / "base/config.json"
+    said = read_json(config)
+    config.unlink()
+    config.write_text(json.dumps(said | {"attention_dropout": 0.5}))
+    job = dpo.job(max_steps=2, loss_type=["sigmoid"], dtype="bfloat16", bf16=True)
+    dpo.train(job)
+    assert job.metrics["train"]["train_loss"] == pytest.approx(math.log(2), rel=0.1)
+
+
 def noisy(stage: Stage) -> str:
     """The name of a copy of the base with other weights."""
     shutil.copytree(stage.inputs["base"], stage.folder / "noisy")

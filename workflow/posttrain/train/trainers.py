@@ -62,13 +62,16 @@ class DPOTrainer(WholeBatches, trl.DPOTrainer):
             self.loss_weights = said
 
     def pass_gate(self, model: Any, inputs: dict) -> None:
-        """Check the preference part of the first micro-batch's loss."""
-        said, tokens = self.loss_weights, self._total_train_tokens
+        """Check the preference part of the first micro-batch's loss, without dropout or the routers' own loss."""
+        said, routers = self.loss_weights, self.aux_loss_enabled
         self.loss_weights = [0.0 if name == "sft" else w for name, w in zip(self.loss_types, said, strict=True)]
+        self.aux_loss_enabled = False
+        model.eval()
         with torch.no_grad(), self.compute_loss_context_manager():
             found = super().compute_loss(model, inputs)
-        self.loss_weights, self._total_train_tokens = said, tokens
-        self._metrics["train"].clear()
+        model.train()
+        self.loss_weights, self.aux_loss_enabled = said, routers
+        self._metrics["eval"].clear()
         gates.check(found.item(), self.loss_types, said, self.beta)
 
 
