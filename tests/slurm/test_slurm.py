@@ -1,0 +1,174 @@
+"""One pass on a real SLURM: its jobs, its signals and its queue, on the micro-chain."""
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cluster import Cluster, missing
+
+from conftest import DPO, PAGE, Project
+
+pytestmark = [pytest.mark.slurm, pytest.mark.skipif(bool(missing()), reason=missing())]
+
+# The plugin first asks after 40 s, for jobs that take hours; these take seconds.
+ON_SLURM = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "1")
+TRAINED = f"train_dpo {DPO.removeprefix('models/')}"
+
+
+@pytest.fixture(scope="module")
+def one_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("slurm")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(one_cluster: Cluster) -> Iterator[Cluster]:
+    """The module's cluster, up and empty."""
+    yield one_cluster
+    one_cluster.clear()
+
+
+@pytest.fixture
+def long(built: Project) -> Project:
+    """A built checkout whose last model has become 40 steps, with no checkpoint but one that is asked for."""
+    built.edit("beta: 0.1,", "beta: 0.1, max_steps: 40,")
+    built.edit("save_steps: 1,", "save_steps: 1000,")
+    return built
+
+
+def state(cluster: Cluster, project: Project, job: str = TRAINED) -> str:
+    return cluster.jobs(project.root).get(job, {}).get("JobState", "")
+
+
+def trainer(project: Project) -> int:
+    """The process that trains in this checkout."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+            here = Path(f"/proc/{pid}/cwd").readlink() == project.root
+        except OSError:
+            continue
+        if here and "scripts/train_dpo.py" in words and "-m" not in words:
+            return int(pid)
+    raise AssertionError("nothing trains")
+
+
+def stop_the_clock(project: Project) -> int:
+    """Hold a trainer after its second step, so that what follows is no race; SLURM's SIGTERM comes with a SIGCONT."""
+    project.wait(lambda: project.status(DPO).get("step", 0) >= 2, seconds=300)
+    pid = trainer(project)
+    os.kill(pid, signal.SIGSTOP)
+    return pid
+
+
+def test_the_bare_profile_builds_on_the_cluster_what_is_built_here(
+    cluster: Cluster, fresh: Project, micro_built: Project
+) -> None:
+    fresh.make(DPO, *ON_SLURM, PATH=cluster.path)
+    sent = {f"{job['JobId']}": name for name, job in cluster.jobs(fresh.root).items()}
+    assert sorted(name.split()[0] for name in sent.values()) == sorted(
+        [
+            "make_tokenizer",
+            "mix_data",
+            "mix_preferences",
+            "tokenize_rows",
+            "tokenize_rows",
+            "init_model",
+            "train_sft",
+            "train_dpo",
+        ]
+    )
+    for path in fresh.started():
+        assert fresh.content(path) == micro_built.content(path), path
+        job = json.loads(fresh.path(f"{path}.run.json").read_text())["slurm_job"]
+        assert sent[job].split()[1] == path.split("/")[1], "a job does not know its own number"
+
+
+def test_a_full_store_takes_no_place_in_the_queue(cluster: Cluster, built: Project) -> None:
+    shutil.rmtree(built.path("models"))
+    shutil.rmtree(built.path(".snakemake"))
+    cluster.partitions("DOWN")
+    before = cluster.next_job()
+    assert built.make(DPO, *ON_SLURM, PATH=cluster.path)[1] == []
+    assert built.path(DPO).exists()
+    assert cluster.next_job() == before
+
+
+def test_a_recipe_edited_while_its_job_waits_waits_for_the_next_plan(cluster: Cluster, built: Project) -> None:
+    built.edit("beta: 0.1,", "beta: 0.2,")
+    cluster.partitions("DOWN")
+    main = built.start(DPO, *ON_SLURM, PATH=cluster.path)
+    built.wait(lambda: state(cluster, built) == "PENDING")
+    built.edit("beta: 0.2,", "beta: 0.4,")
+    assert f"{DPO}: train.beta 0.1 → 0.4" in built.make("-n", DPO)[0], "the plan of a waiting job is not the next one's"
+    cluster.partitions("UP")
+    assert main.wait(timeout=600) == 0
+    assert built.manifest(DPO)["identity"]["train"]["beta"] == 0.2
+    planned = built.make("-n", DPO)[0]
+    assert f"{DPO}: train.beta 0.2 → 0.4" in planned
+    assert "rule train_dpo:" in planned, "the dry run during the wait hid the edit from the next plan"
+
+
+def test_a_preempted_job_saves_where_it_is_and_goes_on_from_there(
+    cluster: Cluster, long: Project, tmp_path: Path
+) -> None:
+    uninterrupted = Project(Path(shutil.copytree(long.root, tmp_path / "q", symlinks=True)))
+    main = long.start(DPO, *ON_SLURM, PATH=cluster.path)
+    stop_the_clock(long)
+    number = cluster.jobs(long.root)[TRAINED]["JobId"]
+    cluster.ask(
+        "sbatch", "--partition=high", "--nodes=4", "--exclusive", "--mem=0", "--output=/dev/null", "--wrap=true"
+    )
+    long.wait(lambda: state(cluster, long) == "PENDING")
+    said = long.status(DPO)
+    assert said["state"] == "resume" and 2 <= said["step"] < 40, said
+    cluster.ask(
+        "scontrol", "update", f"JobId={number}", "StartTime=now"
+    )  # SLURM lets a requeued job wait for 2 minutes
+    assert main.wait(timeout=600) == 0
+    run = json.loads(long.path(f"{DPO}.run.json").read_text())
+    assert (run["slurm_job"], run["resumes"]) == (number, 1)
+    uninterrupted.make(DPO)
+    assert long.content() == uninterrupted.content()
+
+
+def test_a_killed_snakemake_leaves_a_job_that_the_next_one_waits_for(cluster: Cluster, long: Project) -> None:
+    main = long.start(DPO, *ON_SLURM, PATH=cluster.path)
+    held = stop_the_clock(long)
+    main.kill()
+    main.wait()
+    number, before = cluster.jobs(long.root)[TRAINED]["JobId"], cluster.next_job()
+    refusal, trained = long.make(DPO, *ON_SLURM, rc=1, PATH=cluster.path)
+    assert trained == []
+    assert f"SLURM job {number} " in refusal and "of 40" in refusal, refusal
+    assert cluster.next_job() == before
+    os.kill(held, signal.SIGCONT)
+    long.wait(lambda: state(cluster, long) == "COMPLETED", seconds=300)
+    assert long.make(DPO, *ON_SLURM, PATH=cluster.path)[1] == []
+    assert long.manifest(DPO)["identity"]["train"]["max_steps"] == 40
+
+
+def test_what_a_recipe_and_a_site_ask_for_arrives_in_the_queue(cluster: Cluster, built: Project) -> None:
+    page = built.path(PAGE)
+    wide = "{gpus: 2, launch: ddp, threads: 3, mem_gb: 5, hours: 1.5}"
+    page.write_text(
+        f"{page.read_text()}  wide:\n    extends: micro-dpo\n    train: {{beta: 0.2}}\n    runtime: {wide}\n"
+        "  plain:\n    extends: micro-dpo\n    train: {beta: 0.3}\n"
+    )
+    built.path("config/site.yaml").write_text("account: lab\npartition: high\n")
+    cluster.partitions("DOWN")
+    main = built.start("models/wide", "models/plain", *ON_SLURM, PATH=cluster.path)
+    built.wait(lambda: len(cluster.jobs(built.root)) == 2)
+    fields = ("TresPerJob", "CPUs/Task", "MinMemoryNode", "TimeLimit", "Account", "Partition", "Requeue")
+    asked = {name: [job.get(field) for field in fields] for name, job in cluster.jobs(built.root).items()}
+    assert asked == {
+        "train_dpo wide": ["gres:gpu:2", "6", "5000M", "01:30:00", "lab", "high", "1"],
+        "train_dpo plain": [None, "1", "8000M", "01:00:00", "lab", "high", "1"],
+    }
+    main.send_signal(signal.SIGINT)
+    built.wait(lambda: {job["JobState"] for job in cluster.jobs(built.root).values()} == {"CANCELLED"})
+    main.wait(timeout=120)
