@@ -66,6 +66,8 @@ def test_a_stop_ends_the_step_and_the_next_run_goes_on(built):
     process = supervisor(built)
     built.wait(running(place))
     process.send_signal(signal.SIGTERM)
+    built.wait((place.work / "stop").exists)
+    process.send_signal(signal.SIGTERM)  # SLURM's comes twice
     assert process.wait(timeout=300) == os.EX_TEMPFAIL
     assert_stopped(place)
     assert_goes_on(place, content)
@@ -110,13 +112,13 @@ def test_two_processes_stop_together_and_go_on(built):
     assert_goes_on(place, content)
 
 
-def test_asked_twice_it_ends_at_once(built):
+def test_interrupted_twice_it_ends_at_once(built):
     place = unmade(built)
     process = supervisor(built)
     built.wait(running(place))
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
     built.wait((place.work / "stop").exists)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 1
     assert place.carriers() == []
     said = built.status(SFT)
