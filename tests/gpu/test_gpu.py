@@ -34,7 +34,6 @@ def test_both_stages_train_in_bfloat16_through_their_gate(on_gpu: Project) -> No
     for target in (SFT, DPO):
         found = losses(on_gpu, target)
         assert len(found) == 4 and all(map(math.isfinite, found))
-        assert found[-1] < found[0]
 
 
 def test_a_stopped_run_goes_on_to_the_same_model(on_gpu: Project) -> None:
