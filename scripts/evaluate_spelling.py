@@ -1,6 +1,6 @@
 """Held-out accuracy of models, answered greedily: the share of rows whose answer is right, word for word.
 
-    python scripts/evaluate_spelling.py models/spell-sft models/spell-dpo --data data/spell-words
+python scripts/evaluate_spelling.py models/spell-sft models/spell-dpo --data data/spell-words
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Download a hub repository at its commit. What was downloaded before a kill is not downloaded again.
 
-    python -m posttrain.build scripts/fetch_snapshot.py hub/models--org--name
+python -m posttrain.build scripts/fetch_snapshot.py hub/models--org--name
 """
 
 import os
@@ -18,7 +18,16 @@ from huggingface_hub.errors import (
 from posttrain.build.job import open_job
 from posttrain.files import Refusal
 
-TOKENIZER = ["tokenizer*", "special_tokens_map.json", "vocab*", "merges.txt", "added_tokens.json", "*.model", "*.jinja", "config.json"]
+TOKENIZER = [
+    "tokenizer*",
+    "special_tokens_map.json",
+    "vocab*",
+    "merges.txt",
+    "added_tokens.json",
+    "*.model",
+    "*.jinja",
+    "config.json",
+]
 MODEL = ["*.safetensors", "*.safetensors.index.json", "generation_config.json", *TOKENIZER]
 WANTED = {"models": MODEL, "tokenizers": TOKENIZER, "datasets": None}
 
@@ -40,7 +49,9 @@ def main() -> None:
         except GatedRepoError:
             raise Refusal(f"{repo_id} is gated: accept its terms on the hub, then run `hf auth login`") from None
         except RepositoryNotFoundError:
-            raise Refusal(f"the hub has no {kind[:-1]} {repo_id}, or it is private: check the id, or run `hf auth login`") from None
+            raise Refusal(
+                f"the hub has no {kind[:-1]} {repo_id}, or it is private: check the id, or run `hf auth login`"
+            ) from None
         except RevisionNotFoundError:
             raise Refusal(f"{repo_id} has no commit {job.recipe['revision']}; mend config/lock.yaml") from None
         except HfHubHTTPError as error:

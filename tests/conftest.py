@@ -45,7 +45,8 @@ models:
     train: {beta: 0.1, loss_type: [sigmoid, sft], learning_rate: 1e-3, batch_size: 8, max_length: 48, bf16: false, seed: 1}
     runtime: {save_steps: 1, logging_steps: 1}
 """  # noqa: E501
-WORDS = "ant bee cat dog eel fox gnu hen ibis jay kite lark mole newt owl pig".split()
+WORDS = ["ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen"]
+WORDS += ["ibis", "jay", "kite", "lark", "mole", "newt", "owl", "pig"]
 
 
 def rows() -> list[dict]:
@@ -159,7 +160,9 @@ def checkout(root: Path, page: str = MICRO) -> Project:
         if source.is_symlink():
             (root / part).symlink_to(os.readlink(source))
         else:
-            shutil.copytree(source, root / part, ignore=shutil.ignore_patterns("__pycache__", "posttrain", "*.egg-info"))
+            shutil.copytree(
+                source, root / part, ignore=shutil.ignore_patterns("__pycache__", "posttrain", "*.egg-info")
+            )
     for path in (root / "config/recipes").glob("*.yaml"):
         path.unlink()
     (root / PAGE).write_text(page)

@@ -1,7 +1,6 @@
 """Greedy answers, and the share of them that is right."""
 
 from conftest import SFT, Project, rows
-
 from posttrain.evaluate import answers
 
 

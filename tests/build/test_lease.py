@@ -278,6 +278,15 @@ def test_what_outlives_its_launcher_is_ended_before_the_lease_is_released(start,
     assert orphan.wait(timeout=60) == -signal.SIGKILL
 
 
+@pytest.mark.parametrize("reaped", [True, False], ids=["gone", "zombie"])
+def test_a_program_whose_supervisor_died_while_it_was_imported_leaves_at_once(start, reaped):
+    supervisor = sleeper(start)
+    supervisor.kill()
+    os.waitid(os.P_PID, supervisor.pid, os.WEXITED | (0 if reaped else os.WNOWAIT))
+    program = start(f"from posttrain.build.processes import die_with_parent; die_with_parent('{supervisor.pid}')")
+    assert program.wait(timeout=60) == os.EX_TEMPFAIL
+
+
 def test_a_store_reached_by_another_name_is_the_same_store(store, tmp_path):
     (tmp_path / "alias").symlink_to(store)
     assert lease.mark(tmp_path / "alias", KEY) == lease.mark(store, KEY)

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Project
 
+from conftest import Project
 from posttrain.build import lease, status
 from posttrain.build.lease import Lease
 

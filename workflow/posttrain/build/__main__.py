@@ -1,6 +1,6 @@
 """Build one target of the frozen plan that POSTTRAIN_PLAN names.
 
-    POSTTRAIN_PLAN=.posttrain/plan/<digest>.json python -m posttrain.build scripts/train_sft.py models/spell-sft
+POSTTRAIN_PLAN=.posttrain/plan/<digest>.json python -m posttrain.build scripts/train_sft.py models/spell-sft
 """
 
 import argparse
@@ -20,7 +20,9 @@ def main() -> None:
     parser.add_argument("target", help="what to build: models/zephyr-7b-sft")
     args = parser.parse_args()
     if "POSTTRAIN_PLAN" not in os.environ:
-        raise Refusal("POSTTRAIN_PLAN names no plan; `ls -t .posttrain/plan` shows the newest, `snakemake -n` makes one")
+        raise Refusal(
+            "POSTTRAIN_PLAN names no plan; `ls -t .posttrain/plan` shows the newest, `snakemake -n` makes one"
+        )
     supervisor = Supervisor(os.environ["POSTTRAIN_PLAN"], args.target)
     try:
         supervisor.restore() if args.script == "restore" else supervisor.build(args.script)

@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from posttrain.build.lease import KEY
+from posttrain.build.lease import KEY, started
 from posttrain.files import Refusal
 
 PR_SET_PDEATHSIG = 1
@@ -19,7 +19,7 @@ FOREIGN_NAMES = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER
 def die_with_parent(ancestor: str | None = None) -> None:
     """Have the kernel kill this process when its parent dies; leave at once if the given ancestor already has."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if ancestor and not Path(f"/proc/{ancestor}").exists():
+    if ancestor and started(int(ancestor)) is None:
         os._exit(os.EX_TEMPFAIL)
 
 

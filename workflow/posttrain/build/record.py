@@ -65,12 +65,15 @@ def refuse_other_versions(locked: dict[str, str]) -> None:
 def hardware() -> dict:
     """The machine, as far as a process without torch can tell."""
     gpus = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
-    models = [line.partition(":")[2].strip() for path in gpus for line in path.read_text().splitlines() if "Model" in line]
+    models = [
+        line.partition(":")[2].strip() for path in gpus for line in path.read_text().splitlines() if "Model" in line
+    ]
     return {"host": socket.gethostname(), "machine": platform.machine(), "cpus": os.cpu_count(), "gpus": models}
 
 
 def git(root: Path) -> dict:
     """The commit of the checkout, and the digest of what differs from it."""
+
     def run(*arguments: str) -> bytes:
         return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False).stdout
 

@@ -101,7 +101,9 @@ def verify(entry: Path) -> dict:
     found = folder_digests(entry / "files")
     for name in sorted({*found, *manifest["files"]}):
         if found.get(name) != manifest["files"].get(name):
-            raise Corrupt(f"files/{name}: its digest is {found.get(name)}, its manifest says {manifest['files'].get(name)}")
+            raise Corrupt(
+                f"files/{name}: its digest is {found.get(name)}, its manifest says {manifest['files'].get(name)}"
+            )
     return manifest
 
 

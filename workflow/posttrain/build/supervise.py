@@ -103,7 +103,9 @@ class Supervisor:
         before = read_json(work / "launch.json")
         resumes = any(work.glob("checkpoints/checkpoint-*/complete.json"))
         if resumes and before != launch:
-            said = ", ".join(f"{name} {before[name]} → {launch[name]}" for name in launch if before[name] != launch[name])
+            said = ", ".join(
+                f"{name} {before[name]} → {launch[name]}" for name in launch if before[name] != launch[name]
+            )
             raise Refusal(
                 f"{self.path}: {work} holds a checkpoint of another launch ({said}); "
                 "set it back to go on, or delete the folder to start over"
@@ -190,11 +192,16 @@ def store_ready(work: Path) -> bool:
 def disk_refusal(path: str, error: OSError) -> Refusal:
     """A disk's error as one line: which disk, and what became of the work."""
     place = error.filename2 or error.filename or "the disk"
-    why = {errno.ENOSPC: "no space left", errno.EDQUOT: "over quota", errno.EROFS: "read-only", errno.EACCES: "no permission"}
+    why = {
+        errno.ENOSPC: "no space left",
+        errno.EDQUOT: "over quota",
+        errno.EROFS: "read-only",
+        errno.EACCES: "no permission",
+    }
     reason = why.get(error.errno, error.strerror)
     if isinstance(error, shutil.Error):  # copytree's, which keeps the words alone
         _, place, said = error.args[0][0]
         reason = next((why[number] for number in why if os.strerror(number) in said), said)
-    return Refusal(f"{path}: {reason} at {place}; nothing is lost: mend it and run again, it will go on from its work folder")
-
-
+    return Refusal(
+        f"{path}: {reason} at {place}; nothing is lost: mend it and run again, it will go on from its work folder"
+    )

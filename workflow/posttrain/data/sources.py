@@ -27,8 +27,7 @@ def read(source: dict, place: Path | None) -> Iterator[tuple[int, dict]]:
         "generator": generated,
     }[source["form"]](source, place)
     start, count = source["skip"], source["rows"]
-    for number, row in itertools.islice(enumerate(rows, 1), start, None if count is None else start + count):
-        yield number, row
+    yield from itertools.islice(enumerate(rows, 1), start, None if count is None else start + count)
 
 
 def text_of(place: Path) -> Iterator[str]:

@@ -14,7 +14,11 @@ def greedy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: 
     answers = []
     for start in range(0, len(prompts), BATCH):
         batch = tokenizer.apply_chat_template(
-            prompts[start : start + BATCH], add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
+            prompts[start : start + BATCH],
+            add_generation_prompt=True,
+            padding=True,
+            return_tensors="pt",
+            return_dict=True,
         )
         said = {name: batch[name] for name in ("input_ids", "attention_mask")}
         made = model.generate(**said, max_new_tokens=LONGEST, do_sample=False)

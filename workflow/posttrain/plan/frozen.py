@@ -133,7 +133,10 @@ class Plan:
             triggers.update(path, self.targets[path], self.environment)
             if self.targets[path]["own"].get("repo_id") in self.unlocked:
                 repo_id = self.targets[path]["own"]["repo_id"]
-                print(f"{path}: {repo_id} has no commit in config/lock.yaml; `main` of the day is fetched", file=sys.stderr)
+                print(
+                    f"{path}: {repo_id} has no commit in config/lock.yaml; `main` of the day is fetched",
+                    file=sys.stderr,
+                )
         return triggers.path_of(path)
 
     def refuse_if_held(self, path: str) -> None:

@@ -88,9 +88,7 @@ class Targets:
                     f"{line}: use.{path}: {folder} has no {wanted}, and posttrain opens nothing that can run code"
                 )
             own, runtime = self.it_is("adopt_folder", {}), schema.Runtime().model_dump()
-            return Target(
-                path, "adopt_folder", own, {"folder": folder}, files={"folder": str(where)}, runtime=runtime
-            )
+            return Target(path, "adopt_folder", own, {"folder": folder}, files={"folder": str(where)}, runtime=runtime)
         if HUB_ID.fullmatch(folder) and not folder.startswith((".", "~")):
             return self.snapshot(path, "datasets" if not path.startswith("models/") else "models", folder)
         raise Refusal(f"{line}: use.{path}: there is no folder {folder}, and it is no hub id (org/name)")
@@ -178,7 +176,7 @@ class Targets:
         if getattr(recipe.train, "assistant_only_loss", False) and text and not template.marks_answers(text):
             raise entry.refuse(
                 ("train", "assistant_only_loss"),
-                f"config/templates/{recipe.template}.jinja does not mark what the assistant says with {{% generation %}}",
+                f"config/templates/{recipe.template}.jinja marks no assistant's turn with {{% generation %}}",
             )
         tokens = self.tokens(entry, rows, tokenizer)
         train = recipe.train.model_dump()

@@ -105,7 +105,9 @@ class Watch(TrainerCallback):
             return
         for name in ("loss", "grad_norm"):  # a gradient may be none a step before the loss shows it
             if not math.isfinite(value := logs.get(name, 0)):
-                raise Refusal(f"{name} is {value} at step {state.global_step}; lower learning_rate, or look at the rows")
+                raise Refusal(
+                    f"{name} is {value} at step {state.global_step}; lower learning_rate, or look at the rows"
+                )
         self.job.say(step=state.global_step, loss=logs["loss"])
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
