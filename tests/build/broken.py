@@ -215,7 +215,7 @@ PLAN = [
     Refused("template that reaches into Python", template("\n{{ ''.__class__ }}"), f"{AT}:21: models.sft.template: config/templates/odd.jinja:2: __class__ reaches into Python; a template reads messages only", real=True),
     Refused("template that reads the clock", template("{{ strftime_now('%Y') }}"), f"{AT}:21: models.sft.template: config/templates/odd.jinja:1: strftime_now reads the clock; write the date, or leave it out"),
     Refused("template that is not UTF-8", both(template(""), put(b"\n\xff", "config/templates/odd.jinja")), f"{AT}:21: models.sft.template: config/templates/odd.jinja:2: not UTF-8 (byte 0xff); save it as UTF-8"),
-    Refused("answers not marked", both(template("{{ messages }}"), edit("max_length: 48", "assistant_only_loss: true")), f"{AT}:25: models.sft.train.assistant_only_loss: config/templates/odd.jinja does not mark what the assistant says with {{% generation %}}"),
+    Refused("answers not marked", both(template("{{ messages }}"), edit("max_length: 48", "assistant_only_loss: true")), f"{AT}:25: models.sft.train.assistant_only_loss: odd.jinja does not mark what the assistant says with {{% generation %}}"),
     # Sources
     Refused("source with two places", edit("skip: 0", "hub: a/b"), f"{AT}:4: data.rows.sources.0: a source has one of hub, path, generator; this has hub, path"),
     Refused("source with no place", edit("path: rows.jsonl", "rows: 3"), f"{AT}:4: data.rows.sources.0: a source has one of hub, path, generator; this has none"),

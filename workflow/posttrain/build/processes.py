@@ -33,9 +33,7 @@ def ignore_stop_signals() -> None:
 def environment(work: Path, mark: str, threads: int, online: bool) -> dict[str, str]:
     """What every stage's process finds set: seeds, threads, private caches, no network unless it fetches."""
     kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(FOREIGN) and name not in FOREIGN_NAMES
+        name: value for name, value in os.environ.items() if not name.startswith(FOREIGN) and name not in FOREIGN_NAMES
     }
     if not online:
         kept |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(work / "cache")}

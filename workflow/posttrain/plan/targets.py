@@ -176,7 +176,7 @@ class Targets:
         if getattr(recipe.train, "assistant_only_loss", False) and text and not template.marks_answers(text):
             raise entry.refuse(
                 ("train", "assistant_only_loss"),
-                f"config/templates/{recipe.template}.jinja marks no assistant's turn with {{% generation %}}",
+                f"{recipe.template}.jinja does not mark what the assistant says with {{% generation %}}",
             )
         tokens = self.tokens(entry, rows, tokenizer)
         train = recipe.train.model_dump()
