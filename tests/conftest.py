@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -149,7 +150,8 @@ class Project:
 def clean_environment() -> dict[str, str]:
     """The caller's environment, less what would change a build, with one thread a process."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("POSTTRAIN_", "SNAKEMAKE_"))}
-    return kept | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+    return kept | {"PATH": path, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
 
 
 def checkout(root: Path, page: str = MICRO) -> Project:

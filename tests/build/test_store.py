@@ -2,18 +2,20 @@
 
 import multiprocessing
 import os
+import runpy
 import shutil
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
+import posttrain.build.supervise  # noqa: F401 (as another we may not be able to read where it lies)
 from conftest import Project
 from posttrain.build import lease, store
 from posttrain.build.store import Corrupt, Store
-from posttrain.build.supervise import Supervisor
 from posttrain.files import Refusal, read_json, write_json
 
 KEY = "0123456789abcdef"
@@ -200,10 +202,13 @@ def test_another_users_entry_cannot_be_written(home, tmp_path):
         assert as_another(tmp_path, change).startswith("PermissionError")
 
 
-def supervisor(project: Project) -> Supervisor:
-    """What builds the rows, by the plan of the build that was."""
-    plan = max(project.root.glob(".posttrain/plan/*.json"), key=lambda path: path.stat().st_mtime)
-    return Supervisor(str(plan.relative_to(project.root)), ROWS)
+def build() -> None:
+    """What the rule's shell line does for the rows, in the folder that we stand in."""
+    os.environ["POSTTRAIN_PLAN"] = str(
+        max(Path(".posttrain/plan").glob("*.json"), key=lambda path: path.stat().st_mtime)
+    )
+    sys.argv = ["posttrain.build", "scripts/mix_rows.py", ROWS]
+    runpy.run_module("posttrain.build", run_name="__main__")
 
 
 def without(project: Project, entry: bool) -> None:
@@ -222,10 +227,6 @@ def without(project: Project, entry: bool) -> None:
 def test_a_store_that_may_not_be_written_is_said_in_a_line(built):
     without(built, entry=True)
 
-    def build() -> None:
-        os.environ["POSTTRAIN_PLAN"] = ""
-        supervisor(Project(Path())).build("scripts/mix_rows.py")
-
     said = as_another(built.root, build)
     assert said.startswith(f"{Refusal.__name__}: {ROWS}: no permission at store/.leases/"), said
     assert "\n" not in said
@@ -234,7 +235,7 @@ def test_a_store_that_may_not_be_written_is_said_in_a_line(built):
 def test_a_store_that_may_only_be_read_serves_what_it_has(built):
     content = built.content(ROWS)
     without(built, entry=False)
-    assert as_another(built.root, lambda: supervisor(Project(Path())).build("scripts/mix_rows.py")) == "None"
+    assert as_another(built.root, build) == "None"
     assert built.content(ROWS) == content
 
 

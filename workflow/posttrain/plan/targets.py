@@ -89,9 +89,12 @@ class Targets:
                 )
             own, runtime = self.it_is("adopt_folder", {}), schema.Runtime().model_dump()
             return Target(path, "adopt_folder", own, {"folder": folder}, files={"folder": str(where)}, runtime=runtime)
-        if HUB_ID.fullmatch(folder) and not folder.startswith((".", "~")):
-            return self.snapshot(path, "datasets" if not path.startswith("models/") else "models", folder)
-        raise Refusal(f"{line}: use.{path}: there is no folder {folder}, and it is no hub id (org/name)")
+        if HUB_ID.fullmatch(folder) and path.startswith("models/"):
+            return self.snapshot(path, "models", folder)
+        hint = (
+            "it is no hub id (org/name)" if path.startswith("models/") else "rows of the hub are a source: say {hub: …}"
+        )
+        raise Refusal(f"{line}: use.{path}: there is no folder {folder}, and {hint}")
 
     def snapshot(self, path: str, kind: str, repo_id: str) -> Target:
         """A repository of the hub at its locked commit; `tokenizers` are a model's, without its weights."""
