@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # snakemake beside this Python
 ROOT = Path(__file__).parents[1]
 PARTS = ("workflow", "rules", "scripts", "config", "envs", "profiles", "slurm")
 SFT, DPO = "models/micro-sft", "models/micro-dpo"
@@ -150,8 +151,7 @@ class Project:
 def clean_environment() -> dict[str, str]:
     """The caller's environment, less what would change a build, with one thread a process."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("POSTTRAIN_", "SNAKEMAKE_"))}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-    return kept | {"PATH": path, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+    return kept | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
 
 
 def checkout(root: Path, page: str = MICRO) -> Project:

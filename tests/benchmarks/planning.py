@@ -30,7 +30,7 @@ def checkouts(folder: Path) -> dict[str, list[str]]:
     (empty / "workflow").mkdir(parents=True)
     (empty / "workflow/Snakefile").write_text(EMPTY)
     shutil.copytree(ROOT / "profiles", empty / "profiles")
-    plan = ["snakemake", "-n", "-c1"]
+    plan = [str(Path(sys.executable).with_name("snakemake")), "-n", "-c1"]
     return {
         "empty workflow": [str(empty), *plan],
         "one target": [str(ours), *plan, ONE],
