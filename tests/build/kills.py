@@ -31,7 +31,7 @@ POINTS = {
     "manifest": AFTER,  # in the work folder; not yet in the store
     "copy": AFTER,  # into a store on another file system
     "published": AFTER,  # in the store, without a link
-    "linked": AFTER,  # the link is there, its manifest not
+    "linked": ("snakemake", "all"),  # the link is there, its manifest not; a living Snakemake takes the link away
 }
 OTHER_DISK = Path("/dev/shm")
 

@@ -110,15 +110,16 @@ def test_use_puts_a_folder_in_a_targets_place(fresh, monkeypatch):
 
 def test_use_puts_a_hub_repository_in_a_targets_place_at_its_locked_commit(fresh, monkeypatch):
     commit = "c" * 40
-    add(fresh, "use:\n  models/micro-sft: lab/tiny\n  data/micro-rows: lab/rows\n")
+    add(fresh, "use:\n  models/micro-sft: lab/tiny\n")
+    fresh.edit("{path: rows.jsonl}", "{hub: lab/rows}")
     fresh.edit("models: {}", f"models: {{lab/tiny: {commit}}}", "config/lock.yaml")
     monkeypatch.chdir(fresh.root)
     targets = plan_of(fresh)
-    model, rows = targets[SFT]["own"], targets["data/micro-rows"]["own"]
+    model, rows = targets[SFT]["own"], targets["hub/datasets--lab--rows"]["own"]
     assert (model["kind"], model["repo_id"], model["revision"]) == ("models", "lab/tiny", commit)
     assert (rows["kind"], rows["repo_id"], rows["revision"]) == ("datasets", "lab/rows", "main")
     kinds = {target["own"].get("kind") for path, target in targets.items() if path.startswith("hub/")}
-    assert kinds == {"tokenizers"}, "a tokenizer comes without its weights"
+    assert kinds == {"datasets", "tokenizers"}, "a tokenizer comes without its weights"
 
 
 def test_use_may_name_a_target_that_no_recipe_makes(fresh, monkeypatch):

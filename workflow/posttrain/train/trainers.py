@@ -3,14 +3,17 @@
 Private methods of TRL are overridden here and nowhere else; its exact version is pinned.
 """
 
-from collections.abc import Iterator
+import functools
+import signal
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 import trl
 from datasets import Dataset
-from torch.utils.data import RandomSampler
+from torch.utils.data import DataLoader, RandomSampler
 
+from posttrain.build.processes import STOP_SIGNALS
 from posttrain.train import gates
 
 
@@ -24,6 +27,19 @@ class WholeBatches:
         rows = self.train_dataset if train_dataset is None else train_dataset
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         return RandomSampler(rows, num_samples=len(rows) // batch * batch)
+
+    def get_train_dataloader(self) -> DataLoader:
+        loader = super().get_train_dataloader()
+        inner = loader.base_dataloader  # accelerate's loader reads through this one
+        inner.worker_init_fn = functools.partial(start_reading, inner.worker_init_fn)
+        return loader
+
+
+def start_reading(seed: Callable[[int], None], worker: int) -> None:
+    """Begin a process that reads batches, which a stop is not for: without it the trainer could not end its step."""
+    seed(worker)
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 class SFTTrainer(WholeBatches, trl.SFTTrainer):
