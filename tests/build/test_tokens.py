@@ -3,6 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import trl
 from datasets import Dataset
@@ -57,6 +58,17 @@ def recipe(method: str, max_length: int = 1000, only: bool = False) -> dict:
     return {"method": method, "max_length": max_length, "assistant_only_loss": only}
 
 
+def tokenise(rows: list[dict], folder: Path, recipe: dict, processes: int = 1) -> tuple[list[dict], Counter]:
+    """The tokens of rows, in batches of eleven, and what was cut or dropped."""
+    batches = (rows[i : i + 11] for i in range(0, len(rows), 11))
+    made = list(tokens.tokenise(batches, folder, recipe, processes))
+    return [row for table, _ in made for row in table.to_pylist()], sum((counts for _, counts in made), Counter())
+
+
+def write(rows: list[dict], method: str, path: Path) -> None:
+    tokens.write([pa.Table.from_pylist(rows, tokens.SCHEMAS[method])], method, path)
+
+
 def tiny_model(tokenizer: PreTrainedTokenizerBase) -> object:
     sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
     return models.init({"model_type": "llama", **sizes}, tokenizer, 0)
@@ -73,7 +85,7 @@ def settings(folder: Path) -> dict:
 @pytest.mark.parametrize("max_length", [1000, 12], ids=["whole", "cut"])
 def test_sft_tokens_are_those_of_trl(folder: Path, tmp_path: Path, only: bool, max_length: int) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    ours, counts = tokens.tokenise(conversations(), folder, recipe("sft", max_length, only), 1)
+    ours, counts = tokenise(conversations(), folder, recipe("sft", max_length, only))
     args = trl.SFTConfig(**settings(tmp_path), max_length=max_length, assistant_only_loss=only)
     trainer = trl.SFTTrainer(
         tiny_model(tokenizer), args, train_dataset=Dataset.from_list(conversations()), processing_class=tokenizer
@@ -87,7 +99,7 @@ def test_sft_tokens_are_those_of_trl(folder: Path, tmp_path: Path, only: bool, m
 @pytest.mark.parametrize("max_length", [1000, 14], ids=["whole", "cut"])
 def test_dpo_batches_are_those_of_trl(folder: Path, tmp_path: Path, max_length: int) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    ours, counts = tokens.tokenise(preferences(), folder, recipe("dpo", max_length), 1)
+    ours, counts = tokenise(preferences(), folder, recipe("dpo", max_length))
     args = trl.DPOConfig(**settings(tmp_path), max_length=max_length)
     both = {"model": tiny_model(tokenizer), "ref_model": tiny_model(tokenizer)}
     rows = Dataset.from_list(preferences())
@@ -120,20 +132,20 @@ def test_shards_change_no_byte(tmp_path: Path, method: str, most: int) -> None:
     read = {"sft": conversations, "dpo": preferences}[method]()
     made = set()
     for shards in range(1, most + 1):
-        found, counts = tokens.tokenise(read, tmp_path / "tokenizer", recipe(method, 14), shards)
-        tokens.write(found, method, tmp_path / "tokens.arrow")
+        found, counts = tokenise(read, tmp_path / "tokenizer", recipe(method, 14), shards)
+        write(found, method, tmp_path / "tokens.arrow")
         made.add((file_digest(tmp_path / "tokens.arrow"), tuple(sorted(counts.items()))))
     assert len(made) == 1
 
 
 def test_no_rows_are_no_tokens(tmp_path: Path) -> None:
-    assert tokens.tokenise([], tmp_path / "tokenizer", recipe("sft"), 3) == ([], Counter())
+    assert tokenise([], tmp_path / "tokenizer", recipe("sft"), 3) == ([], Counter())
 
 
 def test_tokens_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     tokenizer_of("bytes").save_pretrained(tmp_path / "tokenizer")
-    made, _ = tokens.tokenise(preferences(), tmp_path / "tokenizer", recipe("dpo"), 1)
-    tokens.write(made, "dpo", tmp_path / "tokens.arrow")
+    made, _ = tokenise(preferences(), tmp_path / "tokenizer", recipe("dpo"))
+    write(made, "dpo", tmp_path / "tokens.arrow")
     assert Dataset.from_file(str(tmp_path / "tokens.arrow")).to_list() == made
 
 
@@ -281,6 +293,51 @@ def test_a_template_that_teaches_no_end_is_refused(change: tuple[str, str], said
     made.chat_template = made.chat_template.replace(*change, 1)
     with pytest.raises(Refusal, match=said):
         tokenizers.check(made)
+
+
+ROLE = "<|{{ m.role }}|>"
+ENDS = {
+    "an end before the answer": ROLE + "{{ eos_token + m.content }}",
+    "an end of the last answer alone": ROLE + "{{ m.content }}{% if loop.last %}{{ eos_token }}{% endif %}",
+    "an end of the first answer alone": ROLE + "{{ m.content }}{% if not loop.last %}{{ eos_token }}{% endif %}",
+    "an end after the next question": ROLE + "{{ m.content }}{% if m.role == 'user' %}{{ eos_token }}{% endif %}",
+    "an end after more text": ROLE + "{{ m.content }} Over.{{ eos_token }}",
+}
+OUTSIDE = {
+    "an end after what is marked": ROLE + "{% generation %}{{ m.content }}{% endgeneration %}{{ eos_token }}",
+    "an end before what is said": ROLE
+    + "{%- generation -%}{{ eos_token + m.content }}{%- endgeneration -%}{{ eos_token }}",
+}
+
+
+@pytest.mark.parametrize("turn", [*ENDS.values(), *OUTSIDE.values()], ids=[*ENDS, *OUTSIDE])
+def test_every_answer_ends_with_an_end_that_is_learnt(turn: str) -> None:
+    made = tokenizers.of_bytes()
+    made.chat_template = "{% for m in messages %}" + turn + "{% endfor %}"
+    said = "leaves the eos token '</s>' out of what it marks" if turn in OUTSIDE.values() else "does not end an"
+    with pytest.raises(Refusal, match=said):
+        tokenizers.check(made)
+
+
+def test_space_may_stand_before_an_end() -> None:
+    made = tokenizers.of_bytes()
+    made.chat_template = (
+        "{% for m in messages %}{% generation %}{{ m.content + '\n' + eos_token }}{% endgeneration %}{% endfor %}"
+    )
+    tokenizers.check(made)
+
+
+def test_markers_that_are_no_tokens_are_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Zephyr's are none of Mistral's, and it was trained so: a word, not a refusal."""
+    made = tokenizer_of("zephyr")
+    assert capsys.readouterr().out == ""
+    made.chat_template = made.chat_template.replace("|assistant|", "|model|").replace("'<|' +", "'[INST]<|' +")
+    tokenizers.check(made)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("the chat template's <|model|>, [INST] are no tokens of the tokenizer")
+    tokenizers.add_tokens(made, ["<|model|>", "[INST]"], None)
+    tokenizers.check(made)
+    assert capsys.readouterr().out == ""
 
 
 def test_an_added_token_is_one_token_that_may_end_an_answer() -> None:

@@ -1,12 +1,23 @@
 """Making and checking tokenizers."""
 
+import re
+from itertools import compress
+
 from jinja2 import TemplateError
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from posttrain.files import Refusal
 
-PROBE = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+ANSWERS = ["two", "four"]
+PROBE = [
+    {"role": "user", "content": "one"},
+    {"role": "assistant", "content": ANSWERS[0]},
+    {"role": "user", "content": "three"},
+    {"role": "assistant", "content": ANSWERS[1]},
+]
+MARKS_ANSWERS = re.compile(r"{%-?\s*generation\b")
+MARKER = re.compile(r"<\|[^<>|\s]+\|>|<\w+>|\[/?[A-Z_]+\]")  # <|user|>, <start_of_turn>, [INST]
 
 
 def of_bytes() -> PreTrainedTokenizerFast:
@@ -47,14 +58,56 @@ def check(tokenizer: PreTrainedTokenizerBase) -> None:
     if tokenizer.chat_template is None:
         return  # text is trained on as it is
     try:
-        ids = tokenizer.apply_chat_template(PROBE, return_dict=True)["input_ids"]
-        prompt = tokenizer.apply_chat_template(PROBE[:1], add_generation_prompt=True, return_dict=True)["input_ids"]
+        once, twice = render(tokenizer, PROBE[:2])["input_ids"], render(tokenizer, PROBE)
+        render(tokenizer, PROBE[:1], add_generation_prompt=True)
     except TemplateError as error:
         raise Refusal(f"the chat template fails on a user's and an assistant's turn: {error}") from None
-    if tokenizer.eos_token_id not in ids[len(prompt) :]:
+    check_ends(tokenizer, twice)
+    if once.count(tokenizer.bos_token_id) > 1 and tokenizer.bos_token_id != tokenizer.eos_token_id:
+        raise Refusal(f"the chat template adds {tokenizer.bos_token!r} more than once; leave it to the tokenizer")
+    warn_of_split_markers(tokenizer)
+
+
+def render(tokenizer: PreTrainedTokenizerBase, turns: list[dict], **options: bool) -> dict:
+    """The ids of a conversation and, where the template marks them, a mask of what the assistant says."""
+    marks = MARKS_ANSWERS.search(tokenizer.chat_template) is not None
+    return tokenizer.apply_chat_template(turns, return_dict=True, return_assistant_tokens_mask=marks, **options)
+
+
+def check_ends(tokenizer: PreTrainedTokenizerBase, made: dict) -> None:
+    """Refuse a template under which a model would not learn, at every answer, to end it."""
+    eos = tokenizer.eos_token
+    if not answers_end(tokenizer, made["input_ids"]):
         raise Refusal(
-            f"the chat template does not end an assistant's turn with the eos token {tokenizer.eos_token!r}: "
+            f"the chat template does not end an assistant's turn with the eos token {eos!r}: "
             "a model trained on it would never stop. Mend the template, or name its end token with `eos_token`"
         )
-    if ids.count(tokenizer.bos_token_id) > 1 and tokenizer.bos_token_id != tokenizer.eos_token_id:
-        raise Refusal(f"the chat template adds {tokenizer.bos_token!r} more than once; leave it to the tokenizer")
+    mask = made.get("assistant_masks")
+    if mask and not answers_end(tokenizer, list(compress(made["input_ids"], mask))):
+        raise Refusal(
+            f"the chat template leaves the eos token {eos!r} out of what it marks as the assistant's: "
+            "a model trained on answers only would never stop. Put it between {% generation %} and {% endgeneration %}"
+        )
+
+
+def answers_end(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> bool:
+    """Whether the eos token follows each of the probe's answers, with nothing but space between."""
+    ended, stretch = [], []
+    for token in ids:
+        if token == tokenizer.eos_token_id:
+            ended.append(tokenizer.decode(stretch).rstrip())
+            stretch = []
+        else:
+            stretch.append(token)
+    return all(any(text.endswith(answer) for text in ended) for answer in ANSWERS)
+
+
+def warn_of_split_markers(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Say which of the template's markers are text to the tokenizer; models are trained so on purpose too (zephyr)."""
+    text = tokenizer.apply_chat_template(PROBE, tokenize=False, add_generation_prompt=True)
+    if split := sorted(set(MARKER.findall(text)) - set(tokenizer.get_vocab())):
+        print(
+            f"the chat template's {', '.join(split)} are no tokens of the tokenizer, and read as ordinary text; "
+            "if each is to be one token, name it in `added_tokens`",
+            flush=True,
+        )
