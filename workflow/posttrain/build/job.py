@@ -51,7 +51,7 @@ class Job:
         elif not isinstance(error, Stopped):
             said = str(error).strip().splitlines() or [""]
             name = "" if isinstance(error, SystemExit) else f"{kind.__name__}: "
-            status.write(self.work, state="broken", why=f"{name}{said[0]}")
+            status.fail(self.work, f"{name}{said[0]}")
             if isinstance(error, Refusal) and "POSTTRAIN_SUPERVISOR" in os.environ:
                 raise SystemExit(1) from None  # the supervisor says it, once, with the target's name
 

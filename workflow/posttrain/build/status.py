@@ -1,16 +1,20 @@
-"""How a job stands: work/<kind>/<name>.<key>/status.json, written by the job, read by whoever waits for it.
+"""How a job stands: work/<kind>/<name>.<key>/status.json, written by the job's first rank and its supervisor in turn,
+read by whoever waits for it.
 
 A launcher does not pass its ranks' exit codes on, so this file says how a stage ended: `done`, `resume` (stopped
 on request, with a checkpoint) or `broken`.
 """
 
+import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from posttrain.files import read_json, write_json
 
 NAME = "status.json"
+FAILURE = "failure.json"  # the first of several ranks to break; only one can make it
 
 
 def write(work: Path, **said: Any) -> None:
@@ -18,8 +22,22 @@ def write(work: Path, **said: Any) -> None:
     write_json(work / NAME, {**read(work), **said, "time": time.time()})
 
 
+def fail(work: Path, why: str) -> None:
+    """Say why a job broke, unless another rank has: those that break after it only find its connection closed."""
+    with suppress(FileExistsError), open(work / FAILURE, "x") as file:
+        json.dump({"state": "broken", "why": why}, file)
+
+
 def read(work: Path) -> dict:
-    return read_json(work / NAME)
+    """What a job said last; a rank's failure stands, whatever another says after it."""
+    said = read_json(work / NAME)
+    return said if said.get("state") == "broken" else {**said, **read_json(work / FAILURE)}
+
+
+def clear(work: Path) -> None:
+    """Forget what was said of a run before."""
+    for name in (NAME, FAILURE):
+        (work / name).unlink(missing_ok=True)
 
 
 def sentence(status: dict) -> str:

@@ -90,7 +90,7 @@ class Supervisor:
         return contents
 
     def open_work(self, key: str) -> Path:
-        """The folder to work in; one with checkpoints is gone on with, on the same launch only."""
+        """The folder to work in; one with checkpoints is gone on with, on as many processes of the same launch."""
         work = Path("work") / f"{self.path}.{key}"
         work.mkdir(parents=True, exist_ok=True)
         if store_ready(work):
@@ -99,20 +99,18 @@ class Supervisor:
             store.make_writable(work / "files")
             shutil.rmtree(work / "files")
         runtime = self.target["runtime"]
-        launch = {name: runtime[name] for name in ("processes", "micro_batch_size", "launch") if name in runtime}
+        launch = {name: runtime[name] for name in ("processes", "launch") if name in runtime}
         before = read_json(work / "launch.json")
+        changed = [f"{name} {before.get(name)} → {said}" for name, said in launch.items() if before.get(name) != said]
         resumes = any(work.glob("checkpoints/checkpoint-*/complete.json"))
-        if resumes and before != launch:
-            said = ", ".join(
-                f"{name} {before[name]} → {launch[name]}" for name in launch if before[name] != launch[name]
-            )
+        if resumes and changed:
             raise Refusal(
-                f"{self.path}: {work} holds a checkpoint of another launch ({said}); "
+                f"{self.path}: {work} holds a checkpoint of another launch ({', '.join(changed)}); "
                 "set it back to go on, or delete the folder to start over"
             )
         write_json(work / "launch.json", launch)
         times = status.read(work).get("resumes", 0) + resumes
-        (work / status.NAME).unlink(missing_ok=True)
+        status.clear(work)
         status.write(work, target=self.path, state="running", resumes=times, pid=os.getpid())
         return work
 
