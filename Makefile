@@ -10,7 +10,7 @@ export PYTHONHASHSEED := 0
 .PHONY: quickstart test lint prove bench lock slurm
 .DEFAULT_GOAL := quickstart
 
-# torch first and exact: a looser request, of ours or of a dependency, fetches another build and gigabytes of CUDA.
+# torch first and exact: the build that this machine's index has of it (PyPI's for Linux is CUDA's), and no second one.
 .venv/ready: pyproject.toml envs/train.lock
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet torch==2.13.0

@@ -28,7 +28,7 @@ def mix(job: Job, split: str) -> tuple[list[dict], list[dict]]:
             lost = [f"{count} dropped: {why}" for why, count in sorted(dropped.items())]
             skipped = [f"`skip: {source['skip']}` leaves none"] if source["skip"] else []
             raise Refusal(f"{name}: gives no rows ({', '.join(lost or skipped or ['it is empty'])})")
-        ledger.append({"source": name, "rows": kept, "dropped": dict(sorted(dropped.items()))})
+        ledger.append({"source": role, "rows": kept, "dropped": dict(sorted(dropped.items()))})
     return mixed, ledger
 
 

@@ -3,24 +3,35 @@
 python -m posttrain.build scripts/tokenize_rows.py tokens/<intent>
 """
 
-from posttrain.build.job import open_job
+from collections import Counter
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from posttrain.build.job import Job, open_job
 from posttrain.data import rows, tokens
 from posttrain.files import Refusal, write_json
 
 
+def tokenised(job: Job, counts: Counter) -> Iterator[pa.Table]:
+    """The tokens of the rows, batch by batch; counts what was cut and dropped."""
+    read = rows.batches(job.inputs["rows"] / "train.parquet")
+    for table, lost in tokens.tokenise(read, job.inputs["tokenizer"], job.recipe, job.runtime["threads"]):
+        counts.update(lost)
+        yield table
+
+
 def main() -> None:
     with open_job(__doc__) as job:
-        source = job.inputs["rows"]
-        read = rows.read(source / "train.parquet")
-        made, counts = tokens.tokenise(read, job.inputs["tokenizer"], job.recipe, job.runtime["threads"])
-        if not made:
-            lost = ", ".join(f"{count} {why}" for why, count in sorted(counts.items()) if count)
-            raise Refusal(f"{source}: no row is left ({lost}); raise max_length")
-        tokens.write(made, job.recipe["method"], job.out / "train.arrow")
-        lengths = [sum(len(ids) for name, ids in row.items() if name != "labels") for row in made]
-        ledger = {"read": len(read), "kept": len(made), **{why: n for why, n in sorted(counts.items()) if n}}
-        write_json(job.out / "ledger.json", ledger)
-        job.metrics |= {"rows": len(made), "tokens": sum(lengths), "longest": max(lengths)}
+        counts: Counter = Counter()
+        lengths = tokens.write(tokenised(job, counts), job.recipe["method"], job.out / "train.arrow")
+        cut = {why: count for why, count in sorted(counts.items()) if count}
+        if not lengths:
+            lost = ", ".join(f"{count} {why}" for why, count in cut.items())
+            raise Refusal(f"{job.inputs['rows']}: no row is left ({lost}); raise max_length")
+        read = len(lengths) + sum(count for why, count in cut.items() if why.startswith("dropped"))
+        write_json(job.out / "ledger.json", {"read": read, "kept": len(lengths), **cut})
+        job.metrics |= {"rows": len(lengths), "tokens": sum(lengths), "longest": max(lengths)}
 
 
 if __name__ == "__main__":

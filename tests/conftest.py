@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from posttrain.build import store
+
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # snakemake beside this Python
 ROOT = Path(__file__).parents[1]
 PARTS = ("workflow", "rules", "scripts", "config", "envs", "profiles", "slurm")
@@ -127,6 +129,16 @@ class Project:
 
     def manifest(self, target: str) -> dict:
         return json.loads(self.path(f"{target}.json").read_text())
+
+    def forget(self, target: str) -> None:
+        """Take a target away, and what the store holds of it."""
+        store.clear(self.path("store") / self.manifest(target)["key"])
+        for name in (target, f"{target}.json", f"{target}.run.json"):
+            self.path(name).unlink()
+
+    def plan(self) -> Path:
+        """The newest frozen plan."""
+        return max(self.root.glob(".posttrain/plan/*.json"), key=os.path.getmtime)
 
     def content(self, target: str = DPO) -> str:
         return self.manifest(target)["content"]

@@ -67,14 +67,6 @@ class Place:
         self.link = project.path(target)
         self.before = len(project.started())
 
-    def unmake(self) -> None:
-        """Take the target out of the checkout and its store."""
-        store.make_writable(self.entry)
-        shutil.rmtree(self.entry)
-        self.link.unlink()
-        for end in (".json", ".run.json"):
-            self.project.path(self.target + end).unlink()
-
     def move_store(self, place: Path) -> None:
         """Put the store on another file system, where a rename cannot go."""
         shutil.copytree(self.store, place, symlinks=True)
@@ -146,7 +138,7 @@ def strike(trial: Trial, built: Project, root: Path) -> Trial:
     content = place.project.content(place.target)
     if trial.point == "copy":
         place.move_store(OTHER_DISK / f"posttrain-{os.getpid()}-{trial.seed}")
-    place.unmake()
+    place.project.forget(place.target)
     began = time.monotonic()
     try:
         first = place.project.start(place.target)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from conftest import DPO, PAGE, SFT, Project
+from posttrain.build import store
+from posttrain.files import write_json
 
 ROWS = "data/micro-rows"
 NOTHING = "Nothing to be done"
@@ -74,7 +76,7 @@ def test_a_sites_overlay_costs_nothing(built):
 
 def frozen(project: Project) -> dict:
     """The newest frozen plan."""
-    return json.loads(max(project.root.glob(".posttrain/plan/*.json"), key=os.path.getmtime).read_text())
+    return json.loads(project.plan().read_text())
 
 
 def test_beta_costs_one_training_and_back_none(built):
@@ -370,6 +372,20 @@ def test_software_alone_makes_nothing_stale(built):
     assert "models/micro-dpo: made with another envs/train.lock; it stays" in output
     assert NOTHING in output
     assert trained == built.make()[1] == []
+
+
+def test_a_model_of_other_software_in_the_store_moves_nothing_that_stands(built):
+    with built.path("envs/train.lock").open("a") as lock:
+        lock.write("another-package==1.0\n")
+    built.make("-n", DPO)
+    theirs = built.path("store") / frozen(built)["targets"][SFT]["key"]
+    shutil.copytree(built.path(SFT), theirs / "files")
+    store.make_writable(theirs)
+    (theirs / "files/config.json").write_text("{}")
+    write_json(theirs / "manifest.json", built.manifest(SFT) | {"key": theirs.name} | store.describe(theirs / "files"))
+    output, trained = built.make()
+    assert NOTHING in output
+    assert trained == []
 
 
 def test_a_build_begins_at_any_artifact(fresh, micro_built):

@@ -188,11 +188,17 @@ def test_the_last_turn_counts_by_number_not_by_name(store):
     assert lease.holder(store, KEY)["name"] == "process 7 on n1"
 
 
-def test_a_requeued_job_goes_on_elsewhere_at_once(store, monkeypatch):
-    turn(store, 1, slurm_job="42")
+def test_a_requeued_job_goes_on_elsewhere_sooner_than_another(store, monkeypatch):
+    silent(turn(store, 1, slurm_job="42"), lease.STALE / 2 + 1)
     assert lease.holder(store, KEY)
     monkeypatch.setenv("SLURM_JOB_ID", "42")
     assert lease.holder(store, KEY) == {}
+
+
+def test_two_builds_on_two_machines_of_one_allocation_are_two(store, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "42")
+    turn(store, 1, slurm_job="42")
+    assert lease.holder(store, KEY)
 
 
 def test_two_builds_in_one_allocation_are_two(start, store, monkeypatch):

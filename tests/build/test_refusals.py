@@ -168,18 +168,6 @@ def disk():
         subprocess.run(["umount", "--lazy", str(each.place)], check=True)
 
 
-def forget(project: Project, target: str) -> str:
-    """Take one stage's result away; its content."""
-    manifest = project.manifest(target)
-    entry = project.path(f"store/{manifest['key']}")
-    for folder in (entry, entry / "files"):
-        folder.chmod(0o755)
-    shutil.rmtree(entry)
-    for name in (target, f"{target}.json", f"{target}.run.json"):
-        project.path(name).unlink()
-    return manifest["content"]
-
-
 def last_said(project: Project, target: str, rule: str, record: Callable, fault: str) -> str:
     said = log_of(project, target, rule)
     record("refusal", (fault, target, said[-1]))
@@ -187,7 +175,8 @@ def last_said(project: Project, target: str, rule: str, record: Callable, fault:
 
 
 def test_a_full_disk_of_work_costs_no_step_that_was_saved(built, disk, record_property):
-    before = forget(built, SFT)
+    before = built.content(SFT)
+    built.forget(SFT)
     full = disk(built.path("work"))
     full.leave(700)  # two checkpoints of 300 kB, and not three
     output, _ = built.make(SFT, rc=1)
@@ -202,7 +191,8 @@ def test_a_full_disk_of_work_costs_no_step_that_was_saved(built, disk, record_pr
 
 
 def test_a_full_store_costs_no_work(built, disk, record_property):
-    before, started = forget(built, INIT), len(built.started())
+    before, started = built.content(INIT)
+    built.forget(INIT), len(built.started())
     full = disk(built.path("store"))
     full.leave(60)  # the lease fits, the model of 76 kB does not
     output, _ = built.make(INIT, rc=1)
@@ -217,7 +207,8 @@ def test_a_full_store_costs_no_work(built, disk, record_property):
 
 
 def test_a_store_that_may_not_be_written_is_named_before_work_begins(built, record_property):
-    before, started = forget(built, INIT), len(built.started())
+    before, started = built.content(INIT)
+    built.forget(INIT), len(built.started())
     folders = [built.path("store"), *(path for path in built.path("store/.leases").rglob("*") if path.is_dir())]
     for folder in folders:
         folder.chmod(0o555)

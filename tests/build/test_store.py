@@ -182,6 +182,7 @@ def test_an_entry_under_another_key_does_not_count(home, tmp_path):
     home.entry(KEY).chmod(0o755)
     home.entry(KEY).rename(home.entry("fedcba9876543210"))
     assert home.manifest("fedcba9876543210") == {}
+    assert home.verified("fedcba9876543210") == {}
 
 
 @pytest.mark.parametrize("kind", ["home", "elsewhere"])

@@ -143,6 +143,18 @@ def test_a_preempted_job_saves_where_it_is_and_goes_on_from_there(
     assert long.content() == uninterrupted.content()
 
 
+def test_a_job_saves_before_its_time_is_over(cluster: Cluster, long: Project) -> None:
+    long.edit("max_steps: 40,", "max_steps: 1000000,")
+    long.edit("save_steps: 1000,", "save_steps: 1000, hours: 0.02,")  # SLURM counts in minutes
+    soon = ("--default-resources", "slurm_extra='--signal=TERM@20'", "--retries", "0")
+    main = long.start(DPO, *ON_SLURM, *soon, PATH=cluster.path)
+    output = main.communicate(timeout=300)[0]
+    assert main.returncode == 1, output
+    said = long.status(DPO)
+    assert said["state"] == "resume" and said["step"] > 0, said
+    assert list(long.path("work/models").glob(f"*/checkpoints/checkpoint-{said['step']}/complete.json"))
+
+
 def test_a_killed_snakemake_leaves_a_job_that_the_next_one_waits_for(cluster: Cluster, long: Project) -> None:
     main = long.start(DPO, *ON_SLURM, PATH=cluster.path)
     held = stop_the_clock(long)

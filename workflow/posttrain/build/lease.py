@@ -57,12 +57,11 @@ def holder_of(turn: Path) -> dict:
     if (turn / "released").exists():
         return {}
     owner = read_json(turn / "owner.json")
-    if owner.get("machine") == machine():
-        if started(owner["pid"]) != owner["since"]:
-            return {}
-    elif owner and owner.get("slurm_job") == os.environ.get("SLURM_JOB_ID", "none"):
-        return {}  # our own job, before it was requeued elsewhere: SLURM never runs a job twice at once
-    return (owner or {"name": f"a job that took {turn}"}) if age(turn) < STALE else {}
+    if owner.get("machine") == machine() and started(owner["pid"]) != owner["since"]:
+        return {}
+    # Our own SLURM job on another machine is ours from before a requeue, or another `snakemake` of one allocation.
+    ours = owner and owner.get("slurm_job") == os.environ.get("SLURM_JOB_ID", "none")
+    return (owner or {"name": f"a job that took {turn}"}) if age(turn) < (STALE / 2 if ours else STALE) else {}
 
 
 def age(turn: Path) -> float:
@@ -158,8 +157,12 @@ def end(pids: list[int]) -> None:
     """Kill processes, and wait until they are gone."""
     for pid in pids:
         since = started(pid)
-        with contextlib.suppress(ProcessLookupError):
+        try:
             os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+        except PermissionError:
+            raise Refusal(f"process {pid} of another user still works on this key; have it ended first") from None
         while since and started(pid) == since:
             time.sleep(0.01)
 

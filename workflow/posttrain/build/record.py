@@ -13,6 +13,7 @@ from pathlib import Path
 from posttrain.build import status
 from posttrain.files import DIGEST_CHARACTERS, Refusal, read_json
 
+OURS = ("config", "envs", "rules", "scripts", "workflow")  # what a build is made by, in the checkout
 JOURNAL = Path(".posttrain/journal.jsonl")
 # What the stages' results hang on, and what may be installed beside it on a GPU machine.
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors", "pyarrow")
@@ -72,11 +73,13 @@ def hardware() -> dict:
 
 
 def git(root: Path) -> dict:
-    """The commit of the checkout, and the digest of what differs from it."""
+    """The commit of the checkout, and the digest of what differs from it, new files too."""
 
     def run(*arguments: str) -> bytes:
         return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False).stdout
 
-    commit, diff = run("rev-parse", "HEAD").decode().strip(), run("diff", "HEAD")
-    dirty = hashlib.sha256(diff).hexdigest()[:DIGEST_CHARACTERS] if diff else None
+    commit, differs = run("rev-parse", "HEAD").decode().strip(), run("diff", "HEAD")
+    for name in run("ls-files", "-z", "--others", "--exclude-standard", "--", *OURS).split(b"\0")[:-1]:
+        differs += name + b"\0" + hashlib.sha256((root / os.fsdecode(name)).read_bytes()).digest()
+    dirty = hashlib.sha256(differs).hexdigest()[:DIGEST_CHARACTERS] if differs else None
     return {"commit": commit or None, "dirty": dirty}

@@ -36,7 +36,10 @@ class Store:
         if not entry.exists():
             return {}
         try:
-            return verify(entry)
+            manifest = verify(entry)
+            if manifest.get("key") != key:
+                raise Corrupt(f"its manifest is of {manifest.get('key')}")
+            return manifest
         except Corrupt as fault:
             print(f"{entry} is corrupt ({fault}): moved to {self.set_aside(key)}", flush=True)
             return {}

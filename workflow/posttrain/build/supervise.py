@@ -1,7 +1,7 @@
 """One stage from its recipe to its place in the store.
 
 This process holds the lease, starts the stage's program, stops it when asked, and publishes what it made. It
-imports no torch, so a result that the store already holds costs a tenth of a second.
+imports no torch, so a result that the store already holds costs what it takes to read it once.
 """
 
 import errno
@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from posttrain.build import processes, record, status, store
+from posttrain.build import gpus, processes, record, status, store
 from posttrain.build.lease import Lease, mark
 from posttrain.build.processes import STOP_SIGNALS
 from posttrain.build.store import Store
@@ -119,17 +119,18 @@ class Supervisor:
         runtime, online = self.target["runtime"], self.target["stage"] == "fetch_snapshot"
         (work / "stop").unlink(missing_ok=True)
         record.refuse_other_versions(self.locked)
-        record.note("start", self.path, key)
         arguments = [self.path, "--plan", self.plan_path, "--work", str(work)]
-        child = subprocess.Popen(
-            processes.command(str(self.root / script), arguments, runtime, self.root),
-            env=processes.environment(work, mark(self.store.root, key), runtime["threads"], online),
-            preexec_fn=processes.ignore_stop_signals,
-            start_new_session=True,
-        )
-        for number in STOP_SIGNALS:
-            signal.signal(number, lambda number, _: self.stop(number, work, child))
-        child.wait()
+        with gpus.claimed(runtime.get("gpus", 0)) as mine:
+            record.note("start", self.path, key)
+            child = subprocess.Popen(
+                processes.command(str(self.root / script), arguments, runtime, self.root),
+                env=processes.environment(work, mark(self.store.root, key), runtime["threads"], online) | mine,
+                preexec_fn=processes.ignore_stop_signals,
+                start_new_session=True,
+            )
+            for number in STOP_SIGNALS:
+                signal.signal(number, lambda number, _: self.stop(number, work, child))
+            child.wait()
         for number in STOP_SIGNALS:  # what is left is to publish, which a stop would only repeat
             signal.signal(number, signal.SIG_IGN)
         said = status.read(work)

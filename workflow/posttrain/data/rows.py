@@ -1,6 +1,7 @@
 """What a row must look like, and the parquet it is kept in."""
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ SCHEMAS = {
     "mix_data": pa.schema([("messages", TURNS)]),
     "mix_preferences": pa.schema([("prompt", TURNS), ("chosen", TURNS), ("rejected", TURNS)]),
 }
+BATCH = 1000  # rows
 ROLES = ("system", "user", "assistant")
 
 
@@ -85,3 +87,9 @@ def write(rows: list[dict], schema: pa.Schema, path: Path) -> None:
 
 def read(path: Path) -> list[dict]:
     return parquet.read_table(path).to_pylist()
+
+
+def batches(path: Path) -> Iterator[list[dict]]:
+    """The rows of a file, so many at once."""
+    for batch in parquet.ParquetFile(path).iter_batches(BATCH):
+        yield batch.to_pylist()

@@ -1,12 +1,15 @@
 """From rows to token ids: what TRL 1.16's trainers would make of them, made once, cut and counted."""
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import cache, partial
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from posttrain.files import Refusal
@@ -19,25 +22,33 @@ SCHEMAS = {
 IGNORED = -100  # what no loss sees, in torch's cross entropy
 
 
-def tokenise(rows: list[dict], tokenizer_folder: Path, recipe: dict, processes: int) -> tuple[list[dict], Counter]:
-    """The tokens of rows in their order, and what was cut or dropped. The number of processes changes no byte."""
-    size = max(-(-len(rows) // processes), 1)
-    chunks = [rows[i : i + size] for i in range(0, len(rows), size)]
-    work = partial(tokenise_chunk, tokenizer_folder=tokenizer_folder, recipe=recipe)
+def tokenise(
+    batches: Iterable[list[dict]], tokenizer_folder: Path, recipe: dict, processes: int
+) -> Iterator[tuple[pa.Table, Counter]]:
+    """The tokens of each batch of rows, in their order, and what was cut or dropped.
+
+    The number of processes changes no byte; a few batches a process are in memory at once.
+    """
+    work, batches = partial(tokenise_batch, tokenizer_folder=tokenizer_folder, recipe=recipe), iter(batches)
     if processes == 1:
-        results = [work(chunk) for chunk in chunks]
-    else:
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-            results = list(pool.map(work, chunks))
-    return [row for made, _ in results for row in made], sum((counts for _, counts in results), Counter())
+        yield from map(work, batches)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        while window := list(islice(batches, 4 * processes)):
+            yield from pool.map(work, window)
 
 
-def tokenise_chunk(rows: list[dict], tokenizer_folder: Path, recipe: dict) -> tuple[list[dict], Counter]:
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+def tokenise_batch(rows: list[dict], tokenizer_folder: Path, recipe: dict) -> tuple[pa.Table, Counter]:
+    tokenizer = open_tokenizer(tokenizer_folder)
     counts: Counter = Counter()
     one = {"sft": sft_tokens, "dpo": dpo_tokens}[recipe["method"]]
-    made = [one(row, tokenizer, recipe, counts) for row in rows]
-    return [row for row in made if row is not None], counts
+    made = [tokens for row in rows if (tokens := one(row, tokenizer, recipe, counts))]
+    return pa.Table.from_pylist(made, SCHEMAS[recipe["method"]]), counts
+
+
+@cache
+def open_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    return AutoTokenizer.from_pretrained(folder)
 
 
 def sft_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, counts: Counter) -> dict | None:
@@ -87,8 +98,12 @@ def common_prefix(a: list[int], b: list[int]) -> int:
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
-def write(rows: list[dict], method: str, path: Path) -> None:
-    """Write tokens as an Arrow stream, which every rank maps into memory as it is."""
-    table = pa.Table.from_pylist(rows, SCHEMAS[method])
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
-        stream.write_table(table, max_chunksize=1000)
+def write(tables: Iterable[pa.Table], method: str, path: Path) -> list[int]:
+    """Write tokens as an Arrow stream, which every rank maps into memory as it is; the lengths of the rows."""
+    lengths = []
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, SCHEMAS[method]) as stream:
+        for table in tables:
+            stream.write_table(table)
+            ids = [pc.list_value_length(table[name]).to_numpy() for name in table.column_names if name != "labels"]
+            lengths += sum(ids).tolist()
+    return lengths

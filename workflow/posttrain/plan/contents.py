@@ -1,4 +1,4 @@
-"""Digests of files outside the build, remembered while size, time and inode stay as they are."""
+"""Digests of files outside the build, remembered while size, times and inode stay as they are."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ class Contents:
 
     def of_file(self, path: Path) -> str:
         name, stat = str(path), path.stat()
-        stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+        stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]  # mtime alone can be kept
         if self.known.get(name, [None])[0] != stamp:
             try:
                 self.known[name] = [stamp, file_digest(path)]

@@ -75,7 +75,7 @@ def settle(target: Target, known: dict, contents: Contents, store: Store, enviro
         "stage": target.stage, "own": target.own, "identity": target.identity, "intent": target.intent,
         "inputs": target.inputs, "files": target.files, "texts": target.texts, "runtime": target.runtime,
         "contents": parts, "key": key, "hit": bool(held), "twin": None,
-        "content": held.get("content") or said.get("content"),
+        "content": said.get("content") or held.get("content"),  # what stands is what the next stage will read
     }  # fmt: skip
 
 
@@ -134,7 +134,7 @@ class Plan:
             if self.targets[path]["own"].get("repo_id") in self.unlocked:
                 repo_id = self.targets[path]["own"]["repo_id"]
                 print(
-                    f"{path}: {repo_id} has no commit in config/lock.yaml; `main` of the day is fetched",
+                    f"{path}: {repo_id} has no commit in config/lock.yaml; `main` as first fetched is used",
                     file=sys.stderr,
                 )
         return triggers.path_of(path)

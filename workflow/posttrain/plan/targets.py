@@ -235,10 +235,13 @@ class Targets:
         if recipe.method == "sft":
             own["assistant_only_loss"] = recipe.train.assistant_only_loss
         inputs = {"rows": self.named(path), "tokenizer": tokenizer}
-        runtime = schema.Runtime(threads=recipe.runtime.shards).model_dump()
-        return self.add(
+        runtime = schema.Runtime(threads=recipe.runtime.shards, hours=recipe.runtime.hours).model_dump()
+        made = self.add(
             Target("tokens/", "tokenize_rows", self.it_is("tokenize_rows", own), {}, inputs, runtime=runtime)
         )
+        shared = self.all[made].runtime  # models that share tokens may ask for other shards: the most is given
+        shared |= {name: max(shared[name], value) for name, value in runtime.items()}
+        return made
 
     def runtime(self, entry: Named) -> dict:
         """A trained model's circumstances, with the accumulation that its batch size leaves."""

@@ -62,6 +62,8 @@ def load(folders: list[Path], site_file: Path) -> Catalogue:
     for folder in folders:
         if not folder.is_dir():
             raise Refusal(f"config/config.yaml: recipes: there is no folder {folder}")
+        for path in sorted(folder.glob("*.yml")):
+            raise Refusal(f"{path}: pages end in .yaml; rename it")
         for path in sorted(folder.glob("*.yaml")):
             gather(path, written, uses)
     site, site_where = read_site(site_file)
@@ -175,7 +177,7 @@ def scan_points(path: str, entry: Written) -> list[tuple[str, Written]]:
     for values in itertools.product(*axes.values()):
         point, where = rest, dict(entry.where)
         for key, value in zip(axes, values, strict=True):
-            inner = (key,) if key in ("base", "data", "preferences", "template") else ("train", key)
+            inner = (key,) if key in fields_at(schema.METHODS.get(str(rest.get("method"))), []) else ("train", key)
             point = merge(point, {key: value} if len(inner) == 1 else {"train": {key: value}})
             where[inner] = entry.where[("scan", key)]
         named = f"{path}@" + ",".join(f"{k}={spelling(v)}" for k, v in zip(axes, values, strict=True))
@@ -221,7 +223,7 @@ def overlay(path: str, entry: Written, site: dict, site_where: Where) -> Written
     value, where = entry.value, dict(entry.where)
     untrained = value.get("method") == "init"  # one pattern may name models of every method
     for pattern, said in site.get("runtime", {}).items():
-        if section == "models" and fnmatch.fnmatchcase(name, pattern):
+        if section == "models" and fnmatch.fnmatchcase(name, pattern) and isinstance(value.get("runtime", {}), dict):
             fields = {key: said[key] for key in said if not (untrained and key in TRAINING_ONLY)}
             value = merge(value, {"runtime": fields})
             inner = {at[1:]: place for at, place in site_where.items() if at[:2] == ("runtime", pattern)}
@@ -249,15 +251,17 @@ def check(path: str, entry: Written) -> Named:
         faults: dict[tuple, str] = {}
         for key, why in (fault(draft, kind, entry.value, e) for e in errors):
             faults.setdefault(key, why)
-        raise Refusal("\n".join(str(draft.refuse(key, why)) for key, why in faults.items())) from None
+        # Where one of two types was tried in vain, the one that was understood further is the one that was meant.
+        deepest = [key for key in faults if not any(key == other[: len(key)] and key != other for other in faults)]
+        raise Refusal("\n".join(str(draft.refuse(key, faults[key])) for key in deepest)) from None
 
 
 def fault(draft: Named, kind: type[BaseModel], value: Any, error: dict) -> tuple[tuple, str]:
     """The key of a validation error, and the error in the words of the page."""
     key, inner = [], value
-    for part in error["loc"]:  # a union adds the tried type's name to the path: stop there
+    for part in error["loc"]:  # a union adds the tried type's name to the path
         if not (isinstance(inner, dict) and part in inner) and not (isinstance(inner, list) and isinstance(part, int)):
-            break
+            continue
         key.append(part)
         inner = inner[part]
     why = error["msg"].removeprefix("Value error, ")

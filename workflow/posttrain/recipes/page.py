@@ -17,7 +17,7 @@ Where = dict[tuple, str]  # a value's path in the page → "file:line"
 
 
 class Loader(yaml.CSafeLoader):
-    """YAML 1.1 in which 1e-5 is a number, as in YAML 1.2 and Python."""
+    """YAML 1.1 in which 1e-5 is a number and 1:30 is none, as in YAML 1.2 and Python."""
 
 
 Loader.add_implicit_resolver(
@@ -103,8 +103,8 @@ def scalar(node: yaml.ScalarNode, path: Path) -> Any:
         value = SCALARS.construct_object(node)
     except ValueError as error:
         raise Refusal(f"{path}:{line_of(node.start_mark)}: {node.value}: {error}") from None
-    if not isinstance(value, str | int | float | bool | None):
-        return node.value  # a date is a word here
+    if not isinstance(value, str | int | float | bool | None) or (not isinstance(value, str) and ":" in node.value):
+        return node.value  # a date is a word here, and so is 1:30
     return value
 
 
