@@ -11,10 +11,11 @@ from posttrain.train.trainers import DPOTrainer
 def main() -> None:
     with open_job(__doc__) as job:
         tokenizer = models.open_tokenizer(job)
+        args = arguments.dpo(job)  # before any model is opened: ZeRO-3 shards at load only then
         trainer = DPOTrainer(
             model=models.open_base(job, tokenizer),
             ref_model=models.open_base(job, tokenizer),
-            args=arguments.dpo(job),
+            args=args,
             train_dataset=models.open_tokens(job),
             processing_class=tokenizer,
         )

@@ -11,9 +11,10 @@ from posttrain.train.trainers import SFTTrainer
 def main() -> None:
     with open_job(__doc__) as job:
         tokenizer = models.open_tokenizer(job)
+        args = arguments.sft(job)  # before any model is opened: ZeRO-3 shards at load only then
         trainer = SFTTrainer(
             model=models.open_base(job, tokenizer),
-            args=arguments.sft(job),
+            args=args,
             train_dataset=models.open_tokens(job),
             processing_class=tokenizer,
         )

@@ -1,6 +1,7 @@
 """Laws 1 and 12 on TRL's real trainers: what the spread over micro-batches and processes may not change, what the
 first loss must be, and what is refused before or after training."""
 
+import importlib.util
 import json
 import math
 import os
@@ -13,10 +14,11 @@ from pathlib import Path
 import pytest
 import torch
 import trl
+from kills import first_step
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, set_seed
 
-from conftest import DPO, PAGE, SFT, WORDS, Project
+from conftest import DPO, SFT, WORDS, Project
 from posttrain.build import status
 from posttrain.build.job import Job
 from posttrain.data import tokens
@@ -59,10 +61,10 @@ class Stage:
     def tokenise(self, rows: list[dict], max_length: int = 48) -> None:
         """Have the jobs to come learn from these rows."""
         recipe = {"method": self.target["own"]["method"], "max_length": max_length, "assistant_only_loss": False}
-        made, _ = tokens.tokenise(rows, self.inputs["tokenizer"], recipe, processes=1)
+        made = tokens.tokenise([rows], self.inputs["tokenizer"], recipe, processes=1)
         folder = self.folder / f"tokens.{self.count}"
         folder.mkdir()
-        tokens.write(made, recipe["method"], folder / "train.arrow")
+        tokens.write((table for table, _ in made), recipe["method"], folder / "train.arrow")
         self.inputs["tokens"] = folder
 
     def trainer(
@@ -70,13 +72,14 @@ class Stage:
     ) -> trl.SFTTrainer | DPOTrainer:
         """The trainer as the stage's script makes it; `trained_from` is another reference."""
         tokenizer = models.open_tokenizer(job)
-        parts = {"model": models.open_base(job, tokenizer), "processing_class": tokenizer}
+        args = {"sft": arguments.sft, "dpo": arguments.dpo}[job.recipe["method"]](job)
+        parts = {"model": models.open_base(job, tokenizer), "processing_class": tokenizer, "args": args}
         parts["train_dataset"] = models.open_tokens(job)
         if job.recipe["method"] == "sft":
-            return SFTTrainer(args=arguments.sft(job), **parts)
+            return SFTTrainer(**parts)
         if trained_from:
             job.inputs["base"] = trained_from
-        return dpo(ref_model=models.open_base(job, tokenizer), args=arguments.dpo(job), **parts)
+        return dpo(ref_model=models.open_base(job, tokenizer), **parts)
 
     def train(self, job: Job, **options: object) -> dict[str, torch.Tensor]:
         """The weights after training."""
@@ -352,6 +355,20 @@ def test_a_stop_between_steps_saves_and_goes_on_to_the_same_weights(dpo: Stage) 
     assert all(torch.equal(tensor, again[name]) for name, tensor in weights.items())
 
 
+@pytest.mark.parametrize("method", ["sft", "dpo"])
+def test_a_stop_is_gone_on_from_with_smaller_micro_batches(method: str, sft: Stage, dpo: Stage) -> None:
+    """Who ran out of memory keeps what was trained: the rows to skip are counted in whole batches."""
+    stage = {"sft": sft, "dpo": dpo}[method]
+    stage.tokenise(uneven(method))
+    train = {"batch_size": 8, "max_steps": 20, "learning_rate": 1e-3, "runtime": {"save_steps": 10}}
+    through, smaller = stage.job(8, **train), stage.job(4, **train)
+    weights = stage.train(through)
+    shutil.copytree(through.checkpoints / "checkpoint-10", smaller.checkpoints / "checkpoint-10")
+    again = stage.train(smaller)
+    assert first_step(smaller.metrics) == 10
+    assert difference(weights, again, stage.base()) < STILL
+
+
 # Tokens that the base lacks
 
 
@@ -402,34 +419,54 @@ def test_model_and_tokenizer_agree_on_where_an_answer_ends(wider: Stage) -> None
 # Two processes, through the build
 
 
-def test_two_processes_make_the_model_that_one_makes(built: Project) -> None:
-    alone = built.path(f"{SFT}/model.safetensors").resolve()
-    shutil.rmtree(built.path("work"), ignore_errors=True)
-    one = load_file(alone)
-    entry = alone.parents[1]
-    base = load_file(built.path("models/micro-init/model.safetensors"))
-    forget(built, entry)
-    built.edit(
-        "runtime: {save_steps: 1, logging_steps: 1}", "runtime: {processes: 2, launch: ddp, save_steps: 1}", PAGE
-    )
-    assert built.make(SFT)[1] == [SFT]
-    launch = json.loads(built.path(f"{SFT}.run.json").read_text())["launch"]
-    assert (launch["processes"], launch["micro_batch_size"]) == (2, 4)
-    two = load_file(built.path(f"{SFT}/model.safetensors"))
-    assert difference(one, two, base) < STILL
+RUNTIME = "runtime: {save_steps: 1, logging_steps: 1}"
+BASES = {SFT: "models/micro-init", DPO: SFT}
+# `python -m venv`, then `pip install -e '.[gpu]'` without bitsandbytes and flash-attn: it needs no GPU.
+deepspeed = pytest.mark.skipif(
+    not (importlib.util.find_spec("deepspeed") and shutil.which("g++")),
+    reason="ZeRO-3 needs deepspeed, and g++ for its communication",
+)
 
 
-def forget(project: Project, entry: Path) -> None:
-    """Take SFT away, and what the store holds of it."""
-    for name in (SFT, f"{SFT}.json", f"{SFT}.run.json"):
-        project.path(name).unlink()
-    entry.chmod(0o755)
-    entry.rename(project.path("forgotten"))
+def weights(project: Project, target: str) -> dict[str, torch.Tensor]:
+    return load_file(project.path(f"{target}/model.safetensors"))
+
+
+@pytest.mark.parametrize("launch", ["ddp", pytest.param("zero3", marks=deepspeed)])
+@pytest.mark.parametrize("target", [SFT, DPO], ids=["sft", "sigmoid+sft"])
+def test_two_processes_make_the_model_that_one_makes(built: Project, target: str, launch: str) -> None:
+    one, base = weights(built, target), weights(built, BASES[target])
+    built.forget(target)
+    built.edit(RUNTIME, f"runtime: {{processes: 2, launch: {launch}, save_steps: 1}}")
+    assert built.make(target)[1] == [target]
+    said = built.path(f"{target}.run.json").read_text()
+    assert [json.loads(said)["launch"][name] for name in ("launch", "processes", "micro_batch_size")] == [launch, 2, 4]
+    assert difference(one, weights(built, target), base) < STILL
+
+
+@deepspeed
+def test_zero3_widens_a_base_that_no_process_holds_whole(built: Project) -> None:
+    """New tokens, then SFT and DPO on them: the base is opened in shards, widened, gated, saved and proved."""
+    built.edit("base: micro-init", "base: micro-init\n    template: bytes\n    added_tokens: ['<|turn|>']")
+    built.edit(RUNTIME, "runtime: {processes: 2, launch: zero3, save_steps: 1}")
+    assert built.make(DPO)[1] == [SFT, DPO]
+    rows = {path: weights(built, path)["model.embed_tokens.weight"] for path in ("models/micro-init", SFT, DPO)}
+    assert [len(table) - len(rows["models/micro-init"]) for table in rows.values()] == [0, 1, 1]
+
+
+@deepspeed
+def test_zero3_of_a_model_that_every_process_holds_whole_is_refused(built: Project) -> None:
+    built.forget(SFT)
+    built.edit(RUNTIME, "runtime: {processes: 2, launch: zero3}")
+    built.edit("args=args", "args=arguments.sft(job)", "scripts/train_sft.py")
+    built.edit("        args = arguments.sft(job)", "        # none", "scripts/train_sft.py")
+    output, _ = built.make(SFT, rc=1)
+    assert "launch zero3: every process has opened the whole model, for the trainer's arguments were made" in output
 
 
 def test_a_launch_that_falls_back_to_one_process_is_refused(built: Project) -> None:
-    forget(built, built.path(SFT).resolve().parent)
-    built.edit("runtime: {save_steps: 1, logging_steps: 1}", "runtime: {processes: 2, launch: ddp}", PAGE)
+    built.forget(SFT)
+    built.edit(RUNTIME, "runtime: {processes: 2, launch: ddp}")
     built.edit("MULTI_GPU", "MULTI_CPU", "config/launch/ddp.yaml")  # accelerate then runs one process, and says nothing
     output, _ = built.make(SFT, rc=1)
     assert "launch ddp was to be 2 processes, and is 1 of DistributedType" in output

@@ -54,6 +54,12 @@ def check_launch(trainer: Trainer, job: Job) -> None:
             f"launch {launch} was to be {job.runtime['processes']} processes, and is {accelerator.num_processes} "
             f"of {accelerator.distributed_type}; look at config/launch/{launch}.yaml"
         )
+    # DeepSpeed marks what it shards; rows for new tokens, drawn after the load, it shards when training begins.
+    if launch == "zero3" and not any(hasattr(weights, "ds_id") for weights in trainer.model.parameters()):
+        raise Refusal(
+            "launch zero3: every process has opened the whole model, for the trainer's arguments were made after it; "
+            "make them before any model is opened, as scripts/train_sft.py does"
+        )
 
 
 def newest(folder: Path) -> str | None:

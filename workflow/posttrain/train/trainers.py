@@ -49,8 +49,8 @@ class SFTTrainer(WholeBatches, trl.SFTTrainer):
 class DPOTrainer(WholeBatches, trl.DPOTrainer):
     """DPO from ready tokens, with its `sft` term as a mean over the tokens of the global batch.
 
-    TRL takes that mean over each micro-batch, so that a row's weight hangs on the rows beside it. The first batch
-    passes the physics gate before anything is learnt from it.
+    TRL takes that mean over each micro-batch, so that a row's weight hangs on the rows beside it. The first
+    micro-batch of each process passes the physics gate before anything is learnt from it.
     """
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
