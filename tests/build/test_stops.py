@@ -25,7 +25,7 @@ def unmade(project: Project, runtime: str = SELDOM) -> Place:
     """The SFT model taken out of a checkout, to be trained under another runtime."""
     project.edit(RUNTIME, runtime)
     place = Place(project, SFT)
-    place.unmake()
+    project.forget(SFT)
     return place
 
 
@@ -148,7 +148,7 @@ def test_two_processes_stop_together_and_go_on(built):
     place = unmade(built, TWO)
     assert built.make(SFT)[1] == [SFT]
     content = built.content(SFT)  # of two processes, which sum in another order than one
-    place.unmake()
+    built.forget(SFT)
     process = supervisor(built)
     built.wait(running(place, ranks=2))
     process.send_signal(signal.SIGTERM)
