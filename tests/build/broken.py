@@ -174,6 +174,10 @@ PLAN = [
     Refused("string for a number", edit("1e-3", "'1e-5'"), f"{AT}:35: models.dpo.train.learning_rate: '1e-5': input should be a valid number; write it without quotes", real=True),
     Refused("number for a string", edit("base: sft", "base: 7"), f"{AT}:30: models.dpo.base: 7: input should be a valid string; write it in quotes"),
     Refused("boolean for a number", edit("batch_size: 8", "batch_size: true"), f"{AT}:23: models.sft.train.batch_size: True: input should be a valid integer"),
+    Refused("a number of YAML 1.1", edit("batch_size: 8", "batch_size: 1:30"), f"{AT}:23: models.sft.train.batch_size: '1:30': input should be a valid integer; write it without quotes"),
+    Refused("a number for a column", edit("skip: 0", "columns: {text: 3}"), f"{AT}:5: data.rows.sources.0.columns.text: 3: input should be a valid string; write it in quotes"),
+    Refused("a runtime that is none", both(edit("    runtime:\n      threads: 1\n  dpo:", "    runtime: 3\n  dpo:"), put("runtime: {sft: {threads: 2}}\n", "config/site.yaml")), f"{AT}:26: models.sft.runtime: 3: input should be a valid dictionary or instance of TrainRuntime"),
+    Refused("a page that would not be read", put("", "config/recipes/more.yml"), "config/recipes/more.yml: pages end in .yaml; rename it"),
     Refused("negative rate", edit("1e-3", "-1e-3"), f"{AT}:35: models.dpo.train.learning_rate: -0.001: input should be greater than 0"),
     Refused("infinite rate", edit("1e-3", ".inf"), f"{AT}:35: models.dpo.train.learning_rate: inf: input should be a finite number"),
     Refused("empty batch", edit("batch_size: 8", "batch_size: 0"), f"{AT}:23: models.sft.train.batch_size: 0: input should be greater than 0"),
@@ -293,7 +297,6 @@ ROWS = [
 NEW = "method: init, architecture: {model_type: llama, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1, num_attention_heads: 2}"
 MODELS = [
     RefusedModel("answers without an end", f"{NEW}, template: TEMPLATE", "the chat template does not end an assistant's turn with the eos token '</s>': a model trained on it would never stop. Mend the template, or name its end token with `eos_token`", "make_tokenizer", "{% for m in messages %}{{ m.content }}{% endfor %}"),
-    RefusedModel("an end of the last answer alone", f"{NEW}, template: TEMPLATE", "the chat template does not end an assistant's turn with the eos token '</s>': a model trained on it would never stop. Mend the template, or name its end token with `eos_token`", "make_tokenizer", "{% for m in messages %}{{ m.content }}{% if loop.last %}{{ eos_token }}{% endif %}{% endfor %}"),
     RefusedModel("an end that is not learnt", f"{NEW}, template: TEMPLATE", "the chat template leaves the eos token '</s>' out of what it marks as the assistant's: a model trained on answers only would never stop. Put it between {% generation %} and {% endgeneration %}", "make_tokenizer", "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{{ eos_token }}{% endfor %}"),
     RefusedModel("two beginnings", f"{NEW}, template: TEMPLATE", "the chat template adds '<s>' more than once; leave it to the tokenizer", "make_tokenizer", "{% for m in messages %}{{ bos_token + m.content + eos_token }}{% endfor %}"),
     RefusedModel("template that fails", f"{NEW}, template: TEMPLATE", "the chat template fails on a user's and an assistant's turn: 'text' is undefined", "make_tokenizer", "{% for m in messages %}{{ m.content + text }}{% endfor %}"),

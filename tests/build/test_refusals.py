@@ -105,6 +105,7 @@ def maker(plan: dict, model: str, stage: str) -> str:
 
 
 @pytest.mark.parametrize("row", [*ROWS, *MODELS], ids=lambda row: row.id)
+@pytest.mark.xdist_group("refused")  # one build of them all
 def test_a_job_refuses(row, refused_jobs, record_property):
     project, output, asked = refused_jobs
     target, rule = asked[row.id]

@@ -12,7 +12,11 @@ from cluster import Cluster, missing
 
 from conftest import DPO, PAGE, Project
 
-pytestmark = [pytest.mark.slurm, pytest.mark.skipif(bool(missing()), reason=missing())]
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.skipif(bool(missing()), reason=missing()),
+    pytest.mark.xdist_group("slurm"),  # one cluster
+]
 
 # The plugin first asks after 40 s, for jobs that take hours; these take seconds.
 ON_SLURM = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "1")
