@@ -11,7 +11,7 @@ from test_plan import plan_of
 
 from conftest import DPO, PAGE, SFT, Project
 from posttrain.files import canonical, digest
-from posttrain.recipes import identity, page, schema
+from posttrain.recipes import identity, methods, page
 
 NUMBERS = st.integers(-(2**40), 2**40) | st.floats(allow_nan=False, allow_infinity=False)
 VALUES = st.recursive(
@@ -125,7 +125,7 @@ def of_yaml(text: str):
 
 @pytest.mark.parametrize(
     ("model", "others", "kind"),
-    [(SFT, OTHER_SFT, schema.SFTTrain), (DPO, OTHER_DPO, schema.DPOTrain)],
+    [(SFT, OTHER_SFT, methods.SFTTrain), (DPO, OTHER_DPO, methods.DPOTrain)],
     ids=["sft", "dpo"],
 )
 def test_every_field_of_train_makes_another_model(fresh, monkeypatch, model, others, kind):
@@ -142,7 +142,7 @@ def test_every_field_of_train_makes_another_model(fresh, monkeypatch, model, oth
 
 @pytest.mark.parametrize("model", [SFT, DPO])
 def test_no_field_of_runtime_does(fresh, monkeypatch, model):
-    assert set(OTHER_RUNTIME) == set(schema.TrainRuntime.model_fields)
+    assert set(OTHER_RUNTIME) == set(methods.TrainRuntime.model_fields)
     monkeypatch.chdir(fresh.root)
     text, before = fresh.path(PAGE).read_text(), plan_of(fresh)
     for field, value in OTHER_RUNTIME.items():

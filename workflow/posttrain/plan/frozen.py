@@ -11,11 +11,13 @@ from posttrain.build.store import Store, whole
 from posttrain.files import Refusal, digest, read_json, write_json
 from posttrain.plan import triggers
 from posttrain.plan.contents import Contents
+from posttrain.plan.stages import MAKERS
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import catalogue, identity, lock
 from posttrain.recipes.page import nearest
+from posttrain.recipes.sections import SECTIONS
 
-KINDS = ("data", "preferences", "models", "tokenizers", "tokens", "hub")
+KINDS = (*SECTIONS, "tokenizers", "tokens", "hub")
 
 
 def open_plan(root: str, config: dict, main: bool) -> "Plan":
@@ -38,7 +40,7 @@ def freeze(root: Path, config: dict) -> str:
     read = catalogue.load(folders, root / "config/site.yaml")
     store = Store(Path(read.site.get("store", "store")).expanduser())
     contents = Contents()
-    targets = Targets(root, read, lock.read(root / "config/lock.yaml"), contents)
+    targets = Targets(root, read, lock.read(root / "config/lock.yaml"), contents, MAKERS)
     environment, locked = read_environment(root / "envs/train.lock")
     known: dict[str, dict] = {}
     for target in targets.all.values():
@@ -160,6 +162,6 @@ class Plan:
         if nope in self.scans:
             some = self.scans[nope]
             return Refusal(f"{nope} is a scan of {len(some)} models: {', '.join(some[:4])}{' …' * (len(some) > 4)}")
-        shown = [path for path in self.targets if path.startswith(("data/", "preferences/", "models/"))]
+        shown = [path for path in self.targets if path.startswith(tuple(f"{section}/" for section in SECTIONS))]
         near = nearest(nope, shown, 3) or shown[:3]
         return Refusal(f"No recipe makes {nope}. Nearest: {', '.join(near) or 'none, for there are no recipes'}")

@@ -10,14 +10,14 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from posttrain.files import Refusal, canonical
-from posttrain.recipes import page, schema
+from posttrain.recipes import fields, methods, page, sections
 from posttrain.recipes.page import Where, did_you_mean, dotted
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 ENDINGS = (".json", ".run", ".md", ".html")  # models/x.run.json is x's own record
 SITE_KEYS = ("store", "account", "partition", "runtime")
-TRAINING_ONLY = set(schema.TrainRuntime.model_fields) - set(schema.Runtime.model_fields)
+TRAINING_ONLY = set(methods.TrainRuntime.model_fields) - set(fields.Runtime.model_fields)
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Named:
     """One entry of the catalogue: `models/zephyr-7b-sft` and its recipe, checked, with every default filled in."""
 
     path: str
-    recipe: schema.Entry
+    recipe: fields.Entry
     where: Where
 
     def at(self, *key: Any) -> str:
@@ -87,8 +87,8 @@ def gather(path: Path, written: dict[str, Written], uses: dict) -> None:
     value, where = page.read(path)
     for section, items in value.items():
         line = where[(section,)]
-        if section not in (*schema.SECTIONS, "use"):
-            known = [*schema.SECTIONS, "use"]
+        if section not in (*sections.SECTIONS, "use"):
+            known = [*sections.SECTIONS, "use"]
             raise Refusal(f"{line}: {section}: no such section. {did_you_mean(section, known)}")
         if not isinstance(items, dict):
             raise Refusal(f"{line}: {section}: is a mapping from names to recipes")
@@ -125,7 +125,7 @@ def check_name(section: str, name: str, line: str) -> None:
 
 def check_use(name: str, item: Any, line: str) -> str:
     section, _, rest = name.partition("/")
-    if section not in schema.SECTIONS or not rest:
+    if section not in sections.SECTIONS or not rest:
         raise Refusal(f"{line}: use.{name}: say which target, as in `models/zephyr-7b-sft`")
     if not all(map(NAME.fullmatch, re.split("[@=,+]", rest))):
         raise Refusal(f"{line}: use.{name}: {rest!r} is not a name")
@@ -177,7 +177,7 @@ def scan_points(path: str, entry: Written) -> list[tuple[str, Written]]:
     for values in itertools.product(*axes.values()):
         point, where = rest, dict(entry.where)
         for key, value in zip(axes, values, strict=True):
-            inner = (key,) if key in fields_at(schema.METHODS.get(str(rest.get("method"))), []) else ("train", key)
+            inner = (key,) if key in fields_at(methods.METHODS.get(str(rest.get("method"))), []) else ("train", key)
             point = merge(point, {key: value} if len(inner) == 1 else {"train": {key: value}})
             where[inner] = entry.where[("scan", key)]
         named = f"{path}@" + ",".join(f"{k}={spelling(v)}" for k, v in zip(axes, values, strict=True))
@@ -224,8 +224,8 @@ def overlay(path: str, entry: Written, site: dict, site_where: Where) -> Written
     untrained = value.get("method") == "init"  # one pattern may name models of every method
     for pattern, said in site.get("runtime", {}).items():
         if section == "models" and fnmatch.fnmatchcase(name, pattern) and isinstance(value.get("runtime", {}), dict):
-            fields = {key: said[key] for key in said if not (untrained and key in TRAINING_ONLY)}
-            value = merge(value, {"runtime": fields})
+            meant = {key: said[key] for key in said if not (untrained and key in TRAINING_ONLY)}
+            value = merge(value, {"runtime": meant})
             inner = {at[1:]: place for at, place in site_where.items() if at[:2] == ("runtime", pattern)}
             where |= {("runtime", *at[1:]): place for at, place in inner.items()}
     return Written(value, where)
@@ -234,15 +234,15 @@ def overlay(path: str, entry: Written, site: dict, site_where: Where) -> Written
 def check(path: str, entry: Written) -> Named:
     """The entry as its schema reads it, or a refusal that names every fault."""
     section, name = path.split("/", 1)
-    draft = Named(path, schema.Runtime(), entry.where)
+    draft = Named(path, fields.Runtime(), entry.where)
     if section == "models":
         method = entry.value.get("method")
-        if method not in list(schema.METHODS):  # a list, for what YAML says may not be hashable
+        if method not in list(methods.METHODS):  # a list, for what YAML says may not be hashable
             said = f"no method {method!r}." if method else "is missing."
-            raise draft.refuse(("method",), f"{said} {did_you_mean(method, list(schema.METHODS))}")
-        kind = schema.METHODS[method]
+            raise draft.refuse(("method",), f"{said} {did_you_mean(method, list(methods.METHODS))}")
+        kind = methods.METHODS[method]
     else:
-        kind = {"data": schema.Data, "preferences": schema.Preferences}[section]
+        kind = sections.kind_of(section, entry.value)
     try:
         return Named(path, kind.model_validate(entry.value), entry.where)
     except ValidationError as error:

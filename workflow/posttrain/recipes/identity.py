@@ -20,6 +20,10 @@ VERSIONS = {
     "init_model": 1,
     "train_sft": 1,
     "train_dpo": 1,
+    "sample_completions": 1,
+    "score_completions": 1,
+    "select_data": 1,
+    "select_preferences": 1,
 }
 
 # Circumstance. All else is identity: a field forgotten here costs a retrain, never a stale model.

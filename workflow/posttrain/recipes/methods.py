@@ -1,33 +1,17 @@
-"""The recipe language: every field, its type, and what it means.
+"""How a model is made: the methods and their fields.
 
 Field names are those of TRL 1.16 and transformers 5.23. `train:` says what a model is; `runtime:` says where
 and how fast, and never enters an identity.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(gt=0)]
+from posttrain.recipes.fields import Count, Entry, NotNegative, Positive, Runtime
 
 PREFERENCE_LOSSES = ("sigmoid", "hinge", "ipo", "apo_zero")
 DPOLoss = Literal["sigmoid", "hinge", "ipo", "apo_zero", "sft"]
-
-
-class Entry(BaseModel):
-    """Strict: a string is no number, and an unknown key is an error."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class Runtime(Entry):
-    """Where and how fast: never part of what an artifact is."""
-
-    hours: Positive = Field(1, description="time limit of the job, hours")
-    mem_gb: Positive = Field(8, description="memory of the job's machine, GB")
-    threads: Count = Field(1, description="CPU threads a process")
 
 
 class TrainRuntime(Runtime):
@@ -53,47 +37,6 @@ class TrainRuntime(Runtime):
         if self.world_size > 1 and self.launch == "single":
             raise ValueError(f"launch `single` is one process, and {self.world_size} are asked for; say `launch: ddp`")
         return self
-
-
-class Source(Entry):
-    """Rows from one place."""
-
-    hub: str | None = Field(None, description="a dataset's id on the hub, pinned in config/lock.yaml")
-    subset: str | None = Field(None, description="the hub dataset's configuration, if it has several")
-    path: str | None = Field(None, description="a jsonl, json, parquet or csv file")
-    generator: str | None = Field(None, description="a function of posttrain.data.generators")
-    args: dict[str, Any] = Field({}, description="the generator's arguments")
-    split: str = Field("train", description="split of the hub dataset")
-    columns: list[str] | dict[str, str] | None = Field(None, description="columns to keep, or {theirs: ours}")
-    skip: int = Field(0, ge=0, description="rows to leave out at the start")
-    rows: Count | None = Field(None, description="rows to take after those; all if unsaid")
-
-    @model_validator(mode="after")
-    def one_place(self) -> "Source":
-        said = [name for name in ("hub", "path", "generator") if getattr(self, name)]
-        if len(said) != 1:
-            raise ValueError(f"a source has one of hub, path, generator; this has {', '.join(said) or 'none'}")
-        if self.generator and self.rows is None:
-            raise ValueError("a generator has no end: say how many `rows`")
-        if self.args and not self.generator:
-            raise ValueError("args are a generator's")
-        return self
-
-
-class Rows(Entry):
-    """Rows, as parquet splits: sources one after the other, in the order written."""
-
-    sources: list[Source] = Field(min_length=1, description="what the train split is made of")
-    test: list[Source] = Field([], description="what the test split is made of")
-    runtime: Runtime = Runtime()
-
-
-class Data(Rows):
-    """`data/<name>`: conversations (`messages`)."""
-
-
-class Preferences(Rows):
-    """`preferences/<name>`: chosen and rejected answers to a prompt."""
 
 
 class Train(Entry):
@@ -180,6 +123,9 @@ class TrainedModel(Entry):
 class SFTModel(TrainedModel):
     """Supervised fine-tuning on conversations."""
 
+    rows: ClassVar = "data"
+    tokens: ClassVar = "sft"
+
     method: Literal["sft"]
     data: str = Field(description="the rows: a name under data:")
     train: SFTTrain
@@ -188,10 +134,12 @@ class SFTModel(TrainedModel):
 class DPOModel(TrainedModel):
     """Direct preference optimisation (arXiv 2305.18290) against the frozen base."""
 
+    rows: ClassVar = "preferences"
+    tokens: ClassVar = "dpo"
+
     method: Literal["dpo"]
     preferences: str = Field(description="the pairs: a name under preferences:")
     train: DPOTrain
 
 
 METHODS: dict[str, type[Entry]] = {"init": InitModel, "sft": SFTModel, "dpo": DPOModel}
-SECTIONS = ("data", "preferences", "models")

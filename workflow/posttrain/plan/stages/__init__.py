@@ -1,0 +1,15 @@
+"""What each kind of entry is made of: its stage, inputs, files and runtime."""
+
+from posttrain.plan.stages import models, rows, samples
+from posttrain.recipes import methods, sections
+
+MAKERS = {
+    sections.Data: rows.mixed,
+    sections.Preferences: rows.mixed,
+    sections.SelectedData: samples.selected,
+    sections.SelectedPreferences: samples.selected,
+    sections.Completions: samples.sampled,
+    sections.Scores: samples.scored,
+    methods.InitModel: models.initialised,
+    **{kind: models.trained for name, kind in methods.METHODS.items() if name != "init"},
+}

@@ -1,0 +1,71 @@
+"""What is sampled from models: completions, their scores, and the rows that are chosen from them."""
+
+from inspect import signature
+
+from posttrain.plan.stages import models
+from posttrain.plan.targets import Target, Targets
+from posttrain.recipes import sections
+from posttrain.recipes.catalogue import Named
+from posttrain.recipes.page import did_you_mean
+from posttrain.score import verifiers
+
+
+def sampled(plan: Targets, entry: Named) -> Target:
+    """Completions of a data set's prompts."""
+    recipe = entry.recipe
+    model = models.model(plan, entry, "model", recipe.model)
+    if stage_of(plan, model) == "train_reward":
+        raise entry.refuse(("model",), f"{recipe.model} is a reward model: it scores, and answers nothing")
+    inputs = {"model": model, "prompts": plan.named_by(entry, "prompts", "data")}
+    names = {"model": recipe.model, "prompts": recipe.prompts}
+    own = recipe.model_dump(include={"split", "sampling"})
+    return Target(entry.path, "sample_completions", own, names, inputs, runtime=sharded(recipe))
+
+
+def scored(plan: Targets, entry: Named) -> Target:
+    """A score for each completion, of a reward model or a verifier."""
+    recipe = entry.recipe
+    inputs = {"completions": plan.named_by(entry, "completions", "completions")}
+    names = {"completions": recipe.completions}
+    if recipe.verifier:
+        known_verifier(entry)
+        own = recipe.model_dump(include={"verifier", "args"})
+        return Target(entry.path, "score_completions", own, names, inputs, runtime=sharded(recipe))
+    inputs["reward_model"] = models.model(plan, entry, "reward_model", recipe.reward_model)
+    if stage_of(plan, inputs["reward_model"]) not in ("train_reward", "fetch_snapshot", "adopt_folder"):
+        raise entry.refuse(("reward_model",), f"{recipe.reward_model} is not of method reward: it has no score to give")
+    names["reward_model"] = recipe.reward_model
+    own = recipe.model_dump(include={"max_length"})
+    return Target(entry.path, "score_completions", own, names, inputs, runtime=sharded(recipe))
+
+
+def selected(plan: Targets, entry: Named) -> Target:
+    """Rows or pairs chosen from scored completions."""
+    recipe = entry.recipe
+    scores = plan.named_by(entry, "scores", "scores")
+    inputs = {"scores": scores, "completions": plan.all[scores].inputs.get("completions", scores)}
+    if inputs["completions"] == scores:
+        raise entry.refuse(("scores",), f"{recipe.scores} was adopted, and does not say whose scores it holds")
+    stage = "select_data" if isinstance(recipe, sections.SelectedData) else "select_preferences"
+    own = recipe.model_dump(exclude={"runtime", "scores"})
+    return Target(entry.path, stage, own, {"scores": recipe.scores}, inputs, runtime=recipe.runtime.model_dump())
+
+
+def stage_of(plan: Targets, path: str) -> str:
+    return plan.all[path].stage
+
+
+def sharded(recipe: sections.Completions | sections.Scores) -> dict:
+    """A process a shard."""
+    return {**recipe.runtime.model_dump(), "processes": recipe.runtime.shards}
+
+
+def known_verifier(entry: Named) -> None:
+    recipe, known = entry.recipe, list(verifiers.KNOWN)
+    if recipe.verifier not in known:
+        hint = did_you_mean(recipe.verifier, known)
+        raise entry.refuse(("verifier",), f"there is no verifier {recipe.verifier!r}. {hint}")
+    takes = list(signature(verifiers.KNOWN[recipe.verifier]).parameters)[2:]  # after the completion and the reference
+    for name in recipe.args:
+        if name not in takes:
+            raise entry.refuse(("args", name), f"no such argument. {did_you_mean(name, takes)}")

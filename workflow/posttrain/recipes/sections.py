@@ -1,0 +1,124 @@
+"""The sections of a recipe page but for models: rows, and where they come from."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from posttrain.recipes.fields import Count, Entry, Finite, NotNegative, Runtime
+
+
+class Source(Entry):
+    """Rows from one place."""
+
+    hub: str | None = Field(None, description="a dataset's id on the hub, pinned in config/lock.yaml")
+    subset: str | None = Field(None, description="the hub dataset's configuration, if it has several")
+    path: str | None = Field(None, description="a jsonl, json, parquet or csv file")
+    generator: str | None = Field(None, description="a function of posttrain.data.generators")
+    args: dict[str, Any] = Field({}, description="the generator's arguments")
+    split: str = Field("train", description="split of the hub dataset")
+    columns: list[str] | dict[str, str] | None = Field(None, description="columns to keep, or {theirs: ours}")
+    skip: int = Field(0, ge=0, description="rows to leave out at the start")
+    rows: Count | None = Field(None, description="rows to take after those; all if unsaid")
+
+    @model_validator(mode="after")
+    def one_place(self) -> "Source":
+        said = [name for name in ("hub", "path", "generator") if getattr(self, name)]
+        if len(said) != 1:
+            raise ValueError(f"a source has one of hub, path, generator; this has {', '.join(said) or 'none'}")
+        if self.generator and self.rows is None:
+            raise ValueError("a generator has no end: say how many `rows`")
+        if self.args and not self.generator:
+            raise ValueError("args are a generator's")
+        return self
+
+
+class Rows(Entry):
+    """Rows, as parquet splits: sources one after the other, in the order written."""
+
+    sources: list[Source] = Field(min_length=1, description="what the train split is made of")
+    test: list[Source] = Field([], description="what the test split is made of")
+    runtime: Runtime = Runtime()
+
+
+class Data(Rows):
+    """`data/<name>`: conversations (`messages`), or plain `text`."""
+
+
+class Preferences(Rows):
+    """`preferences/<name>`: chosen and rejected answers to a prompt."""
+
+
+class Sampling(Entry):
+    """How completions are drawn. All of it is what they are, `block_size` too: other shapes sum in another order."""
+
+    n: Count = Field(1, description="completions of each prompt")
+    temperature: NotNegative = Field(1, description="0 takes the likeliest token")
+    top_k: int = Field(0, ge=0, description="the likeliest tokens to draw from; 0 for all")
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(1, description="the likeliest tokens that make up this share")
+    max_new_tokens: Count = Field(256, description="tokens after which a completion is cut")
+    seed: int = Field(0, ge=0, lt=1 << 32, description="seed of every draw, with the prompt and the sample's number")
+    block_size: Annotated[int, Field(gt=1)] = Field(64, description="sequences that are generated side by side")
+
+
+class SampleRuntime(Runtime):
+    gpus: int = Field(0, ge=0, le=1, description="GPUs; 0 samples on the CPU")
+    shards: Count = Field(1, description="processes that share the prompts")
+
+
+class Completions(Entry):
+    """`completions/<name>`: sampled answers to each prompt of a data set (its turns before the last answer)."""
+
+    model: str = Field(description="the model that answers: a target's name or a hub id")
+    prompts: str = Field(description="the rows: a name under data:")
+    split: Literal["train", "test"] = Field("train", description="which split of them")
+    sampling: Sampling = Sampling()
+    runtime: SampleRuntime = SampleRuntime()
+
+
+class Scores(Entry):
+    """`scores/<name>`: a score for each completion."""
+
+    completions: str = Field(description="what is scored: a name under completions:")
+    reward_model: str | None = Field(None, description="a model of method reward, or a hub id of one")
+    verifier: str | None = Field(None, description="a function of posttrain.score.verifiers")
+    args: dict[str, Any] = Field({}, description="the verifier's arguments")
+    max_length: Count = Field(1024, description="tokens of prompt and completion that a reward model sees")
+    runtime: SampleRuntime = SampleRuntime()
+
+    @model_validator(mode="after")
+    def one_scorer(self) -> "Scores":
+        if bool(self.reward_model) == bool(self.verifier):
+            raise ValueError("a scorer is one of reward_model, verifier")
+        if self.args and not self.verifier:
+            raise ValueError("args are a verifier's")
+        return self
+
+
+class SelectedData(Entry):
+    """`data/<name>` of sampled completions: of each prompt the best."""
+
+    scores: str = Field(description="the scored completions: a name under scores:")
+    select: Literal["best_of_n"]
+    min_score: Finite | None = Field(None, description="what the best must have; any if unsaid")
+    runtime: Runtime = Runtime()
+
+
+class SelectedPreferences(Entry):
+    """`preferences/<name>` of sampled completions: of each prompt the best against the worst."""
+
+    scores: str = Field(description="the scored completions: a name under scores:")
+    select: Literal["best_vs_worst"]
+    min_score: Finite | None = Field(None, description="what the best must have; any if unsaid")
+    min_margin: NotNegative = Field(0, description="by how much the best must beat the worst; ties never do")
+    runtime: Runtime = Runtime()
+
+
+SECTIONS = ("data", "completions", "scores", "preferences", "models")
+
+
+def kind_of(section: str, value: dict) -> type[Entry]:
+    """The schema of an entry of a section other than models."""
+    if section in ("data", "preferences"):
+        mixed, selected = {"data": (Data, SelectedData), "preferences": (Preferences, SelectedPreferences)}[section]
+        return selected if "scores" in value or "select" in value else mixed
+    return {"completions": Completions, "scores": Scores}[section]

@@ -1,0 +1,1 @@
+"""What a completion is worth, and which are chosen for it."""

@@ -1,0 +1,25 @@
+"""Functions that know whether a completion is right: from its text and the reference answer to a score."""
+
+from functools import cache
+from typing import Any
+
+
+def exact_match(completion: str, reference: str) -> float:
+    """1 for the reference, word for word; else 0."""
+    return float(completion.strip() == reference.strip())
+
+
+def reasoning_gym(completion: str, reference: str, task: str) -> float:
+    """The score that reasoning-gym's task gives an answer, from 0 to 1; some tasks give parts of 1."""
+    return float(scorer(task).score_answer(completion, {"answer": reference}))
+
+
+@cache
+def scorer(task: str) -> Any:
+    import reasoning_gym
+
+    return reasoning_gym.create_dataset(task, size=1, seed=0)
+
+
+# What a scorer's `verifier:` may name.
+KNOWN = {known.__name__: known for known in (exact_match, reasoning_gym)}
