@@ -10,8 +10,8 @@ from posttrain.data import rows, sources
 from posttrain.files import Refusal, write_json
 
 
-def mix(job: Job, split: str) -> tuple[list[dict], list[dict]]:
-    """A split's rows, and what each source gave and lost."""
+def mix(job: Job, split: str, first: dict | None) -> tuple[list[dict], list[dict]]:
+    """A split's rows, of the kind of the set's first, and what each source gave and lost."""
     stage = job.recipe["stage"]
     mixed, ledger = [], []
     for i, source in enumerate(job.recipe[split]):
@@ -22,6 +22,8 @@ def mix(job: Job, split: str) -> tuple[list[dict], list[dict]]:
             where = f"{name} row {number}"
             row = sources.chosen_columns(source["columns"], row, where)
             if checked := rows.CHECKS[stage](row, where, dropped):
+                first = first or checked
+                rows.check_kind(checked, first, where)
                 mixed.append(checked)
                 kept += 1
         if not kept:
@@ -34,11 +36,12 @@ def mix(job: Job, split: str) -> tuple[list[dict], list[dict]]:
 
 def main() -> None:
     with open_job(__doc__) as job:
-        ledger = {}
+        ledger, first = {}, None
         for split, file in (("sources", "train"), ("test", "test")):
             if job.recipe[split]:
-                mixed, ledger[file] = mix(job, split)
-                rows.write(mixed, rows.SCHEMAS[job.recipe["stage"]], job.out / f"{file}.parquet")
+                mixed, ledger[file] = mix(job, split, first)
+                first = first or mixed[0]
+                rows.write(mixed, rows.schema_of(first), job.out / f"{file}.parquet")
                 job.metrics[f"{file}_rows"] = len(mixed)
         write_json(job.out / "ledger.json", ledger)
 

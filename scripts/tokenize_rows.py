@@ -25,11 +25,11 @@ def main() -> None:
     with open_job(__doc__) as job:
         counts: Counter = Counter()
         lengths = tokens.write(tokenised(job, counts), job.recipe["method"], job.out / "train.arrow")
+        read = counts.pop(tokens.READ, 0)
         cut = {why: count for why, count in sorted(counts.items()) if count}
         if not lengths:
             lost = ", ".join(f"{count} {why}" for why, count in cut.items())
             raise Refusal(f"{job.inputs['rows']}: no row is left ({lost}); raise max_length")
-        read = len(lengths) + sum(count for why, count in cut.items() if why.startswith("dropped"))
         write_json(job.out / "ledger.json", {"read": read, "kept": len(lengths), **cut})
         job.metrics |= {"rows": len(lengths), "tokens": sum(lengths), "longest": max(lengths)}
 

@@ -11,15 +11,37 @@ from pyarrow import parquet
 from posttrain.files import Refusal
 
 TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-SCHEMAS = {
-    "mix_data": pa.schema([("messages", TURNS)]),
-    "mix_preferences": pa.schema([("prompt", TURNS), ("chosen", TURNS), ("rejected", TURNS)]),
-}
+MESSAGES = pa.schema([("messages", TURNS)])
+PAIRS = pa.schema([("prompt", TURNS), ("chosen", TURNS), ("rejected", TURNS)])
+TEXT = pa.schema([("text", pa.string())])
+NUMBERED = [("prompt_id", pa.int64()), ("sample", pa.int64())]  # the prompt's row in its split, and the draw's number
+COMPLETIONS = pa.schema(
+    [
+        *NUMBERED,
+        ("prompt", TURNS),
+        ("reference", pa.string()),  # the answer that the prompt's row has, if it has one
+        ("completion", pa.string()),
+        ("tokens", pa.int64()),
+        ("finished", pa.bool_()),  # whether it came to an end before max_new_tokens
+    ]
+)
+SCORES = pa.schema([*NUMBERED, ("score", pa.float64())])
 BATCH = 1000  # rows
 ROLES = ("system", "user", "assistant")
 
 
-def conversation(row: dict, where: str, dropped: Counter) -> dict:
+def data_row(row: dict, where: str, dropped: Counter) -> dict:
+    """A row to learn as it stands: a conversation (`messages`), or plain `text`."""
+    return text(row, where) if "text" in row and "messages" not in row else conversation(row, where)
+
+
+def text(row: dict, where: str) -> dict:
+    if not isinstance(row["text"], str) or not row["text"].strip():
+        raise Refusal(f"{where}: column 'text': is no text, or empty")
+    return {"text": whole(row["text"], "text", where)}
+
+
+def conversation(row: dict, where: str) -> dict:
     """A row of `messages` with at least one answer."""
     messages = turns(row, "messages", where)
     if not any(turn["role"] == "assistant" for turn in messages):
@@ -72,12 +94,31 @@ def checked(turn: Any, column: str, where: str) -> dict:
         raise Refusal(f"{where}: column {column!r}: no role {turn['role']!r}; there are {', '.join(ROLES)}")
     if not isinstance(turn["content"], str) or not turn["content"].strip():
         raise Refusal(f"{where}: column {column!r}: the {turn['role']} turn is empty")
-    if any("\ud800" <= letter <= "\udfff" for letter in turn["content"]):
+    return {"role": turn["role"], "content": whole(turn["content"], column, where)}
+
+
+def whole(said: str, column: str, where: str) -> str:
+    if any("\ud800" <= letter <= "\udfff" for letter in said):
         raise Refusal(f"{where}: column {column!r}: half a character (\\ud800 to \\udfff), which no file can hold")
-    return {"role": turn["role"], "content": turn["content"]}
+    return said
 
 
-CHECKS = {"mix_data": conversation, "mix_preferences": pair}
+CHECKS = {"mix_data": data_row, "mix_preferences": pair}
+
+
+def check_kind(row: dict, first: dict, where: str) -> None:
+    """Raises: Refusal, if a row of a set is not of the kind of the first."""
+    if row.keys() != first.keys():
+        found, wanted = next(iter(row)), next(iter(first))
+        raise Refusal(
+            f"{where}: is a row of {found!r}, and the set's first row is one of {wanted!r}; "
+            f"make two sets, or keep one column with `columns: [{wanted}]`"
+        )
+
+
+def schema_of(row: dict) -> pa.Schema:
+    """The schema of a set of which this is a row."""
+    return next(schema for schema in (MESSAGES, TEXT, PAIRS) if set(schema.names) == set(row))
 
 
 def write(rows: list[dict], schema: pa.Schema, path: Path) -> None:

@@ -15,11 +15,15 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from posttrain.files import Refusal
 
 IDS = pa.list_(pa.int32())
+LABELLED = pa.schema([("input_ids", IDS), ("labels", IDS)])
 SCHEMAS = {
-    "sft": pa.schema([("input_ids", IDS), ("labels", IDS)]),
+    "cpt": LABELLED,
+    "sft": LABELLED,
+    "reward": pa.schema([("chosen_ids", IDS), ("rejected_ids", IDS)]),
     "dpo": pa.schema([("prompt_ids", IDS), ("chosen_ids", IDS), ("rejected_ids", IDS)]),
 }
 IGNORED = -100  # what no loss sees, in torch's cross entropy
+READ = "read"  # the count of the rows themselves, beside those of what was cut or dropped
 
 
 def tokenise(
@@ -39,16 +43,42 @@ def tokenise(
 
 
 def tokenise_batch(rows: list[dict], tokenizer_folder: Path, recipe: dict) -> tuple[pa.Table, Counter]:
-    tokenizer = open_tokenizer(tokenizer_folder)
-    counts: Counter = Counter()
-    one = {"sft": sft_tokens, "dpo": dpo_tokens}[recipe["method"]]
-    made = [tokens for row in rows if (tokens := one(row, tokenizer, recipe, counts))]
-    return pa.Table.from_pylist(made, SCHEMAS[recipe["method"]]), counts
+    tokenizer, method = open_tokenizer(tokenizer_folder), recipe["method"]
+    counts = Counter({READ: len(rows)})
+    check_fit(rows[0], tokenizer, method)
+    if method == "cpt":
+        made = cpt_tokens(rows, tokenizer, recipe)
+    else:
+        one = {"sft": sft_tokens, "reward": reward_tokens, "dpo": dpo_tokens}[method]
+        made = [tokens for row in rows if (tokens := one(row, tokenizer, recipe, counts))]
+    return pa.Table.from_pylist(made, SCHEMAS[method]), counts
+
+
+def check_fit(row: dict, tokenizer: PreTrainedTokenizerBase, method: str) -> None:
+    """Raises: Refusal, if a method is given rows of another's kind, or no template to put a conversation in."""
+    if method == "sft" and "messages" not in row:
+        raise Refusal("method sft learns conversations, and the rows are plain `text`; say `method: cpt`")
+    if method == "cpt" and "text" not in row:
+        raise Refusal("method cpt learns plain `text`, and the rows are conversations; say `method: sft`")
+    if method != "cpt" and tokenizer.chat_template is None:
+        raise Refusal("the tokenizer has no chat template to put a conversation in; give the model a `template`")
 
 
 @cache
 def open_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return AutoTokenizer.from_pretrained(folder)
+
+
+def cpt_tokens(rows: list[dict], tokenizer: PreTrainedTokenizerBase, recipe: dict) -> list[dict]:
+    """The ids of texts and their ends as one stream, in rows of max_length; the last has what is over.
+
+    TRL's `wrapped` packing, which packs a batch of rows at a time too: other batches make other tokens.
+    """
+    eos, length = tokenizer.eos_token, recipe["max_length"]
+    texts = (row["text"] if row["text"].endswith(eos) else row["text"] + eos for row in rows)
+    stream = [token for text in texts for token in tokenizer(text)["input_ids"]]
+    pieces = (stream[start : start + length] for start in range(0, len(stream), length))
+    return [{"input_ids": piece, "labels": piece} for piece in pieces]
 
 
 def sft_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, counts: Counter) -> dict | None:
@@ -70,6 +100,21 @@ def sft_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, coun
         counts["dropped: nothing left to learn after the cut"] += 1
         return None
     return {"input_ids": ids[:length], "labels": labels[:length]}
+
+
+def reward_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, counts: Counter) -> dict | None:
+    """The ids of two whole conversations. One that is too long is not cut: its end is where a reward is read."""
+    chosen, rejected = (
+        tokenizer.apply_chat_template(row["prompt"] + row[answer], return_dict=True)["input_ids"]
+        for answer in ("chosen", "rejected")
+    )
+    if max(len(chosen), len(rejected)) > recipe["max_length"]:
+        counts["dropped: one of the two is longer than max_length"] += 1
+        return None
+    if chosen == rejected:
+        counts["dropped: the two are equal"] += 1
+        return None
+    return {"chosen_ids": chosen, "rejected_ids": rejected}
 
 
 def dpo_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, counts: Counter) -> dict | None:
