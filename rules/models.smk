@@ -30,6 +30,39 @@ rule init_model:
         "exec python -m posttrain.build scripts/init_model.py models/{wildcards.name} > {log} 2>&1"
 
 
+rule train_cpt:
+    """Go on pretraining a base model, on plain text."""
+    input:
+        recipe=trigger("models"),
+        base=manifest("models", "base"),
+        base_files=ancient(folder("models", "base")),
+        tokenizer=manifest("models", "tokenizer"),
+        tokenizer_files=ancient(folder("models", "tokenizer")),
+        tokens=manifest("models", "tokens"),
+        tokens_files=ancient(folder("models", "tokens")),
+    output:
+        manifest="models/{name}.json",
+        run="models/{name}.run.json",
+        folder=directory("models/{name}"),
+    log:
+        "logs/train_cpt/{name}.log",
+    benchmark:
+        "benchmarks/train_cpt/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("train_cpt", "models"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("models")
+    resources:
+        gpu=gpus("models"),
+        mem_mb=memory("models"),
+        runtime=minutes("models"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build scripts/train_cpt.py models/{wildcards.name} > {log} 2>&1"
+
+
 rule train_sft:
     """Tune a base model on conversations."""
     input:
@@ -63,6 +96,39 @@ rule train_sft:
         "exec python -m posttrain.build scripts/train_sft.py models/{wildcards.name} > {log} 2>&1"
 
 
+rule train_reward:
+    """Teach a base model to score conversations, by preference pairs."""
+    input:
+        recipe=trigger("models"),
+        base=manifest("models", "base"),
+        base_files=ancient(folder("models", "base")),
+        tokenizer=manifest("models", "tokenizer"),
+        tokenizer_files=ancient(folder("models", "tokenizer")),
+        tokens=manifest("models", "tokens"),
+        tokens_files=ancient(folder("models", "tokens")),
+    output:
+        manifest="models/{name}.json",
+        run="models/{name}.run.json",
+        folder=directory("models/{name}"),
+    log:
+        "logs/train_reward/{name}.log",
+    benchmark:
+        "benchmarks/train_reward/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("train_reward", "models"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("models")
+    resources:
+        gpu=gpus("models"),
+        mem_mb=memory("models"),
+        runtime=minutes("models"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build scripts/train_reward.py models/{wildcards.name} > {log} 2>&1"
+
+
 rule train_dpo:
     """Tune the policy on preference pairs against a frozen reference."""
     input:
@@ -94,3 +160,36 @@ rule train_dpo:
         slurm_partition=plan.site.get("partition", ""),
     shell:
         "exec python -m posttrain.build scripts/train_dpo.py models/{wildcards.name} > {log} 2>&1"
+
+
+rule train_orpo:
+    """Tune a model on preference pairs and their chosen answers, without a reference."""
+    input:
+        recipe=trigger("models"),
+        base=manifest("models", "base"),
+        base_files=ancient(folder("models", "base")),
+        tokenizer=manifest("models", "tokenizer"),
+        tokenizer_files=ancient(folder("models", "tokenizer")),
+        tokens=manifest("models", "tokens"),
+        tokens_files=ancient(folder("models", "tokens")),
+    output:
+        manifest="models/{name}.json",
+        run="models/{name}.run.json",
+        folder=directory("models/{name}"),
+    log:
+        "logs/train_orpo/{name}.log",
+    benchmark:
+        "benchmarks/train_orpo/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("train_orpo", "models"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("models")
+    resources:
+        gpu=gpus("models"),
+        mem_mb=memory("models"),
+        runtime=minutes("models"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build scripts/train_orpo.py models/{wildcards.name} > {log} 2>&1"

@@ -7,14 +7,15 @@ import pyarrow as pa
 import pytest
 import trl
 from datasets import Dataset
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
+from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 from conftest import ROOT, checkout, pairs, rows, write_lines
 from posttrain.data import tokenizer as tokenizers
 from posttrain.data import tokens
 from posttrain.files import Refusal, file_digest, read_json
 from posttrain.recipes import template
-from posttrain.train import models
+from posttrain.train import models, trainers
 
 USER, ASSISTANT, SYSTEM = ({"role": role} for role in ("user", "assistant", "system"))
 TALK = [
@@ -52,6 +53,12 @@ def preferences() -> list[dict]:
     """The micro-chain's pairs, one of several turns, and one whose answers begin alike."""
     several = {"prompt": TALK[:4], "chosen": [TALK[4]], "rejected": [ASSISTANT | {"content": "nope"}]}
     return [*pairs(), several]
+
+
+def texts() -> list[dict]:
+    """Plain texts of uneven lengths, one of which says its end itself."""
+    said = [" ".join(turn["content"] for turn in row["messages"]) * (1 + i % 3) for i, row in enumerate(rows())]
+    return [{"text": text} for text in [*said, "the end</s>", "é"]]
 
 
 def recipe(method: str, max_length: int = 1000, only: bool = False) -> dict:
@@ -123,13 +130,70 @@ def cut(row: dict, length: int) -> dict:
     return {name: row[name][:left] for name in ("chosen_ids", "rejected_ids")}
 
 
+@pytest.mark.parametrize("max_length", [1000, 12, 1], ids=["whole", "cut", "one"])
+def test_cpt_tokens_are_those_that_trl_packs(folder: Path, tmp_path: Path, max_length: int) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    (table, counts), *_ = tokens.tokenise([texts()], folder, recipe("cpt", max_length), 1)
+    args = trl.SFTConfig(**settings(tmp_path), max_length=max_length, packing=True, packing_strategy="wrapped")
+    trainer = trl.SFTTrainer(
+        tiny_model(tokenizer), args, train_dataset=Dataset.from_list(texts()), processing_class=tokenizer
+    )
+    theirs = [{"input_ids": row["input_ids"], "labels": row["labels"]} for row in trainer.train_dataset]
+    assert table.to_pylist() == theirs
+    assert {len(row["input_ids"]) for row in theirs[:-1]} <= {max_length}
+    assert counts == {tokens.READ: len(texts())}
+
+
+def test_texts_are_packed_within_a_batch_of_rows(tmp_path: Path) -> None:
+    tokenizer = tokenizer_of("bytes")
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    made, _ = tokenise(texts(), tmp_path / "tokenizer", recipe("cpt", 16))
+    batches = [texts()[start : start + 11] for start in range(0, len(texts()), 11)]
+    lengths = [sum(len(tokenizer(row["text"])["input_ids"]) + 1 for row in batch) for batch in batches]
+    lengths[-1] -= 1  # the one that says its end itself
+    assert len(made) == sum(-(-length // 16) for length in lengths)
+
+
+@pytest.mark.parametrize("max_length", [1000, 20], ids=["whole", "too long for some"])
+def test_reward_tokens_are_those_of_trl(folder: Path, tmp_path: Path, max_length: int) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    equal = {"prompt": TALK[:4], "chosen": [TALK[4]], "rejected": [TALK[4]]}
+    ours, counts = tokenise([*preferences(), equal], folder, recipe("reward", max_length))
+    config = tiny_model(tokenizer).config
+    config.num_labels = 1
+    model = AutoModelForSequenceClassification.from_config(config)
+    args = trl.RewardConfig(**settings(tmp_path), max_length=max_length)
+    pairs = Dataset.from_list(preferences())
+    trainer = trl.RewardTrainer(model, args, train_dataset=pairs, processing_class=tokenizer)
+    theirs = [{name: row[name] for name in ("chosen_ids", "rejected_ids")} for row in trainer.train_dataset]
+    assert ours == theirs
+    long = "dropped: one of the two is longer than max_length"
+    assert counts[long] == (max_length < 1000) + len(pairs) - len(theirs) and (counts[long] > 0) == (max_length == 20)
+    assert counts["dropped: the two are equal"] == (max_length == 1000)
+
+
+def test_orpo_batches_are_those_of_trl(tmp_path: Path) -> None:
+    """From DPO's tokens, in all that its loss reads."""
+    tokenizer = tokenizer_of("bytes")
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    ours, _ = tokenise(preferences(), tmp_path / "tokenizer", recipe("dpo"))
+    args = ORPOConfig(**settings(tmp_path), max_length=1000)
+    rows = Dataset.from_list(preferences())
+    theirs = ORPOTrainer(tiny_model(tokenizer), args, train_dataset=rows, processing_class=tokenizer)
+    batch = theirs.data_collator(list(theirs.train_dataset))
+    ours = trainers.PairCollator(tokenizer.pad_token_id)(ours)
+    begin = tokenizer.bos_token_id  # TRL adds one to any prompt; ours is what the template says, as for DPO
+    assert all(row[0] == begin for row in batch["chosen_input_ids"].tolist())
+    assert {name: ours[name].tolist() for name in ours} == {name: batch[name][:, 1:].tolist() for name in ours}
+
+
 # The same bytes, however they are made
 
 
-@pytest.mark.parametrize(("method", "most"), [("sft", 3), ("dpo", 2)])
+@pytest.mark.parametrize(("method", "most"), [("sft", 3), ("dpo", 2), ("cpt", 2)])
 def test_shards_change_no_byte(tmp_path: Path, method: str, most: int) -> None:
     tokenizer_of("bytes").save_pretrained(tmp_path / "tokenizer")
-    read = {"sft": conversations, "dpo": preferences}[method]()
+    read = {"cpt": texts, "sft": conversations, "dpo": preferences}[method]()
     made = set()
     for shards in range(1, most + 1):
         found, counts = tokenise(read, tmp_path / "tokenizer", recipe(method, 14), shards)

@@ -16,16 +16,18 @@ import torch
 import trl
 from kills import first_step
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig, set_seed
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig, Trainer, set_seed
 
 from conftest import DPO, SFT, WORDS, Project
 from posttrain.build import status
 from posttrain.build.job import Job
 from posttrain.data import tokens
 from posttrain.files import Refusal, read_json
+from posttrain.recipes import methods
 from posttrain.train import arguments, models, run
-from posttrain.train.trainers import DPOTrainer, SFTTrainer
+from posttrain.train.trainers import DPOTrainer, ORPOTrainer, RewardTrainer, SFTTrainer
 
+TRAINERS = {"cpt": SFTTrainer, "sft": SFTTrainer, "reward": RewardTrainer, "dpo": DPOTrainer, "orpo": ORPOTrainer}
 STILL = 1e-4  # relative to the update: what rounding may change
 
 
@@ -48,6 +50,14 @@ class Stage:
         self.inputs = {role: project.path(path) for role, path in self.target["inputs"].items()}
         self.path, self.folder, self.count = target, folder, 0
 
+    def of(self, method: str) -> "Stage":
+        """The same stage by another method, with that one's own fields as they are if unsaid."""
+        train, fields = self.target["own"]["train"], methods.METHODS[method].model_fields["train"].annotation
+        kept = {name: value for name, value in train.items() if name in fields.model_fields}
+        own = {"method": method, "train": fields(**kept).model_dump()}
+        self.target = self.target | {"own": self.target["own"] | own}
+        return self
+
     def job(self, micro_batch_size: int = 8, runtime: dict | None = None, **train: object) -> Job:
         self.count += 1
         own = self.target["own"]
@@ -60,26 +70,28 @@ class Stage:
 
     def tokenise(self, rows: list[dict], max_length: int = 48) -> None:
         """Have the jobs to come learn from these rows."""
-        recipe = {"method": self.target["own"]["method"], "max_length": max_length, "assistant_only_loss": False}
+        method = methods.METHODS[self.target["own"]["method"]].tokens
+        recipe = {"method": method, "max_length": max_length, "assistant_only_loss": False}
         made = tokens.tokenise([rows], self.inputs["tokenizer"], recipe, processes=1)
         folder = self.folder / f"tokens.{self.count}"
         folder.mkdir()
-        tokens.write((table for table, _ in made), recipe["method"], folder / "train.arrow")
+        tokens.write((table for table, _ in made), method, folder / "train.arrow")
         self.inputs["tokens"] = folder
 
-    def trainer(
-        self, job: Job, trained_from: Path | None = None, dpo: type = DPOTrainer
-    ) -> trl.SFTTrainer | DPOTrainer:
+    def trainer(self, job: Job, trained_from: Path | None = None, kind: type | None = None) -> Trainer:
         """The trainer as the stage's script makes it; `trained_from` is another reference."""
-        tokenizer = models.open_tokenizer(job)
-        args = {"sft": arguments.sft, "dpo": arguments.dpo}[job.recipe["method"]](job)
-        parts = {"model": models.open_base(job, tokenizer), "processing_class": tokenizer, "args": args}
-        parts["train_dataset"] = models.open_tokens(job)
-        if job.recipe["method"] == "sft":
-            return SFTTrainer(**parts)
+        method, tokenizer = job.recipe["method"], models.open_tokenizer(job)
+        args = getattr(arguments, {"cpt": "sft"}.get(method, method))(job)
+        parts = {"args": args, "processing_class": tokenizer, "train_dataset": models.open_tokens(job)}
+        if method == "reward":
+            parts["model"], parts["new_head"] = models.open_reward_base(job, tokenizer)
+        else:
+            parts["model"] = models.open_base(job, tokenizer)
         if trained_from:
             job.inputs["base"] = trained_from
-        return dpo(ref_model=models.open_base(job, tokenizer), **parts)
+        if method == "dpo":
+            parts["ref_model"] = models.open_base(job, tokenizer)
+        return (kind or TRAINERS[method])(**parts)
 
     def train(self, job: Job, **options: object) -> dict[str, torch.Tensor]:
         """The weights after training."""
@@ -88,7 +100,7 @@ class Stage:
         return {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
 
     def base(self) -> dict[str, torch.Tensor]:
-        return models.open_base(self.job(), AutoTokenizer.from_pretrained(self.inputs["tokenizer"])).state_dict()
+        return self.trainer(self.job()).model.state_dict()
 
 
 @pytest.fixture
@@ -129,12 +141,11 @@ def difference(a: dict, b: dict, base: dict) -> float:
 TWENTY_STEPS = {"batch_size": 16, "max_steps": 20, "learning_rate": 1e-3}
 
 
-def spread(stage: Stage, method: str, dpo: type = DPOTrainer, **train: object) -> float:
+def spread(stage: Stage, method: str, kind: type | None = None, **train: object) -> float:
     """How much it changes to see 16 rows as 2 × 8, in the update of twenty steps."""
     stage.tokenise(uneven(method))
-    options = {"dpo": dpo} if method == "dpo" else {}
-    whole = stage.train(stage.job(16, **TWENTY_STEPS, **train), **options)
-    parts = stage.train(stage.job(8, **TWENTY_STEPS, **train), **options)
+    whole = stage.train(stage.job(16, **TWENTY_STEPS, **train), kind=kind)
+    parts = stage.train(stage.job(8, **TWENTY_STEPS, **train), kind=kind)
     return difference(whole, parts, stage.base())
 
 
@@ -157,6 +168,23 @@ class AsPublished(trl.DPOTrainer):
 def test_trl_itself_weighs_a_row_by_its_neighbours(dpo: Stage) -> None:
     """The reason for our DPOTrainer, and the proof that the test above can fail."""
     assert spread(dpo, "dpo", AsPublished, loss_type=["sigmoid", "sft"]) > 100 * STILL
+
+
+@pytest.mark.parametrize("method", ["reward", "orpo"])
+def test_pairs_are_learnt_in_batches_and_not_in_micro_batches(dpo: Stage, method: str) -> None:
+    assert spread(dpo.of(method), "dpo") < STILL
+
+
+class ORPOAsPublished(ORPOTrainer):
+    """TRL's own loss, given ready tokens."""
+
+    def share(self, batch: dict) -> float:
+        return 1.0
+
+
+def test_trls_orpo_weighs_a_row_by_its_neighbours(dpo: Stage) -> None:
+    """The reason for our ORPOTrainer."""
+    assert spread(dpo.of("orpo"), "dpo", ORPOAsPublished) > 100 * STILL
 
 
 def test_a_last_batch_that_rows_do_not_fill_is_left_out_alike(sft: Stage) -> None:

@@ -65,11 +65,27 @@ class Train(Entry):
         return self
 
 
+class CPTTrain(Train):
+    max_length: Count = Field(1024, description="tokens of a row: texts and their ends are packed into rows of it")
+
+
 class SFTTrain(Train):
     max_length: Count = Field(1024, description="tokens a row is cut to")
     assistant_only_loss: bool = Field(
         False, description="learn assistant turns only ({% generation %} in the template)"
     )
+
+
+class RewardTrain(Train):
+    max_length: Count = Field(1024, description="tokens a conversation may have; a pair with a longer one is left out")
+    center_rewards_coefficient: NotNegative | None = Field(
+        None, description="weight of the squared sum of a pair's rewards, which holds them around zero"
+    )
+
+
+class ORPOTrain(Train):
+    max_length: Count = Field(1024, description="tokens a prompt and its answer are cut to")
+    beta: Positive = Field(0.1, description="weight of the odds ratio beside the chosen answer's own loss")
 
 
 class DPOTrain(Train):
@@ -120,6 +136,17 @@ class TrainedModel(Entry):
     runtime: TrainRuntime = TrainRuntime()
 
 
+class CPTModel(TrainedModel):
+    """Continued pretraining on plain text."""
+
+    rows: ClassVar = "data"
+    tokens: ClassVar = "cpt"
+
+    method: Literal["cpt"]
+    data: str = Field(description="the rows, of `text`: a name under data:")
+    train: CPTTrain
+
+
 class SFTModel(TrainedModel):
     """Supervised fine-tuning on conversations."""
 
@@ -129,6 +156,28 @@ class SFTModel(TrainedModel):
     method: Literal["sft"]
     data: str = Field(description="the rows: a name under data:")
     train: SFTTrain
+
+
+class RewardModel(TrainedModel):
+    """A model with one score for a conversation, of which the chosen answer's is to be the higher."""
+
+    rows: ClassVar = "preferences"
+    tokens: ClassVar = "reward"
+
+    method: Literal["reward"]
+    preferences: str = Field(description="the pairs: a name under preferences:")
+    train: RewardTrain
+
+
+class ORPOModel(TrainedModel):
+    """Odds ratio preference optimisation (arXiv 2403.07691): pairs and their chosen answers learnt at once."""
+
+    rows: ClassVar = "preferences"
+    tokens: ClassVar = "dpo"
+
+    method: Literal["orpo"]
+    preferences: str = Field(description="the pairs: a name under preferences:")
+    train: ORPOTrain
 
 
 class DPOModel(TrainedModel):
@@ -142,4 +191,11 @@ class DPOModel(TrainedModel):
     train: DPOTrain
 
 
-METHODS: dict[str, type[Entry]] = {"init": InitModel, "sft": SFTModel, "dpo": DPOModel}
+METHODS: dict[str, type[Entry]] = {
+    "init": InitModel,
+    "cpt": CPTModel,
+    "sft": SFTModel,
+    "reward": RewardModel,
+    "dpo": DPOModel,
+    "orpo": ORPOModel,
+}

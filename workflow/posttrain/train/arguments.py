@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from trl import DPOConfig, SFTConfig
+from trl import DPOConfig, RewardConfig, SFTConfig
+from trl.experimental.orpo import ORPOConfig
 
 from posttrain.build.job import Job
 
@@ -35,6 +36,14 @@ def common(job: Job) -> dict[str, Any]:
 
 def sft(job: Job) -> SFTConfig:
     return SFTConfig(**common(job), dataset_kwargs={"skip_prepare_dataset": True})  # tokens are ready
+
+
+def reward(job: Job) -> RewardConfig:
+    return RewardConfig(**common(job))
+
+
+def orpo(job: Job) -> ORPOConfig:
+    return ORPOConfig(**common(job), remove_unused_columns=False)  # its collator reads the tokens' own columns
 
 
 def dpo(job: Job) -> DPOConfig:

@@ -1,4 +1,4 @@
-"""Physics gates: where policy and reference are one model, the first loss is known."""
+"""Physics gates: what the first loss must be, where theory knows it, before anything is learnt from it."""
 
 import math
 
@@ -12,6 +12,11 @@ AT_REST = {
     "apo_zero": lambda beta: 1.0,
 }
 TOLERANCE = 1e-3  # relative: the same weights in the same forward, so only rounding may differ
+# Logits of random weights are spread by s = initializer_range·√hidden_size around zero, and cost ln V + s²/2 a token:
+# 0.8 more than guessing at 0.02 and 4096. What was taught anything in this vocabulary costs less.
+SPREAD = 1.0
+SIGMAS = 5  # of the draw of a head: one in two million is further away
+ROUNDING = 1e-2  # of scores in bfloat16
 
 
 def expected(loss_types: list[str], weights: list[float], beta: float) -> float:
@@ -19,11 +24,51 @@ def expected(loss_types: list[str], weights: list[float], beta: float) -> float:
     return sum(w * AT_REST[name](beta) for name, w in zip(loss_types, weights, strict=True) if name in AT_REST)
 
 
-def check(found: float, loss_types: list[str], weights: list[float], beta: float) -> None:
+def at_rest(found: float, loss_types: list[str], weights: list[float], beta: float) -> None:
     """Raises: Refusal, if a run starts elsewhere: it is wired wrongly (another reference, swapped or cut pairs)."""
     known = expected(loss_types, weights, beta)
     if not abs(found - known) <= TOLERANCE * known:
         raise Refusal(
             f"physics gate: the first loss of {'+'.join(loss_types)} is {found:.6g}, and {known:.6g} where policy and "
             "reference are one model: the reference is another model, or the pairs are broken. Nothing was trained"
+        )
+
+
+def no_worse_than_guessing(found: float, vocabulary: int) -> None:
+    """Raises: Refusal, if a model that is to go on learning finds the first tokens less likely than chance would.
+
+    Args:
+        found: mean loss of a token, nats.
+        vocabulary: tokens that the model chooses from.
+    """
+    most = math.log(vocabulary) + SPREAD
+    if not found <= most:
+        raise Refusal(
+            f"physics gate: the first loss is {found:.6g} a token, and guessing among {vocabulary} tokens costs "
+            f"{math.log(vocabulary):.6g}: the base was taught another vocabulary than the tokenizer's, or its weights "
+            "are broken. Nothing was trained"
+        )
+
+
+def undecided(found: float, mean: float, square: float, initializer_range: float) -> None:
+    """Raises: Refusal, if a reward model whose head was drawn anew prefers one side of the first pairs.
+
+    A score is w·h, with h the last token's hidden state and w drawn from N(0, σ²) in each of hidden_size places. So
+    the margin of pair i is m = w·d, with d = h_chosen - h_rejected, and its loss ln(1 + exp(-m)) lies between
+    ln 2 - m/2 and ln 2 - m/2 + m²/8. Over n pairs the mean of m is a draw from N(0, σ²‖mean d‖²), and the mean of m²
+    is one with mean σ²·mean ‖d‖². Pairs that have nothing in common have ‖mean d‖² = mean ‖d‖² / n, and a norm
+    without gains makes ‖d‖² at most 4·hidden_size; but pairs are alike and norms have gains, so both are measured.
+
+    Args:
+        found: the first loss, without the centre term.
+        mean: ‖mean d‖ over the pairs.
+        square: mean ‖d‖² over the pairs.
+        initializer_range: σ.
+    """
+    allowed = SIGMAS * initializer_range * mean / 2 + SIGMAS**2 * initializer_range**2 * square / 8 + ROUNDING
+    if not abs(found - math.log(2)) <= allowed:
+        raise Refusal(
+            f"physics gate: the first loss of a reward model is {found:.6g}, and ln 2 ± {allowed:.2g} where its head "
+            "was drawn just now: the head was not drawn as its config says, or the pairs are broken. Nothing was "
+            "trained"
         )

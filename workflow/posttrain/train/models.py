@@ -1,6 +1,8 @@
 """Models as they are made, opened, saved, and proved to be what was trained."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -8,6 +10,7 @@ from transformers import (
     CONFIG_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -53,17 +56,44 @@ def init(architecture: dict, tokenizer: PreTrainedTokenizerBase, seed: int) -> P
 
 def open_base(job: Job, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
     """The base model in the recipe's dtype, with rows for the tokens that the tokenizer has and it lacks."""
-    model = AutoModelForCausalLM.from_pretrained(
-        job.inputs["base"],
-        dtype=getattr(torch, job.recipe["train"]["dtype"]),
-        attn_implementation=job.runtime["attn_implementation"],
-        use_safetensors=True,
+    if has_head(job.inputs["base"]):
+        raise Refusal("the base is a reward model: it gives scores, and says nothing; name what it was made of")
+    return fitted(AutoModelForCausalLM.from_pretrained(job.inputs["base"], **said_of_base(job)), job, tokenizer)
+
+
+def open_reward_base(job: Job, tokenizer: PreTrainedTokenizerBase) -> tuple[PreTrainedModel, bool]:
+    """The base model with a head of one score, and whether that was drawn anew: a base's own is kept."""
+    if has_head(job.inputs["base"]) and (labels := AutoConfig.from_pretrained(job.inputs["base"]).num_labels) != 1:
+        raise Refusal(f"the base gives {labels} scores, and a reward model gives one; name another base")
+    set_seed(job.recipe["train"]["seed"])  # a new head is drawn as it is opened
+    model, report = AutoModelForSequenceClassification.from_pretrained(
+        job.inputs["base"], num_labels=1, output_loading_info=True, **said_of_base(job)
     )
+    return fitted(model, job, tokenizer), bool(report["missing_keys"])
+
+
+def has_head(base: Path) -> bool:
+    """Whether a model gives scores, and no tokens."""
+    said = AutoConfig.from_pretrained(base).architectures or []
+    return any(name.endswith("ForSequenceClassification") for name in said)
+
+
+def said_of_base(job: Job) -> dict[str, Any]:
+    return {
+        "dtype": getattr(torch, job.recipe["train"]["dtype"]),
+        "attn_implementation": job.runtime["attn_implementation"],
+        "use_safetensors": True,
+    }
+
+
+def fitted(model: PreTrainedModel, job: Job, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+    """A base with rows for the tokens that the tokenizer has and it lacks, and the tokenizer's ends."""
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         set_seed(job.recipe["train"]["seed"])  # new rows are drawn around the mean of the old
         model.resize_token_embeddings(len(tokenizer))
     agree_on_ends(model.config, tokenizer)
-    agree_on_ends(model.generation_config, tokenizer)
+    if model.can_generate():
+        agree_on_ends(model.generation_config, tokenizer)
     model.config.use_cache = False
     return model
 
@@ -80,9 +110,8 @@ def prove(model: PreTrainedModel, job: Job, sharded: bool) -> None:
     Of a sharded model no process has all tensors; there every name must be found, and every value be finite.
     """
     unset_hf_deepspeed_config()  # else ZeRO-3 would shard what is opened here over ranks that are not asked
-    opened, report = AutoModelForCausalLM.from_pretrained(
-        job.out, dtype="auto", use_safetensors=True, output_loading_info=True
-    )
+    kind = AutoModelForSequenceClassification if has_head(job.out) else AutoModelForCausalLM
+    opened, report = kind.from_pretrained(job.out, dtype="auto", use_safetensors=True, output_loading_info=True)
     saved, trained = opened.state_dict(), model.state_dict()
     # What a file lacks is drawn anew when it is opened, so that the names alone would look right.
     odd = {*report["missing_keys"], *report["unexpected_keys"], *(set(saved) ^ set(trained))}

@@ -3,6 +3,7 @@
 Private methods of TRL are overridden here and nowhere else; its exact version is pinned.
 """
 
+import contextlib
 import functools
 import signal
 from collections.abc import Callable, Iterator
@@ -12,8 +13,11 @@ import torch
 import trl
 from datasets import Dataset
 from torch.utils.data import DataLoader, RandomSampler
+from trl.experimental import orpo
+from trl.experimental.utils import DPODataCollatorWithPadding
 
 from posttrain.build.processes import STOP_SIGNALS
+from posttrain.data.tokens import IGNORED
 from posttrain.train import gates
 
 
@@ -42,35 +46,146 @@ def start_reading(seed: Callable[[int], None], worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-class SFTTrainer(WholeBatches, trl.SFTTrainer):
-    """Supervised fine-tuning. TRL itself takes its token mean over the global batch."""
+class Gated:
+    """The first micro-batch of each process passes the physics gate before anything is learnt from it."""
+
+    gated = False
+
+    def compute_loss(self, model: Any, inputs: dict, *args: Any, **options: Any) -> Any:
+        if self.state.global_step == 0 and not self.gated:
+            self.gated = True
+            with self.at_rest(model):
+                self.pass_gate(model, inputs)
+        return super().compute_loss(model, inputs, *args, **options)
+
+    @contextlib.contextmanager
+    def at_rest(self, model: Any) -> Iterator[None]:
+        """No dropout, no gradient, no routers' own loss."""
+        routers, self.aux_loss_enabled = getattr(self, "aux_loss_enabled", False), False
+        model.eval()
+        with torch.no_grad(), self.compute_loss_context_manager():
+            yield
+        model.train()
+        self.aux_loss_enabled = routers
+
+    def loss_at_rest(self, model: Any, inputs: dict) -> float:
+        """The trainer's own loss of a micro-batch, which no log is to show."""
+        loss = super().compute_loss(model, inputs)
+        self._metrics["eval"].clear()
+        return loss.item()
 
 
-class DPOTrainer(WholeBatches, trl.DPOTrainer):
-    """DPO from ready tokens, with its `sft` term as a mean over the tokens of the global batch.
+class GlobalTokenMean:
+    """Weighs what is a mean over the tokens of a micro-batch by its share of those of the global batch.
 
-    TRL takes that mean over each micro-batch, so that a row's weight hangs on the rows beside it. The first
-    micro-batch of each process passes the physics gate before anything is learnt from it.
+    TRL takes such means over each micro-batch, so that a row's weight hangs on the rows beside it.
     """
+
+    def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple:
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        counted = sum((self.chosen_tokens(batch) for batch in batches), torch.tensor(0)).to(device)
+        self.global_chosen_tokens = self.accelerator.gather(counted).sum()
+        return batches, items
+
+    def share(self, batch: dict) -> torch.Tensor:
+        """Each micro-batch's mean is divided by their number and averaged over processes: this undoes both."""
+        parts = self.current_gradient_accumulation_steps * self.accelerator.num_processes
+        return self.chosen_tokens(batch).to(self.global_chosen_tokens.device) * parts / self.global_chosen_tokens
+
+
+class SFTTrainer(Gated, WholeBatches, trl.SFTTrainer):
+    """Supervised fine-tuning, and pretraining. TRL itself takes its token mean over the global batch."""
+
+    def pass_gate(self, model: Any, inputs: dict) -> None:
+        gates.no_worse_than_guessing(self.loss_at_rest(model, inputs), vocabulary(self.model))
+
+
+class RewardTrainer(Gated, WholeBatches, trl.RewardTrainer):
+    """A reward model from ready tokens; `new_head` says that its head was drawn just now."""
+
+    def __init__(self, *args: Any, new_head: bool, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.new_head = new_head
+
+    def pass_gate(self, model: Any, inputs: dict) -> None:
+        """Check the first micro-batch's loss without its centre term, if the head has learnt nothing yet."""
+        if not self.new_head:
+            return
+        said, self.args.center_rewards_coefficient = self.args.center_rewards_coefficient, None
+        found = self.loss_at_rest(model, inputs)
+        self.args.center_rewards_coefficient = said
+        apart = self.apart(inputs)
+        spread = self.model.config.get_text_config().initializer_range
+        gates.undecided(found, apart.mean(0).norm().item(), apart.pow(2).sum(1).mean().item(), spread)
+
+    def apart(self, inputs: dict) -> torch.Tensor:
+        """How far a pair's hidden states are apart where its scores are read; (pairs, hidden_size)."""
+        ids, backbone = inputs["input_ids"], self.accelerator.unwrap_model(self.model).base_model
+        hidden = backbone(ids, attention_mask=inputs["attention_mask"], use_cache=False).last_hidden_state
+        # transformers reads a score at the last token that is not the pad token
+        places = torch.arange(ids.shape[1], device=ids.device) * (ids != self.processing_class.pad_token_id)
+        chosen, rejected = hidden[torch.arange(len(ids)), places.argmax(1)].float().chunk(2)
+        return chosen - rejected
+
+
+class ORPOTrainer(Gated, GlobalTokenMean, WholeBatches, orpo.ORPOTrainer):
+    """ORPO from DPO's tokens, with the chosen answers' own loss as a mean over the tokens of the global batch."""
+
+    def __init__(self, *, train_dataset: Dataset, processing_class: Any, **parts: Any) -> None:
+        # TRL insists on making tokens of text itself: it is given a row to do it with.
+        row = Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "c"}])
+        collator = PairCollator(processing_class.pad_token_id)
+        super().__init__(train_dataset=row, processing_class=processing_class, data_collator=collator, **parts)
+        self.train_dataset = train_dataset
+
+    @staticmethod
+    def chosen_tokens(batch: dict) -> torch.Tensor:
+        """How many tokens a micro-batch's own loss is of: TRL's is of prompts and chosen answers."""
+        return batch["chosen_attention_mask"][:, 1:].sum()
+
+    def concatenated_forward(self, model: Any, batch: dict) -> tuple:
+        made = super().concatenated_forward(model, batch)  # its fifth is the loss, which a routers' own may follow
+        return (*made[:4], made[4] * self.share(batch), *made[5:])
+
+    def pass_gate(self, model: Any, inputs: dict) -> None:
+        chosen_nll_loss = super().concatenated_forward(model, inputs)[4]
+        gates.no_worse_than_guessing(chosen_nll_loss.item(), vocabulary(self.model))
+
+
+class PairCollator:
+    """Micro-batches of ORPO's columns from DPO's tokens."""
+
+    def __init__(self, pad_token_id: int) -> None:
+        self.pad = DPODataCollatorWithPadding(pad_token_id)
+
+    def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:
+        return self.pad([columns(row["prompt_ids"], row) for row in rows])
+
+
+def columns(prompt: list[int], row: dict) -> dict[str, list[int]]:
+    made = {}
+    for side in ("chosen", "rejected"):
+        answer = row[f"{side}_ids"]
+        made[f"{side}_input_ids"] = prompt + answer
+        made[f"{side}_attention_mask"] = [1] * len(prompt + answer)
+        made[f"{side}_labels"] = [IGNORED] * len(prompt) + answer
+    return made
+
+
+class DPOTrainer(Gated, GlobalTokenMean, WholeBatches, trl.DPOTrainer):
+    """DPO from ready tokens, with its `sft` term as a mean over the tokens of the global batch."""
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
         return dataset
 
-    def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple:
-        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
-        counted = sum((chosen_tokens(batch) for batch in batches), torch.tensor(0)).to(device)
-        self.global_chosen_tokens = self.accelerator.gather(counted).sum()
-        return batches, items
+    @staticmethod
+    def chosen_tokens(batch: dict) -> torch.Tensor:
+        """How many tokens of the chosen answers a micro-batch's loss is of."""
+        chosen, _ = batch["completion_mask"].chunk(2)
+        return chosen[:, 1:].sum()
 
     def compute_loss(self, model: Any, inputs: dict, *args: Any, **options: Any) -> Any:
-        said = self.loss_weights
-        if self.state.global_step == 0 and not getattr(self, "gated", False):
-            self.gated = True
-            self.pass_gate(model, inputs)
-        # Each micro-batch's mean is divided by their number and averaged over processes: undo both, and weigh it by
-        # its share of the tokens.
-        parts = self.current_gradient_accumulation_steps * self.accelerator.num_processes
-        share = chosen_tokens(inputs).to(self.global_chosen_tokens.device) * parts / self.global_chosen_tokens
+        said, share = self.loss_weights, self.share(inputs)
         self.loss_weights = [w * share if name == "sft" else w for name, w in zip(self.loss_types, said, strict=True)]
         try:
             return super().compute_loss(model, inputs, *args, **options)
@@ -78,20 +193,13 @@ class DPOTrainer(WholeBatches, trl.DPOTrainer):
             self.loss_weights = said
 
     def pass_gate(self, model: Any, inputs: dict) -> None:
-        """Check the preference part of the first micro-batch's loss, without dropout or the routers' own loss."""
-        said, routers = self.loss_weights, self.aux_loss_enabled
+        """Check the preference part of the loss."""
+        said = self.loss_weights
         self.loss_weights = [0.0 if name == "sft" else w for name, w in zip(self.loss_types, said, strict=True)]
-        self.aux_loss_enabled = False
-        model.eval()
-        with torch.no_grad(), self.compute_loss_context_manager():
-            found = super().compute_loss(model, inputs)
-        model.train()
-        self.loss_weights, self.aux_loss_enabled = said, routers
-        self._metrics["eval"].clear()
-        gates.check(found.item(), self.loss_types, said, self.beta)
+        found = self.loss_at_rest(model, inputs)
+        self.loss_weights = said
+        gates.at_rest(found, self.loss_types, said, self.beta)
 
 
-def chosen_tokens(batch: dict) -> torch.Tensor:
-    """How many tokens of the chosen answers a micro-batch's loss is of."""
-    chosen, _ = batch["completion_mask"].chunk(2)
-    return chosen[:, 1:].sum()
+def vocabulary(model: Any) -> int:
+    return model.config.get_text_config().vocab_size

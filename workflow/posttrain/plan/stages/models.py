@@ -25,6 +25,8 @@ def trained(plan: Targets, entry: Named) -> Target:
     """A model that a method makes of a base and rows."""
     recipe, method = entry.recipe, entry.recipe.method
     base = model(plan, entry, "base", recipe.base)
+    if plan.all[base].stage == "train_reward" and method != "reward":
+        raise entry.refuse(("base",), f"{recipe.base} is a reward model, which says nothing; name what it was made of")
     text = template_of(plan, entry)
     tokenizer = tokenizer_of(plan, base)
     if text or recipe.added_tokens or recipe.eos_token:

@@ -1,0 +1,26 @@
+"""Continued pretraining: a base model learns from plain text.
+
+python -m posttrain.build scripts/train_cpt.py models/<name>
+"""
+
+from posttrain.build.job import open_job
+from posttrain.train import arguments, models, run
+from posttrain.train.trainers import SFTTrainer
+
+
+def main() -> None:
+    with open_job(__doc__) as job:
+        tokenizer = models.open_tokenizer(job)
+        args = arguments.sft(job)  # before any model is opened: ZeRO-3 shards at load only then
+        trainer = SFTTrainer(
+            model=models.open_base(job, tokenizer),
+            args=args,
+            train_dataset=models.open_tokens(job),
+            processing_class=tokenizer,
+        )
+        run.train(trainer, job)
+        run.save(trainer, job)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""Odds ratio preference optimisation: the model learns chosen answers, and to prefer them, at once.
+
+python -m posttrain.build scripts/train_orpo.py models/<name>
+"""
+
+from posttrain.build.job import open_job
+from posttrain.train import arguments, models, run
+from posttrain.train.trainers import ORPOTrainer
+
+
+def main() -> None:
+    with open_job(__doc__) as job:
+        tokenizer = models.open_tokenizer(job)
+        args = arguments.orpo(job)  # before any model is opened: ZeRO-3 shards at load only then
+        trainer = ORPOTrainer(
+            model=models.open_base(job, tokenizer),
+            args=args,
+            train_dataset=models.open_tokens(job),
+            processing_class=tokenizer,
+        )
+        run.train(trainer, job)
+        run.save(trainer, job)
+
+
+if __name__ == "__main__":
+    main()
