@@ -1,0 +1,116 @@
+# What models say and what it is worth: completions/{name}, scores/{name}, and the rows chosen from them, each with a
+# ledger of what was left out.
+
+
+rule sample_completions:
+    """Answer every prompt of a data set n times."""
+    input:
+        recipe=trigger("completions"),
+        made=manifests("completions"),
+        made_files=ancient(folders("completions")),
+    output:
+        manifest="completions/{name}.json",
+        run="completions/{name}.run.json",
+        folder=directory("completions/{name}"),
+    log:
+        "logs/sample_completions/{name}.log",
+    benchmark:
+        "benchmarks/sample_completions/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("sample_completions", "completions"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("completions")
+    resources:
+        gpu=gpus("completions"),
+        mem_mb=memory("completions"),
+        runtime=minutes("completions"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build scripts/sample_completions.py completions/{wildcards.name} > {log} 2>&1"
+
+
+rule score_completions:
+    """Score completions by a reward model or a verifier."""
+    input:
+        recipe=trigger("scores"),
+        made=manifests("scores"),
+        made_files=ancient(folders("scores")),
+    output:
+        manifest="scores/{name}.json",
+        run="scores/{name}.run.json",
+        folder=directory("scores/{name}"),
+    log:
+        "logs/score_completions/{name}.log",
+    benchmark:
+        "benchmarks/score_completions/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("score_completions", "scores"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("scores")
+    resources:
+        gpu=gpus("scores"),
+        mem_mb=memory("scores"),
+        runtime=minutes("scores"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build scripts/score_completions.py scores/{wildcards.name} > {log} 2>&1"
+
+
+rule select_data:
+    """Keep the best completion of each prompt."""
+    input:
+        recipe=trigger("data"),
+        made=manifests("data"),
+        made_files=ancient(folders("data")),
+    output:
+        manifest="data/{name}.json",
+        run="data/{name}.run.json",
+        folder=directory("data/{name}"),
+    log:
+        "logs/select_data/{name}.log",
+    benchmark:
+        "benchmarks/select_data/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("select_data", "data"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("data")
+    resources:
+        mem_mb=memory("data"),
+        runtime=minutes("data"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build scripts/select_rows.py data/{wildcards.name} > {log} 2>&1"
+
+
+rule select_preferences:
+    """Pair the best completion of each prompt with the worst."""
+    input:
+        recipe=trigger("preferences"),
+        made=manifests("preferences"),
+        made_files=ancient(folders("preferences")),
+    output:
+        manifest="preferences/{name}.json",
+        run="preferences/{name}.run.json",
+        folder=directory("preferences/{name}"),
+    log:
+        "logs/select_preferences/{name}.log",
+    benchmark:
+        "benchmarks/select_preferences/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("select_preferences", "preferences"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("preferences")
+    resources:
+        mem_mb=memory("preferences"),
+        runtime=minutes("preferences"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build scripts/select_rows.py preferences/{wildcards.name} > {log} 2>&1"

@@ -1,0 +1,322 @@
+"""Completions, their scores, and the rows chosen from them."""
+
+import json
+import random
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM, LogitsProcessorList
+
+from conftest import PAGE, SFT, Project
+from posttrain.data import rows
+from posttrain.sample import generate
+from posttrain.sample.generate import GumbelNoise, Sampler, blocks
+from posttrain.sample.prompts import Prompt
+from posttrain.score import reward, select, verifiers
+
+TRIES, SCORED, BEST, PICKED = "completions/tries", "scores/tries", "data/best", "preferences/picked"
+SAMPLING = {"n": 3, "temperature": 1, "top_k": 0, "top_p": 1, "max_new_tokens": 12, "seed": 1, "block_size": 16}
+SECTIONS = """\
+completions:
+  tries:
+    model: micro-sft
+    prompts: micro-rows
+    sampling: {n: 3, max_new_tokens: 12, block_size: 16, seed: 1}
+    runtime: {shards: 1}
+scores:
+  tries: {completions: tries, verifier: reasoning_gym, args: {task: spell_backward}}
+"""
+
+
+def with_samples(project: Project) -> Project:
+    project.edit("data:\n", "data:\n  best: {scores: tries, select: best_of_n}\n")
+    project.edit("preferences:\n", "preferences:\n  picked: {scores: tries, select: best_vs_worst}\n")
+    project.path(PAGE).write_text(project.path(PAGE).read_text() + SECTIONS)
+    return project
+
+
+@pytest.fixture(scope="module")
+def once(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A checkout in which completions were drawn, scored, and the best of them kept."""
+    root = tmp_path_factory.mktemp("samples") / "p"
+    shutil.copytree(micro_built.root, root, symlinks=True)
+    project = with_samples(Project(root))
+    project.make(BEST)
+    return project
+
+
+@pytest.fixture
+def sampled(once: Project, tmp_path: Path) -> Project:
+    return Project(Path(shutil.copytree(once.root, tmp_path / "p", symlinks=True)))
+
+
+def table(project: Project, target: str) -> list[dict]:
+    return rows.read(next(project.path(target).glob("*.parquet")))
+
+
+# Blocks and shards
+
+
+@given(st.integers(0, 300), st.integers(1, 40), st.integers(2, 70))
+def test_every_prompt_is_in_one_block(prompts, n, block_size):
+    cuts = blocks(prompts, n, block_size)
+    assert [number for cut in cuts for number in cut] == list(range(prompts))
+    assert all(len(cut) * n <= block_size + 1 or len(cut) == 1 for cut in cuts)
+    assert all(len(cut) * n > 1 for cut in cuts) or prompts * n == 1, "a sequence was to be generated alone"
+
+
+@given(st.lists(st.integers(1, 500), max_size=200))
+def test_every_conversation_is_in_one_batch_with_those_of_its_length(lengths):
+    made = reward.batches(lengths)
+    assert sorted(i for batch in made for i in batch) == list(range(len(lengths)))
+    assert [lengths[i] for batch in made for i in batch] == sorted(lengths, reverse=True)
+
+
+def test_every_prompt_is_answered_n_times(once):
+    made = table(once, TRIES)
+    asked = [row["messages"][:-1] for row in table(once, "data/micro-rows")]
+    assert [(row["prompt_id"], row["sample"]) for row in made] == [(i, j) for i in range(len(asked)) for j in range(3)]
+    assert [row["prompt"] for row in made] == [asked[row["prompt_id"]] for row in made]
+    answers = [row["messages"][-1]["content"] for row in table(once, "data/micro-rows")]
+    assert [row["reference"] for row in made] == [answers[row["prompt_id"]] for row in made]
+
+
+@pytest.mark.parametrize("shards", [2, 3])
+def test_the_number_of_shards_changes_no_byte_and_costs_nothing(sampled, shards):
+    sampled.edit("runtime: {shards: 1}", f"runtime: {{shards: {shards}}}")
+    before = len(sampled.started())
+    sampled.make(BEST)
+    assert sampled.started()[before:] == []
+    content = sampled.content(TRIES)
+    sampled.forget(TRIES)
+    sampled.make(TRIES)
+    assert sampled.started()[before:] == [TRIES]
+    assert sampled.content(TRIES) == content
+
+
+def test_a_killed_job_goes_on_after_its_last_block(sampled):
+    content, key = sampled.content(TRIES), sampled.manifest(TRIES)["key"]
+    made = table(sampled, TRIES)
+    kept = sampled.path(f"work/{TRIES}.{key}/blocks")
+    kept.mkdir(parents=True)
+    marked = [row | {"completion": "from before"} if row["prompt_id"] == 0 else row for row in made]
+    rows.write([row for row in marked if row["prompt_id"] < 5], rows.COMPLETIONS, kept / "0.parquet")
+    sampled.forget(TRIES)
+    sampled.make(TRIES)
+    again = table(sampled, TRIES)
+    assert {row["completion"] for row in again if row["prompt_id"] == 0} == {"from before"}
+    assert [row for row in again if row["prompt_id"]] == [row for row in made if row["prompt_id"]]
+    assert sampled.content(TRIES) != content
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "cost"),
+    [
+        ("seed: 1}\n    runtime: {shards", "seed: 2}\n    runtime: {shards", [TRIES, SCORED, BEST]),
+        ("n: 3", "n: 2", [TRIES, SCORED, BEST]),
+        ("verifier: reasoning_gym, args: {task: spell_backward}", "verifier: exact_match", [SCORED, BEST]),
+        ("select: best_of_n", "select: best_of_n, min_score: 0.01", [BEST]),
+    ],
+    ids=["seed", "n", "verifier", "threshold"],
+)
+def test_an_edit_rebuilds_what_follows_and_no_more(sampled, old, new, cost):
+    sampled.edit(old, new)
+    output = sampled.make("-n", BEST)[0]
+    planned = re.findall(r"^\s*(?:local)?rule (\w+):$", output, re.MULTILINE)
+    stages = {TRIES: "sample_completions", SCORED: "score_completions", BEST: "select_data"}
+    assert sorted(planned) == sorted(stages[target] for target in cost)
+
+
+# Draws
+
+
+@pytest.fixture(scope="module")
+def sampler(micro_built: Project) -> Sampler:
+    return Sampler(micro_built.path(SFT), SAMPLING, "cpu")
+
+
+def prompts(*words: str) -> list[Prompt]:
+    return [Prompt(i, [{"role": "user", "content": word}], None) for i, word in enumerate(words)]
+
+
+def test_a_draw_is_exact():
+    """The draws of a token have the frequencies of the softmax (chi-square, 30 degrees of freedom, p = 1e-4)."""
+    logits = torch.randn(31, generator=torch.Generator().manual_seed(0))
+    draws = 20_000
+    noise = GumbelNoise([generate.key_of(5, i, 0) for i in range(draws)], 0)
+    found = Counter(noise(torch.zeros(draws, 0), logits.expand(draws, -1)).argmax(-1).tolist())
+    expected = draws * torch.softmax(logits, -1).numpy()
+    assert sum((found[i] - expected[i]) ** 2 / expected[i] for i in range(31)) < 66.6
+
+
+def test_the_draws_of_one_sequence_are_independent():
+    """Of neighbouring tokens, samples, prompts and seeds the noise is another."""
+    keys = [generate.key_of(*words) for words in ((0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0))]
+    made = [generate.gumbel(key, place, 1000) for key in keys for place in (0, 1)]
+    found = np.corrcoef(made)
+    assert np.abs(found - np.eye(8)).max() < 0.15
+
+
+def test_a_completion_hangs_on_its_own_seed_prompt_and_number(sampler):
+    first = sampler.complete(prompts("ant", "bee"))
+    assert first == sampler.complete(prompts("ant", "bee"))
+    assert len({row["completion"] for row in first}) > 3
+    other = sampler.complete([Prompt(7, said.turns, None) for said in prompts("ant", "bee")])
+    assert [row["completion"] for row in other] != [row["completion"] for row in first]
+
+
+def test_without_temperature_the_likeliest_is_taken(micro_built):
+    greedy = Sampler(micro_built.path(SFT), SAMPLING | {"n": 1, "temperature": 0}, "cpu")
+    made = greedy.complete(prompts("ant", "bee", "cat"))
+    model = AutoModelForCausalLM.from_pretrained(micro_built.path(SFT))
+    for row, said in zip(made, prompts("ant", "bee", "cat"), strict=True):
+        ids = torch.tensor([greedy.ids(said.turns)])
+        theirs = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False)
+        assert row["completion"] == greedy.tokenizer.decode(theirs[0, ids.shape[1] :], skip_special_tokens=True)
+
+
+@pytest.mark.parametrize("said", [{"top_k": 2}, {"top_p": 0.3}, {"temperature": 0.01}])
+def test_what_is_left_out_of_the_draw_is_never_drawn(sampler, said):
+    logits = torch.tensor([[0.0, 2.0, 2.1, -1.0, 0.5]]).expand(500, -1)
+    sampler.sampling = SAMPLING | said
+    processors: LogitsProcessorList = sampler.processors([generate.key_of(0, i, 0) for i in range(500)], 0)
+    sampler.sampling = SAMPLING
+    drawn = set(processors(torch.zeros(500, 0), logits.clone()).argmax(-1).tolist())
+    assert drawn <= {1, 2}
+    assert 2 in drawn
+
+
+def test_no_sequence_is_generated_alone(sampler, monkeypatch):
+    shapes, made = [], sampler.model.generate
+    monkeypatch.setattr(
+        sampler.model, "generate", lambda **said: shapes.append(said["input_ids"].shape[0]) or made(**said)
+    )
+    sampler.sampling = SAMPLING | {"n": 1}
+    assert len(sampler.complete(prompts("ant"))) == 1
+    sampler.sampling = SAMPLING
+    assert shapes == [2]
+
+
+def test_a_completion_says_whether_it_came_to_an_end(sampler):
+    end, letter = sampler.tokenizer.eos_token_id, sampler.tokenizer.encode("a")[0]
+    assert sampler.read([letter, letter, end, end]) == {"completion": "aa", "tokens": 3, "finished": True}
+    assert sampler.read([letter] * 4) == {"completion": "aaaa", "tokens": 4, "finished": False}
+
+
+# Scores
+
+
+def test_verifiers_know_the_right_answer():
+    assert verifiers.exact_match(" tac\n", "tac") == 1
+    assert verifiers.exact_match("tca", "tac") == 0
+    assert verifiers.reasoning_gym("tac", "tac", task="spell_backward") == 1
+    assert 0 < verifiers.reasoning_gym("tca", "tac", task="spell_backward") < 1
+
+
+def test_every_completion_has_its_score(once):
+    made = {(row["prompt_id"], row["sample"]): row for row in table(once, TRIES)}
+    scores = {(row["prompt_id"], row["sample"]): row["score"] for row in table(once, SCORED)}
+    assert scores.keys() == made.keys()
+    for number, row in made.items():
+        assert scores[number] == verifiers.reasoning_gym(row["completion"], row["reference"], task="spell_backward")
+
+
+# Selection
+
+
+def frame(scores: list[list[float]], texts: list[list[str]], finished: list[list[bool]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"prompt_id": i, "sample": j, "prompt": [{"role": "user", "content": f"p{i}"}], "completion": text}
+        | {"finished": end, "score": score}
+        for i, group in enumerate(zip(scores, texts, finished, strict=True))
+        for j, (score, text, end) in enumerate(zip(*group, strict=True))
+    )
+
+
+@st.composite
+def frames(draw: st.DrawFn) -> pd.DataFrame:
+    sizes = draw(st.lists(st.integers(1, 5), min_size=1, max_size=8))
+    lists = [
+        [draw(st.lists(values, min_size=size, max_size=size)) for size in sizes]
+        for values in (st.sampled_from([-1.0, 0.0, 0.5, 1.0]), st.sampled_from(["a", "b", " a", ""]), st.booleans())
+    ]
+    return frame(*lists)
+
+
+def shuffled(found: pd.DataFrame, seed: int) -> pd.DataFrame:
+    order = list(range(len(found)))
+    random.Random(seed).shuffle(order)
+    return found.iloc[order].reset_index(drop=True)
+
+
+@settings(deadline=None)
+@given(frames(), st.sampled_from([None, 0.0, 1.0]), st.integers(0, 3))
+def test_the_best_is_kept_whatever_the_order(found, min_score, seed):
+    made, ledger = select.best_of_n(found, min_score)
+    again, same = select.best_of_n(shuffled(found, seed), min_score)
+    assert (made, ledger.as_dict()) == (again, same.as_dict())
+    whole = found[found.finished & (found.completion.str.strip() != "")]
+    best = whole.groupby("prompt_id").score.max()
+    best = best if min_score is None else best[best >= min_score]
+    assert [row["messages"][0]["content"] for row in made] == [f"p{i}" for i in best.index]
+    for row, (number, score) in zip(made, best.items(), strict=True):
+        said = row["messages"][-1]["content"]
+        assert said in set(whole[(whole.prompt_id == number) & (whole.score == score)].completion)
+    assert_accounted(found, made, ledger)
+
+
+@settings(deadline=None)
+@given(frames(), st.sampled_from([None, 0.0, 1.0]), st.sampled_from([0.0, 0.5, 2.0]), st.integers(0, 3))
+def test_the_best_beats_the_worst_by_the_margin_whatever_the_order(found, min_score, min_margin, seed):
+    made, ledger = select.best_vs_worst(found, min_score, min_margin)
+    again, same = select.best_vs_worst(shuffled(found, seed), min_score, min_margin)
+    assert (made, ledger.as_dict()) == (again, same.as_dict())
+    for row in made:
+        (chosen,), (rejected,) = row["chosen"], row["rejected"]
+        group = found[found.prompt_id == int(row["prompt"][0]["content"][1:])]
+        whole = group[group.finished & (group.completion.str.strip() != "")]
+        assert chosen["content"].strip() != rejected["content"].strip()
+        assert chosen["content"] in set(whole[whole.score == whole.score.max()].completion)
+        assert rejected["content"] in set(whole[whole.score == whole.score.min()].completion)
+        assert whole.score.max() - whole.score.min() >= max(min_margin, 1e-9)
+        assert min_score is None or whole.score.max() >= min_score
+    assert_accounted(found, made, ledger)
+
+
+def assert_accounted(found: pd.DataFrame, made: list[dict], ledger: select.Ledger) -> None:
+    """Every prompt is kept or in the ledger, once."""
+    said = ledger.as_dict()
+    assert said["prompts"] == found.prompt_id.nunique()
+    assert said["kept"] == len(made)
+    assert said["kept"] + sum(drop["count"] for drop in said["dropped"].values()) == said["prompts"]
+    assert all(len(drop["examples"]) == min(drop["count"], select.EXAMPLES) for drop in said["dropped"].values())
+
+
+REASONS = {
+    "no completion reaches min_score": ([[0.1, 0.2]], [["a", "b"]], [[True, True]]),
+    "all completions score the same": ([[1, 1]], [["a", "b"]], [[True, True]]),
+    "the best does not beat the worst by min_margin": ([[1, 0.9]], [["a", "b"]], [[True, True]]),
+    "the best and the worst are the same text": ([[1, 0.5]], [["a", "a "]], [[True, True]]),
+    "every completion is cut at max_new_tokens or empty": ([[1, 0]], [["a", " "]], [[False, True]]),
+}
+
+
+@pytest.mark.parametrize("why", REASONS)
+def test_what_is_dropped_says_why(why):
+    made, ledger = select.best_vs_worst(frame(*REASONS[why]), 0.5, 0.2)
+    assert made == []
+    assert list(ledger.as_dict()["dropped"]) == [why]
+
+
+def test_a_ledger_lies_beside_the_rows(once):
+    ledger = json.loads((once.path(BEST) / "ledger.json").read_text())
+    assert ledger["prompts"] == 32
+    assert ledger["kept"] == len(table(once, BEST))

@@ -1,0 +1,47 @@
+"""The prompts of a data set, and those that leave a model room to answer."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import AutoConfig, AutoTokenizer
+
+from posttrain.data import rows
+from posttrain.files import Refusal
+
+
+@dataclass(frozen=True)
+class Prompt:
+    number: int  # its row in the split
+    turns: list[dict]
+    reference: str | None  # the answer that the row has, if it ends in one
+
+
+def read(path: Path) -> list[Prompt]:
+    """A prompt a row: its turns, less a last one of the assistant's."""
+    if not path.exists():
+        raise Refusal(f"{path.parent} has no split {path.stem}")
+    prompts = []
+    for number, row in enumerate(rows.read(path)):
+        if "messages" not in row:
+            raise Refusal(f"{path}: its rows are plain text; prompts are the turns of conversations")
+        turns, reference = row["messages"], None
+        if turns[-1]["role"] == "assistant":
+            turns, reference = turns[:-1], turns[-1]["content"]
+        if not turns:
+            raise Refusal(f"{path} row {number + 1}: has an answer and no prompt")
+        prompts.append(Prompt(number, turns, reference))
+    return prompts
+
+
+def fitting(prompts: list[Prompt], folder: Path, max_new_tokens: int) -> list[Prompt]:
+    """The prompts behind which the model of a folder has room for a completion."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if tokenizer.chat_template is None:
+        raise Refusal(f"{folder} has no chat template to put a prompt in; give the model a `template`")
+    room = getattr(AutoConfig.from_pretrained(folder), "max_position_embeddings", 1 << 30) - max_new_tokens
+    return [
+        prompt
+        for prompt in prompts
+        if len(tokenizer.apply_chat_template(prompt.turns, add_generation_prompt=True, return_dict=True)["input_ids"])
+        <= room
+    ]

@@ -1,0 +1,46 @@
+"""Scores by a reward model: its one logit for a conversation that ends in the completion."""
+
+from functools import cache
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from posttrain.files import Refusal
+
+BATCH = 32  # conversations of like length, scored side by side
+
+
+def read(folder: Path, rows: list[dict], max_length: int) -> list[list[int]]:
+    """The token ids of each row's prompt and completion, as the reward model of a folder was taught to read them."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if tokenizer.chat_template is None:
+        raise Refusal(f"{folder} has no chat template to put a conversation in; give the model a `template`")
+    turns = [[*row["prompt"], {"role": "assistant", "content": row["completion"]}] for row in rows]
+    return [tokenizer.apply_chat_template(said, return_dict=True)["input_ids"][:max_length] for said in turns]
+
+
+def batches(lengths: list[int]) -> list[list[int]]:
+    """Conversations of like length together, longest first: their numbers, each once, whatever the shards."""
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    return [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+
+
+@torch.no_grad()
+def score(conversations: list[list[int]], folder: Path, device: str) -> list[float]:
+    """The rewards of conversations of token ids."""
+    model, pad = open_model(folder, device)
+    fed = conversations * 2 if len(conversations) == 1 else conversations  # one alone is summed by other kernels
+    longest = max(map(len, fed))
+    ids = torch.tensor([said + [pad] * (longest - len(said)) for said in fed], device=device)
+    mask = torch.tensor([[1] * len(said) + [0] * (longest - len(said)) for said in fed], device=device)
+    return model(input_ids=ids, attention_mask=mask).logits.squeeze(-1).float().tolist()[: len(conversations)]
+
+
+@cache
+def open_model(folder: Path, device: str) -> tuple:
+    """The model and the token it pads with; one a process."""
+    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype="auto", use_safetensors=True)
+    if model.config.num_labels != 1:
+        raise Refusal(f"{folder} has {model.config.num_labels} labels; a reward model has one")
+    return model.to(device).eval(), model.config.pad_token_id

@@ -1,0 +1,77 @@
+"""Choosing rows from scored completions: pure functions of a frame, with a ledger of what was left out and why.
+
+A frame has a row a completion: prompt_id, sample, prompt (turns), completion, finished, score. The order of its rows
+changes nothing.
+"""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+EXAMPLES = 3  # of each reason, to look at
+
+
+class Ledger:
+    """How many prompts were read and kept, and what was dropped: counts, and the first examples."""
+
+    def __init__(self) -> None:
+        self.prompts, self.kept = 0, 0
+        self.dropped: dict[str, dict] = {}
+
+    def drop(self, why: str, prompt: list[dict], *completions: str) -> None:
+        said = self.dropped.setdefault(why, {"count": 0, "examples": []})
+        said["count"] += 1
+        if len(said["examples"]) < EXAMPLES:
+            said["examples"].append({"prompt": prompt[-1]["content"], "completions": list(completions)})
+
+    def as_dict(self) -> dict:
+        return {"prompts": self.prompts, "kept": self.kept, "dropped": dict(sorted(self.dropped.items()))}
+
+
+def best_of_n(frame: pd.DataFrame, min_score: float | None) -> tuple[list[dict], Ledger]:
+    """Of each prompt the completion of the highest score, of equal ones the first drawn: `messages`."""
+    ledger, rows = Ledger(), []
+    for prompt, found in by_prompt(frame, ledger):
+        best = found.iloc[0]
+        if min_score is not None and best.score < min_score:
+            ledger.drop("no completion reaches min_score", prompt, best.completion)
+            continue
+        rows.append({"messages": [*prompt, answer(best)]})
+    ledger.kept = len(rows)
+    return rows, ledger
+
+
+def best_vs_worst(frame: pd.DataFrame, min_score: float | None, min_margin: float) -> tuple[list[dict], Ledger]:
+    """Of each prompt the completions of the highest and the lowest score: `prompt`, `chosen`, `rejected`."""
+    ledger, rows = Ledger(), []
+    for prompt, found in by_prompt(frame, ledger):
+        best, worst = found.iloc[0], found[found.score == found.score.min()].iloc[0]
+        both = (best.completion, worst.completion)
+        if min_score is not None and best.score < min_score:
+            ledger.drop("no completion reaches min_score", prompt, *both)
+        elif best.score == worst.score:
+            ledger.drop("all completions score the same", prompt, *both)
+        elif best.score - worst.score < min_margin:
+            ledger.drop("the best does not beat the worst by min_margin", prompt, *both)
+        elif best.completion.strip() == worst.completion.strip():
+            ledger.drop("the best and the worst are the same text", prompt, *both)
+        else:
+            rows.append({"prompt": prompt, "chosen": [answer(best)], "rejected": [answer(worst)]})
+    ledger.kept = len(rows)
+    return rows, ledger
+
+
+def by_prompt(frame: pd.DataFrame, ledger: Ledger) -> Iterator[tuple[list[dict], pd.DataFrame]]:
+    """Each prompt's completions, best first, but for those that were cut or say nothing."""
+    frame = frame.sort_values(["prompt_id", "score", "sample"], ascending=[True, False, True])
+    for _, found in frame.groupby("prompt_id", sort=True):
+        ledger.prompts += 1
+        prompt, whole = list(found.iloc[0].prompt), found[found.finished & (found.completion.str.strip() != "")]
+        if whole.empty:
+            ledger.drop("every completion is cut at max_new_tokens or empty", prompt, found.iloc[0].completion)
+            continue
+        yield prompt, whole
+
+
+def answer(row: pd.Series) -> dict:
+    return {"role": "assistant", "content": row.completion}
