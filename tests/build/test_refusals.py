@@ -192,8 +192,8 @@ def test_a_full_disk_of_work_costs_no_step_that_was_saved(built, disk, record_pr
 
 
 def test_a_full_store_costs_no_work(built, disk, record_property):
-    before, started = built.content(INIT)
-    built.forget(INIT), len(built.started())
+    before, started = built.content(INIT), len(built.started())
+    built.forget(INIT)
     full = disk(built.path("store"))
     full.leave(60)  # the lease fits, the model of 76 kB does not
     output, _ = built.make(INIT, rc=1)
@@ -208,8 +208,8 @@ def test_a_full_store_costs_no_work(built, disk, record_property):
 
 
 def test_a_store_that_may_not_be_written_is_named_before_work_begins(built, record_property):
-    before, started = built.content(INIT)
-    built.forget(INIT), len(built.started())
+    before, started = built.content(INIT), len(built.started())
+    built.forget(INIT)
     folders = [built.path("store"), *(path for path in built.path("store/.leases").rglob("*") if path.is_dir())]
     for folder in folders:
         folder.chmod(0o555)
