@@ -53,6 +53,18 @@ models:
       threads: 1
 """
 
+# Written at the page's end: its base stands in line 42, its max_length in line 47.
+JUDGE = """\
+  judge:
+    method: reward
+    base: sft
+    preferences: pairs
+    train:
+      learning_rate: 1e-3
+      batch_size: 8
+      max_length: 48
+"""
+
 Break = Callable[[Path], None]
 
 
@@ -151,9 +163,40 @@ OTHER = "config/recipes/other.yaml"
 NAME = "not a name. A name has letters, digits, '.', '_' and '-', and begins with a letter or digit"
 
 # fmt: off
+MORE = "config/recipes/more.yaml"
+SAMPLES = """\
+completions:
+  tries:
+    model: sft
+    prompts: rows
+    sampling:
+      n: 4
+    runtime:
+      shards: 2
+scores:
+  right:
+    completions: tries
+    verifier: exact_match
+data:
+  best:
+    scores: right
+    select: best_of_n
+preferences:
+  picked:
+    scores: right
+    select: best_vs_worst
+"""
+
+
+def samples(old: str, new: str) -> Break:
+    """A page of completions, scores and selections with one thing wrong."""
+    assert old in SAMPLES, old
+    return put(SAMPLES.replace(old, new), MORE)
+
+
 PLAN = [
     # Keys and names
-    Refused("unknown section", add("reports: {}\n"), f"{AT}:40: reports: no such section. Known: data, models, preferences, use"),
+    Refused("unknown section", add("reports: {}\n"), f"{AT}:40: reports: no such section. Known: completions, data, models, preferences, scores, use"),
     Refused("mistyped section", edit("models:", "modles:"), f"{AT}:10: modles: no such section. Did you mean models?"),
     Refused("mistyped key", edit("base: sft", "bse: sft"), f"{AT}:30: models.dpo.bse: no such key. Did you mean base?", real=True),
     Refused("mistyped key in train", edit("beta: 0.1", "betta: 0.1"), f"{AT}:33: models.dpo.train.betta: no such key. Did you mean beta?"),
@@ -162,12 +205,16 @@ PLAN = [
     Refused("unknown target", both(), "No recipe makes models/dop. Nearest: models/dpo, …", "models/dop", real=True),
     Refused("a scan as a target", add("  many:\n    extends: dpo\n    scan: {beta: [0.1, 0.2]}\n"), "models/many is a scan of 2 models: models/many@beta=0.1, models/many@beta=0.2", "models/many", real=True),
     Refused("unknown method", edit("method: dpo", "method: dppo"), f"{AT}:29: models.dpo.method: no method 'dppo'. Did you mean dpo?"),
-    Refused("missing method", edit("    method: dpo\n", ""), f"{AT}:28: models.dpo.method: is missing. Known: dpo, init, sft"),
+    Refused("missing method", edit("    method: dpo\n", ""), f"{AT}:28: models.dpo.method: is missing. Known: cpt, dpo, init, orpo, reward, sft"),
     Refused("a list for a method", edit("method: dpo", "method: [dpo]"), f"{AT}:29: models.dpo.method: no method ['dpo']. …"),
     Refused("unknown base", edit("base: sft", "base: stf"), f"{AT}:30: models.dpo.base: 'stf' is no model here and no hub id (org/name). Did you mean sft?"),
     Refused("base that climbs", edit("base: sft", "base: ../../etc"), f"{AT}:30: models.dpo.base: '../../etc' is no model here and no hub id (org/name). …"),
     Refused("a scan as a base", both(add("  many:\n    extends: sft\n    scan: {seed: [1, 2]}\n"), edit("base: sft", "base: many")), f"{AT}:30: models.dpo.base: many is a scan; name one of its models: models/many@seed=1"),
     Refused("unknown data", edit("data: rows", "data: row"), f"{AT}:20: models.sft.data: there is no data/row. Did you mean rows?"),
+    Refused("a reward model as a base", both(edit("base: sft", "base: judge"), add(JUDGE)), f"{AT}:30: models.dpo.base: judge is a reward model, which says nothing; name what it was made of"),
+    Refused("rewards pushed apart", add(JUDGE.replace("max_length: 48", "center_rewards_coefficient: -1")), f"{AT}:47: models.judge.train.center_rewards_coefficient: -1: input should be greater than or equal to 0"),
+    Refused("a loss for a reward model", add(JUDGE.replace("max_length: 48", "loss_type: sigmoid")), f"{AT}:47: models.judge.train.loss_type: no such key. …"),
+    Refused("odds that weigh nothing", add(JUDGE.replace("max_length: 48", "beta: 0").replace("reward", "orpo")), f"{AT}:47: models.judge.train.beta: 0: input should be greater than 0"),
     Refused("missing field", edit("    base: sft\n", ""), f"{AT}:28: models.dpo.base: is missing"),
     Refused("missing field in train", edit("      learning_rate: 1e-3\n", ""), f"{AT}:32: models.dpo.train.learning_rate: is missing"),
     # Values
@@ -258,6 +305,34 @@ PLAN = [
     Refused("use of a missing folder", add("use:\n  models/x: no/such/folder\n"), f"{AT}:41: use.models/x: there is no folder no/such/folder, and it is no hub id (org/name)"),
     Refused("use of pickles", both(folder("old", "pytorch_model.bin", "config.json"), add("use: {models/x: old}\n")), f"{AT}:40: use.models/x: old has no *.safetensors, and posttrain opens nothing that can run code"),
     Refused("use of no target", add("use: {x: a}\n"), f"{AT}:40: use.x: say which target, as in `models/zephyr-7b-sft`"),
+    # Completions, scores, selections
+    Refused("completions of no model", samples("model: sft", "model: stf"), f"{MORE}:3: completions.tries.model: 'stf' is no model here and no hub id (org/name). Did you mean sft?", "completions/tries"),
+    Refused("completions of no prompts", samples("prompts: rows", "prompts: row"), f"{MORE}:4: completions.tries.prompts: there is no data/row. Did you mean rows?", "completions/tries"),
+    Refused("mistyped key in sampling", samples("n: 4", "temprature: 1"), f"{MORE}:6: completions.tries.sampling.temprature: no such key. Did you mean temperature?", "completions/tries"),
+    Refused("no completions of a prompt", samples("n: 4", "n: 0"), f"{MORE}:6: completions.tries.sampling.n: 0: input should be greater than 0", "completions/tries"),
+    Refused("more than all tokens", samples("n: 4", "top_p: 1.5"), f"{MORE}:6: completions.tries.sampling.top_p: 1.5: input should be less than or equal to 1", "completions/tries"),
+    Refused("no tokens at all", samples("n: 4", "top_p: 0"), f"{MORE}:6: completions.tries.sampling.top_p: 0: input should be greater than 0", "completions/tries"),
+    Refused("colder than nothing", samples("n: 4", "temperature: -1"), f"{MORE}:6: completions.tries.sampling.temperature: -1: input should be greater than or equal to 0", "completions/tries"),
+    Refused("blocks of one sequence", samples("n: 4", "block_size: 1"), f"{MORE}:6: completions.tries.sampling.block_size: 1: input should be greater than 1", "completions/tries"),
+    Refused("no shards", samples("shards: 2", "shards: 0"), f"{MORE}:8: completions.tries.runtime.shards: 0: input should be greater than 0", "completions/tries"),
+    Refused("a trainer's runtime for a sampler", samples("shards: 2", "launch: ddp"), f"{MORE}:8: completions.tries.runtime.launch: no such key. Known: gpus, hours, mem_gb, shards, threads", "completions/tries"),
+    Refused("unknown split", samples("prompts: rows", "prompts: rows\n    split: dev"), f"{MORE}:5: completions.tries.split: 'dev': input should be 'train' or 'test'", "completions/tries"),
+    Refused("completions of a scan", both(add("  many:\n    extends: sft\n    scan: {seed: [1, 2]}\n"), samples("model: sft", "model: many")), f"{MORE}:3: completions.tries.model: many is a scan; name one of its models: models/many@seed=1", "completions/tries"),
+    Refused("scores of no completions", samples("completions: tries", "completions: tires"), f"{MORE}:11: scores.right.completions: there is no completions/tires. Did you mean tries?", "scores/right"),
+    Refused("two scorers", samples("verifier: exact_match", "verifier: exact_match\n    reward_model: sft"), f"{MORE}:10: scores.right: a scorer is one of reward_model, verifier", "scores/right"),
+    Refused("no scorer", samples("    verifier: exact_match\n", ""), f"{MORE}:10: scores.right: a scorer is one of …", "scores/right"),
+    Refused("unknown verifier", samples("exact_match", "exact_mach"), f"{MORE}:12: scores.right.verifier: there is no verifier 'exact_mach'. Did you mean exact_match?", "scores/right"),
+    Refused("unknown argument of a verifier", samples("exact_match", "exact_match\n    args:\n      task: chess"), f"{MORE}:14: scores.right.args.task: no such argument. There is none yet", "scores/right"),
+    Refused("arguments of a reward model", samples("verifier: exact_match", "reward_model: sft\n    args: {task: chess}"), f"{MORE}:13: scores.right.args: are a verifier's", "scores/right"),
+    Refused("a reward model that gives none", samples("verifier: exact_match", "reward_model: sft"), f"{MORE}:12: scores.right.reward_model: sft is not of method reward: it has no score to give", "scores/right"),
+    Refused("selection of no scores", samples("scores: right\n    select: best_of_n", "scores: wrong\n    select: best_of_n"), f"{MORE}:15: data.best.scores: there is no scores/wrong. Known: right", "data/best"),
+    Refused("unknown selection", samples("best_of_n", "best_of_m"), f"{MORE}:16: data.best.select: 'best_of_m': input should be 'best_of_n'", "data/best"),
+    Refused("rows chosen as pairs", samples("select: best_vs_worst", "select: best_of_n"), f"{MORE}:20: preferences.picked.select: 'best_of_n': input should be 'best_vs_worst'", "preferences/picked"),
+    Refused("a selection of nothing", samples("    scores: right\n    select: best_of_n", "    select: best_of_n"), f"{MORE}:14: data.best.scores: is missing", "data/best"),
+    Refused("sources and scores", samples("select: best_of_n", "select: best_of_n\n    sources: []"), f"{MORE}:17: data.best.sources: no such key. Did you mean scores?", "data/best"),
+    Refused("negative margin", samples("select: best_vs_worst", "select: best_vs_worst\n    min_margin: -1"), f"{MORE}:21: preferences.picked.min_margin: -1: input should be greater than or equal to 0", "preferences/picked"),
+    Refused("a score that is none", samples("select: best_vs_worst", "select: best_vs_worst\n    min_score: .nan"), f"{MORE}:21: preferences.picked.min_score: nan: input should be a finite number", "preferences/picked"),
+    Refused("a model of its own best answers", both(edit("data: rows", "data: best"), samples("n: 4", "n: 4")), f"{AT}:20: models.sft.data: is made from itself: models/sft → data/best → scores/right → completions/tries → models/sft", "models/dpo"),
 ]
 
 
@@ -270,10 +345,11 @@ def said(*turns: tuple[str, object]) -> dict:
 
 
 GOOD = said(("user", "a"), ("assistant", "b"))
+TEXT = {"text": "a"}
 SAME = {"prompt": "a", "chosen": "b", "rejected": "b"}
 ROWS = [
     RefusedRows("no rows", b"", "FILE: gives no rows (it is empty)"),
-    RefusedRows("missing column", lines(GOOD, {"text": "a"}), "FILE row 2: there is no column 'messages'; it has text. Map one with `columns: {theirs: messages}`"),
+    RefusedRows("missing column", lines(GOOD, {"words": "a"}), "FILE row 2: there is no column 'messages'; it has words. Map one with `columns: {theirs: messages}`"),
     RefusedRows("missing listed column", lines(GOOD), "FILE row 1: there is no column 'turns'; the row has messages", said="columns: [turns]"),
     RefusedRows("rows not in UTF-8", lines(GOOD) + b'{"messages": "\xff"}\n', "FILE:2: not UTF-8 (byte 0xff); save it as UTF-8"),
     RefusedRows("broken JSON", lines(GOOD, GOOD, '{"messages": ['), "FILE:3: not JSON: Expecting value"),
@@ -289,12 +365,18 @@ ROWS = [
     RefusedRows("half a character", lines(said(("user", "a"), ("assistant", "\ud83d"))), r"FILE row 1: column 'messages': half a character (\ud800 to \udfff), which no file can hold"),
     RefusedRows("no turns", lines({"messages": []}), "FILE row 1: column 'messages': has no turns"),
     RefusedRows("no answer", lines(GOOD, said(("user", "a"))), "FILE row 2: column 'messages': there is no assistant turn to learn from"),
+    RefusedRows("empty text", lines(TEXT, {"text": " "}), "FILE row 2: column 'text': is no text, or empty"),
+    RefusedRows("a number for a text", lines({"text": 7}), "FILE row 1: column 'text': is no text, or empty"),
+    RefusedRows("half a character of text", lines({"text": "\ud83d"}), r"FILE row 1: column 'text': half a character (\ud800 to \udfff), which no file can hold"),
+    RefusedRows("text among conversations", lines(GOOD, TEXT), "FILE row 2: is a row of 'text', and the set's first row is one of 'messages'; make two sets, or keep one column with `columns: [messages]`"),
+    RefusedRows("a conversation among texts", lines(TEXT, TEXT, GOOD), "FILE row 3: is a row of 'messages', and the set's first row is one of 'text'; make two sets, or keep one column with `columns: [text]`"),
     RefusedRows("all skipped", lines(GOOD), "FILE: gives no rows (`skip: 9` leaves none)", said="skip: 9"),
     RefusedRows("all answers equal", lines(SAME, SAME), "FILE: gives no rows (2 dropped: chosen equals rejected)", "preferences"),
     RefusedRows("answers to two prompts", lines({"chosen": said(("user", "a"), ("assistant", "b"))["messages"], "rejected": said(("user", "c"), ("assistant", "d"))["messages"]}), "FILE row 1: chosen and rejected do not answer one prompt: both begin with it, or neither", "preferences"),
 ]
 
 NEW = "method: init, architecture: {model_type: llama, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1, num_attention_heads: 2}"
+TRAIN = "train: {learning_rate: 1e-3, batch_size: 8, max_length: 2}"
 MODELS = [
     RefusedModel("answers without an end", f"{NEW}, template: TEMPLATE", "the chat template does not end an assistant's turn with the eos token '</s>': a model trained on it would never stop. Mend the template, or name its end token with `eos_token`", "make_tokenizer", "{% for m in messages %}{{ m.content }}{% endfor %}"),
     RefusedModel("an end that is not learnt", f"{NEW}, template: TEMPLATE", "the chat template leaves the eos token '</s>' out of what it marks as the assistant's: a model trained on answers only would never stop. Put it between {% generation %} and {% endgeneration %}", "make_tokenizer", "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{{ eos_token }}{% endfor %}"),
@@ -305,6 +387,10 @@ MODELS = [
     RefusedModel("unknown key of an architecture", "method: init, architecture: {model_type: llama, hiden_size: 32}", "architecture.hiden_size: no such key of llama. Did you mean hidden_size?", "init_model"),
     RefusedModel("template that marks nothing", "extends: sft, base: plain, train: {assistant_only_loss: true}", "assistant_only_loss: the chat template does not mark what the assistant says; give the model a `template` with {% generation %}", "tokenize_rows"),
     RefusedModel("nothing left after the cut", "extends: dpo, train: {max_length: 1}", "preferences/pairs: no row is left (32 dropped: the prompt alone fills max_length); raise max_length", "tokenize_rows"),
+    RefusedModel("conversations for cpt", f"method: cpt, base: init, data: rows, {TRAIN}", "method cpt learns plain `text`, and the rows are conversations; say `method: sft`", "tokenize_rows"),
+    RefusedModel("texts for sft", "extends: sft, data: texts", "method sft learns conversations, and the rows are plain `text`; say `method: cpt`", "tokenize_rows"),
+    RefusedModel("no template for a conversation", "extends: sft, base: bare", "the tokenizer has no chat template to put a conversation in; give the model a `template`", "tokenize_rows"),
+    RefusedModel("pairs too long to score", f"method: reward, base: sft, preferences: pairs, {TRAIN}", "preferences/pairs: no row is left (32 dropped: one of the two is longer than max_length); raise max_length", "tokenize_rows"),
     RefusedModel("batch larger than the rows", "extends: sft, train: {batch_size: 64}", "train.batch_size 64 is more than the 32 rows there are; lower it or add rows", "train_sft"),
 ]
 # A base whose template marks no answers.

@@ -59,8 +59,9 @@ class Targets:
         if path in self.all:
             return path
         if path in self.open:
-            circle = " → ".join([*self.open[self.open.index(path) :], path])
-            raise self.catalogue.entries[path].refuse((), f"is made from itself: {circle}")
+            circle, entry = [*self.open[self.open.index(path) :], path], self.catalogue.entries[path]
+            key = tuple(name for name, value in entry.recipe if value == circle[1].split("/", 1)[1])
+            raise entry.refuse(key, f"is made from itself: {' → '.join(circle)}")
         self.open.append(path)
         if path in self.catalogue.uses:
             target = self.used(path)
