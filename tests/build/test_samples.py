@@ -13,13 +13,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, LogitsProcessorList
+from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessorList
 
 from conftest import PAGE, SFT, Project
 from posttrain.data import rows
+from posttrain.files import Refusal
 from posttrain.sample import generate
 from posttrain.sample.generate import GumbelNoise, Sampler, blocks
-from posttrain.sample.prompts import Prompt
+from posttrain.sample.prompts import Prompt, fitting, read
 from posttrain.score import reward, select, verifiers
 
 TRIES, SCORED, BEST, PICKED = "completions/tries", "scores/tries", "data/best", "preferences/picked"
@@ -133,6 +134,25 @@ def test_an_edit_rebuilds_what_follows_and_no_more(sampled, old, new, cost):
     planned = re.findall(r"^\s*(?:local)?rule (\w+):$", output, re.MULTILINE)
     stages = {TRIES: "sample_completions", SCORED: "score_completions", BEST: "select_data"}
     assert sorted(planned) == sorted(stages[target] for target in cost)
+
+
+def test_what_is_no_prompt_is_refused(tmp_path, micro_built):
+    said = {"role": "assistant", "content": "a"}
+    rows.write([{"messages": [said]}], rows.MESSAGES, tmp_path / "train.parquet")
+    with pytest.raises(Refusal, match="row 1: has an answer and no prompt"):
+        read(tmp_path / "train.parquet")
+    with pytest.raises(Refusal, match="has no split test"):
+        read(tmp_path / "test.parquet")
+    AutoTokenizer.from_pretrained(micro_built.path(SFT)).save_pretrained(tmp_path)
+    (tmp_path / "chat_template.jinja").unlink()
+    with pytest.raises(Refusal, match="has no chat template"):
+        fitting(prompts("ant"), tmp_path, 12)
+
+
+def test_a_prompt_that_leaves_no_room_is_left_out(micro_built):
+    """The model has 64 places."""
+    found = fitting(prompts("ant", "a" * 60, "bee"), micro_built.path(SFT), 40)
+    assert [prompt.number for prompt in found] == [0, 2]
 
 
 # Draws

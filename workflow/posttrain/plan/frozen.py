@@ -14,8 +14,8 @@ from posttrain.plan.contents import Contents
 from posttrain.plan.stages import MAKERS
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import catalogue, identity, lock
-from posttrain.recipes.page import nearest
 from posttrain.recipes.sections import SECTIONS
+from posttrain.words import nearest
 
 KINDS = (*SECTIONS, "tokenizers", "tokens", "hub")
 

@@ -8,7 +8,7 @@ from posttrain.plan.contents import Contents
 from posttrain.recipes import identity
 from posttrain.recipes.catalogue import HUB_ID, Catalogue, Named
 from posttrain.recipes.fields import Runtime
-from posttrain.recipes.page import did_you_mean
+from posttrain.words import did_you_mean
 
 
 @dataclass

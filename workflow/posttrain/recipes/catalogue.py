@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from posttrain.files import Refusal, canonical
 from posttrain.recipes import fields, methods, page, sections
-from posttrain.recipes.page import Where, did_you_mean, dotted
+from posttrain.recipes.page import Where
+from posttrain.words import did_you_mean, dotted
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from posttrain.files import Refusal
 from posttrain.recipes import page
-from posttrain.recipes.page import did_you_mean
+from posttrain.words import did_you_mean
 
 KINDS = ("models", "datasets")
 COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -1,6 +1,5 @@
 """A recipe page: YAML in which every value knows its file and line."""
 
-import difflib
 import re
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import yaml
 
 from posttrain.files import Refusal
+from posttrain.words import dotted
 
 LARGEST = 1 << 20  # bytes: a page is written by hand
 DEEPEST = 20  # nested collections
@@ -106,21 +106,3 @@ def scalar(node: yaml.ScalarNode, path: Path) -> Any:
     if not isinstance(value, str | int | float | bool | None) or (not isinstance(value, str) and ":" in node.value):
         return node.value  # a date is a word here, and so is 1:30
     return value
-
-
-def dotted(path: tuple) -> str:
-    """A path as a person writes it: models.zephyr-7b-sft.train.seed."""
-    return ".".join(str(part) for part in path)
-
-
-def nearest(word: str, known: list[str], count: int = 1) -> list[str]:
-    """The known words most like this one."""
-    return difflib.get_close_matches(str(word), known, count, 0.5)
-
-
-def did_you_mean(word: str, known: list[str]) -> str:
-    """The end of an error line about a word that is not known."""
-    near = nearest(word, known)
-    if near:
-        return f"Did you mean {near[0]}?"
-    return f"Known: {', '.join(sorted(known))}" if known else "There is none yet"

@@ -9,7 +9,8 @@ from jinja2.ext import Extension
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from posttrain.files import Refusal
-from posttrain.recipes.page import did_you_mean, text_of
+from posttrain.recipes.page import text_of
+from posttrain.words import did_you_mean
 
 CLOCKS = {"strftime_now"}  # transformers offers it; a date in the training text makes every build another model
 

@@ -20,7 +20,7 @@ from transformers.integrations import unset_hf_deepspeed_config
 
 from posttrain.build.job import Job
 from posttrain.files import Refusal
-from posttrain.recipes.page import did_you_mean, nearest
+from posttrain.words import did_you_mean, nearest
 
 
 def open_tokenizer(job: Job) -> PreTrainedTokenizerBase:

@@ -5,7 +5,7 @@ from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import template
 from posttrain.recipes.catalogue import HUB_ID, Named
 from posttrain.recipes.fields import Runtime
-from posttrain.recipes.page import did_you_mean
+from posttrain.words import did_you_mean
 
 
 def initialised(plan: Targets, entry: Named) -> Target:

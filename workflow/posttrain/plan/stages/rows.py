@@ -7,7 +7,7 @@ from posttrain.data import generators
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import sections
 from posttrain.recipes.catalogue import HUB_ID, Named
-from posttrain.recipes.page import did_you_mean
+from posttrain.words import did_you_mean
 
 FORMS = (".jsonl", ".json", ".parquet", ".csv")
 

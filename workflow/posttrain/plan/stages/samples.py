@@ -6,8 +6,8 @@ from posttrain.plan.stages import models
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import sections
 from posttrain.recipes.catalogue import Named
-from posttrain.recipes.page import did_you_mean
 from posttrain.score import verifiers
+from posttrain.words import did_you_mean
 
 
 def sampled(plan: Targets, entry: Named) -> Target:

@@ -1,0 +1,21 @@
+"""Words for error messages."""
+
+import difflib
+
+
+def dotted(path: tuple) -> str:
+    """A path as a person writes it: models.zephyr-7b-sft.train.seed."""
+    return ".".join(str(part) for part in path)
+
+
+def nearest(word: str, known: list[str], count: int = 1) -> list[str]:
+    """The known words most like this one."""
+    return difflib.get_close_matches(str(word), known, count, 0.5)
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """The end of an error line about a word that is not known."""
+    near = nearest(word, known)
+    if near:
+        return f"Did you mean {near[0]}?"
+    return f"Known: {', '.join(sorted(known))}" if known else "There is none yet"
