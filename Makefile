@@ -18,8 +18,8 @@ export PYTHONHASHSEED := 0
 	touch $@
 
 quickstart: .venv/ready
-	$(BIN)/snakemake models/spell-dpo --profile profiles/local
-	$(BIN)/python scripts/evaluate_spelling.py models/spell-sft models/spell-dpo --data data/spell-words
+	$(BIN)/snakemake evals/spell-sft/spelling evals/spell-dpo/spelling --profile profiles/local
+	@grep accuracy evals/spell-*/spelling/figures.json
 
 # Debian's SLURM, for the tests that need it; they are skipped, with the reason, where it cannot be installed.
 slurm:

@@ -7,7 +7,6 @@ import math
 from functools import partial
 
 from posttrain.build.job import Job, open_job
-from posttrain.build.pool import spread
 from posttrain.data import rows
 from posttrain.files import Refusal
 from posttrain.score import verifiers
@@ -26,16 +25,9 @@ def rewarded(job: Job, completions: list[dict]) -> list[float]:
     """What the reward model gives each completion."""
     from posttrain.score import reward  # a verifier needs no torch
 
-    folder, device = job.inputs["reward_model"], "cuda" if job.runtime["gpus"] else "cpu"
-    ids = reward.read(folder, completions, job.recipe["max_length"])
-    batches, scores = reward.batches([len(said) for said in ids]), [math.nan] * len(ids)
-    said = ([ids[i] for i in batch] for batch in batches)
-    found = spread(partial(reward.score, folder=folder, device=device), said, job.runtime["shards"])
-    for done, (batch, rewards) in enumerate(zip(batches, found, strict=True), 1):
-        for i, value in zip(batch, rewards, strict=True):
-            scores[i] = value
-        job.say(step=done, max_steps=len(batches))
-    return scores
+    folder = job.inputs["reward_model"]
+    turns = [[*row["prompt"], {"role": "assistant", "content": row["completion"]}] for row in completions]
+    return reward.score_all(job, folder, reward.read(folder, turns, job.recipe["max_length"]))
 
 
 def main() -> None:

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessorList
 
 from conftest import PAGE, SFT, Project
+from posttrain.build.pool import batches
 from posttrain.data import rows
 from posttrain.files import Refusal
 from posttrain.sample import generate
 from posttrain.sample.generate import GumbelNoise, Sampler, blocks
 from posttrain.sample.prompts import Prompt, fitting, read
-from posttrain.score import reward, select, verifiers
+from posttrain.score import select, verifiers
 
 TRIES, SCORED, BEST, PICKED = "completions/tries", "scores/tries", "data/best", "preferences/picked"
 SAMPLING = {"n": 3, "temperature": 1, "top_k": 0, "top_p": 1, "max_new_tokens": 12, "seed": 1, "block_size": 16}
@@ -76,7 +77,7 @@ def test_every_prompt_is_in_one_block(prompts, n, block_size):
 
 @given(st.lists(st.integers(1, 500), max_size=200))
 def test_every_conversation_is_in_one_batch_with_those_of_its_length(lengths):
-    made = reward.batches(lengths)
+    made = batches(lengths)
     assert sorted(i for batch in made for i in batch) == list(range(len(lengths)))
     assert [lengths[i] for batch in made for i in batch] == sorted(lengths, reverse=True)
 

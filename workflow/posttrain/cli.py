@@ -7,7 +7,6 @@ from pathlib import Path
 
 from posttrain.build import lease, status
 from posttrain.files import read_json
-from posttrain.plan.frozen import KINDS
 
 CLEAR = "\033[2J\033[H"
 
@@ -37,11 +36,9 @@ def show_status(args: argparse.Namespace) -> None:
 
 def work_lines(work: Path, store: Path) -> Iterator[str]:
     """`models/x  running  step 4 of 10, loss 0.5  (process 7 on n1, 3 s ago)`, by name."""
-    folders = [path for kind in KINDS for path in sorted((work / kind).glob("*"))]
-    for folder in folders:
+    for path in sorted(work.glob("*/*/status.json")) + sorted(work.glob("evals/*/*/status.json")):
+        folder = path.parent
         said = status.read(folder)
-        if not said:
-            continue
         key = folder.name.rpartition(".")[2]
         who = lease.holder(store, key)
         state = said["state"] if who or said["state"] != "running" else "killed"

@@ -1,33 +1,68 @@
-"""A model's answers, and how many are right."""
+"""How many of a model's answers are right."""
 
-import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+import math
+from functools import partial
 
-BATCH = 128  # prompts answered at once
-LONGEST = 32  # tokens an answer may have
+from posttrain.build.job import Job
+from posttrain.build.pool import spread
+from posttrain.files import Refusal
+from posttrain.sample import prompts
+from posttrain.sample.generate import blocks, open_sampler
+from posttrain.sample.prompts import Prompt
+from posttrain.score import verifiers
 
-
-@torch.no_grad()
-def greedy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: list[list[dict]]) -> list[str]:
-    """The most likely answer to each prompt (a list of turns), token by token."""
-    tokenizer.padding_side = "left"
-    answers = []
-    for start in range(0, len(prompts), BATCH):
-        batch = tokenizer.apply_chat_template(
-            prompts[start : start + BATCH],
-            add_generation_prompt=True,
-            padding=True,
-            return_tensors="pt",
-            return_dict=True,
-        )
-        said = {name: batch[name] for name in ("input_ids", "attention_mask")}
-        made = model.generate(**said, max_new_tokens=LONGEST, do_sample=False)
-        answers += tokenizer.batch_decode(made[:, said["input_ids"].shape[1] :], skip_special_tokens=True)
-    return answers
+GREEDY = {"n": 1, "temperature": 0}
 
 
-def accuracy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, conversations: list[list[dict]]) -> float:
-    """The share of conversations whose last turn the model says, word for word, from the turns before it."""
-    answers = greedy(model, tokenizer, [turns[:-1] for turns in conversations])
-    right = [answer == turns[-1]["content"] for answer, turns in zip(answers, conversations, strict=True)]
-    return sum(right) / len(right)
+def evaluate(job: Job) -> tuple[dict, list[dict]]:
+    """Figures, and every sample with its score.
+
+    accuracy: share of prompts whose greedy answer is right; sampled_accuracy: share of the samples that are;
+    pass@k: share of prompts of which one of k samples is right, without bias (arXiv 2107.03374, eq. 1).
+    """
+    sampling, asked = job.recipe["sampling"], prompts.read(job.inputs["rows"] / f"{job.recipe['split']}.parquet")
+    fit = prompts.fitting(asked, job.inputs["model"], sampling["max_new_tokens"])
+    if not fit or any(prompt.reference is None for prompt in fit):
+        raise Refusal(f"{job.inputs['rows']}: there are no prompts with an answer to compare with and room for one")
+    verify = partial(verifiers.KNOWN[job.recipe["verifier"]], **job.recipe["args"])
+    made = []
+    for how, drawn in (("greedy", sampling | GREEDY), ("sampled", sampling)):
+        for row in completions(job, fit, drawn):
+            made.append({"how": how, **row, "score": verify(row["completion"], row["reference"])})
+    right = {how: [row["score"] >= 1 for row in made if row["how"] == how] for how in ("greedy", "sampled")}
+    n = sampling["n"]
+    counts = [sum(right["sampled"][i : i + n]) for i in range(0, len(right["sampled"]), n)]
+    figures = {
+        "prompts": len(fit),
+        "accuracy": mean(right["greedy"]),
+        "sampled_accuracy": mean(right["sampled"]),
+        **{f"pass@{k}": mean([pass_at(n, count, k) for count in counts]) for k in powers(n)},
+        "finished": mean([row["finished"] for row in made]),
+    }
+    return figures, made
+
+
+def completions(job: Job, fit: list[Prompt], sampling: dict) -> list[dict]:
+    device = "cuda" if job.runtime["gpus"] else "cpu"
+    work = partial(complete, folder=job.inputs["model"], sampling=sampling, device=device)
+    cuts = blocks(len(fit), sampling["n"], sampling["block_size"])
+    made = spread(work, (fit[cut.start : cut.stop] for cut in cuts), job.runtime["shards"])
+    return [row for block in made for row in block]
+
+
+def complete(block: list[Prompt], folder: object, sampling: dict, device: str) -> list[dict]:
+    return open_sampler(folder, tuple(sampling.items()), device).complete(block)
+
+
+def pass_at(n: int, right: int, k: int) -> float:
+    """The chance that k of n samples, of which some are right, hold a right one."""
+    return 1 - math.comb(n - right, k) / math.comb(n, k)
+
+
+def powers(n: int) -> list[int]:
+    """1, 2, 4, … up to n."""
+    return [1 << i for i in range(n.bit_length()) if 1 << i <= n]
+
+
+def mean(values: list) -> float:
+    return sum(values) / len(values)

@@ -41,8 +41,14 @@ class Targets:
         self.all: dict[str, Target] = {}
         self.unlocked: set[str] = set()
         self.open: list[str] = []
-        for path in [*catalogue.uses, *catalogue.entries]:
+        for path in catalogue.uses:
             self.named(path)
+        for path, entry in catalogue.entries.items():
+            if path.startswith("evals/"):  # one entry, a target a model
+                for target in makers[type(entry.recipe)](self, entry):
+                    self.add(target)
+            else:
+                self.named(path)
 
     def add(self, target: Target) -> str:
         parts = {role: self.all[path].intent for role, path in target.inputs.items()}

@@ -126,7 +126,7 @@ def check_name(section: str, name: str, line: str) -> None:
 
 def check_use(name: str, item: Any, line: str) -> str:
     section, _, rest = name.partition("/")
-    if section not in sections.SECTIONS or not rest:
+    if section not in sections.SECTIONS or section == "evals" or not rest:
         raise Refusal(f"{line}: use.{name}: say which target, as in `models/zephyr-7b-sft`")
     if not all(map(NAME.fullmatch, re.split("[@=,+]", rest))):
         raise Refusal(f"{line}: use.{name}: {rest!r} is not a name")

@@ -27,6 +27,7 @@ VERSIONS = {
     "score_completions": 1,
     "select_data": 1,
     "select_preferences": 1,
+    "evaluate_model": 1,
 }
 
 # Circumstance. All else is identity: a field forgotten here costs a retrain, never a stale model.

@@ -113,7 +113,39 @@ class SelectedPreferences(Entry):
     runtime: Runtime = Runtime()
 
 
-SECTIONS = ("data", "completions", "scores", "preferences", "models")
+class Evaluation(Entry):
+    """`evals/<model>/<name>`: figures of each of some models, on a split that none was trained on."""
+
+    models: list[str] = Field(min_length=1, description="the models: names of targets or hub ids")
+    split: Literal["train", "test"] = Field("test", description="which split of the rows")
+    runtime: SampleRuntime = SampleRuntime()
+
+
+class AnswersEvaluation(Evaluation):
+    """How many answers are right: greedily, sampled, and of n samples the best (pass@k, arXiv 2107.03374)."""
+
+    prompts: str = Field(description="the rows: a name under data:")
+    verifier: str = Field(description="a function of posttrain.score.verifiers; 1 is right")
+    args: dict[str, Any] = Field({}, description="the verifier's arguments")
+    sampling: Sampling = Sampling()
+
+
+class PairsEvaluation(Evaluation):
+    """How often a reward model prefers the chosen answer."""
+
+    pairs: str = Field(description="the rows: a name under preferences:")
+    max_length: Count = Field(1024, description="tokens of prompt and answer that the model sees")
+
+
+class TextEvaluation(Evaluation):
+    """How many bits a model needs for a byte of text."""
+
+    text: str = Field(description="the rows: a name under data:")
+    max_length: Count = Field(1024, description="tokens of a text that the model sees")
+
+
+EVALUATIONS = {"prompts": AnswersEvaluation, "pairs": PairsEvaluation, "text": TextEvaluation}
+SECTIONS = ("data", "completions", "scores", "preferences", "models", "evals")
 
 
 def kind_of(section: str, value: dict) -> type[Entry]:
@@ -121,4 +153,6 @@ def kind_of(section: str, value: dict) -> type[Entry]:
     if section in ("data", "preferences"):
         mixed, selected = {"data": (Data, SelectedData), "preferences": (Preferences, SelectedPreferences)}[section]
         return selected if "scores" in value or "select" in value else mixed
+    if section == "evals":
+        return next((kind for field, kind in EVALUATIONS.items() if field in value), AnswersEvaluation)
     return {"completions": Completions, "scores": Scores}[section]

@@ -1,29 +1,28 @@
 """Scores by a reward model: its one logit for a conversation that ends in the completion."""
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from posttrain.build.job import Job
+from posttrain.build.pool import in_batches
 from posttrain.files import Refusal
 
-BATCH = 32  # conversations of like length, scored side by side
 
-
-def read(folder: Path, rows: list[dict], max_length: int) -> list[list[int]]:
-    """The token ids of each row's prompt and completion, as the reward model of a folder was taught to read them."""
+def read(folder: Path, conversations: list[list[dict]], max_length: int) -> list[list[int]]:
+    """The token ids of each conversation, as the reward model of a folder was taught to read them."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     if tokenizer.chat_template is None:
         raise Refusal(f"{folder} has no chat template to put a conversation in; give the model a `template`")
-    turns = [[*row["prompt"], {"role": "assistant", "content": row["completion"]}] for row in rows]
-    return [tokenizer.apply_chat_template(said, return_dict=True)["input_ids"][:max_length] for said in turns]
+    return [tokenizer.apply_chat_template(turns, return_dict=True)["input_ids"][:max_length] for turns in conversations]
 
 
-def batches(lengths: list[int]) -> list[list[int]]:
-    """Conversations of like length together, longest first: their numbers, each once, whatever the shards."""
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    return [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+def score_all(job: Job, folder: Path, conversations: list[list[int]]) -> list[float]:
+    """The rewards of conversations of token ids, over the job's shards."""
+    work = partial(score, folder=folder, device="cuda" if job.runtime["gpus"] else "cpu")
+    return in_batches(job, work, conversations)
 
 
 @torch.no_grad()

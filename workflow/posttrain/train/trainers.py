@@ -107,6 +107,9 @@ class RewardTrainer(Gated, WholeBatches, trl.RewardTrainer):
         super().__init__(*args, **options)
         self.new_head = new_head
 
+    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
+        return dataset  # TRL would look for what is too long once more, and write the rest beside the tokens
+
     def pass_gate(self, model: Any, inputs: dict) -> None:
         """Check the first micro-batch's loss without its centre term, if the head has learnt nothing yet."""
         if not self.new_head:

@@ -1,6 +1,6 @@
 """What each kind of entry is made of: its stage, inputs, files and runtime."""
 
-from posttrain.plan.stages import models, rows, samples
+from posttrain.plan.stages import evals, models, rows, samples
 from posttrain.recipes import methods, sections
 
 MAKERS = {
@@ -10,6 +10,7 @@ MAKERS = {
     sections.SelectedPreferences: samples.selected,
     sections.Completions: samples.sampled,
     sections.Scores: samples.scored,
+    **dict.fromkeys(sections.EVALUATIONS.values(), evals.evaluated),
     methods.InitModel: models.initialised,
     **{kind: models.trained for name, kind in methods.METHODS.items() if name != "init"},
 }

@@ -46,17 +46,18 @@ def trained(plan: Targets, entry: Named) -> Target:
     return Target(entry.path, f"train_{method}", own, names, inputs, runtime=training_runtime(entry))
 
 
-def model(plan: Targets, entry: Named, key: str, name: str) -> str:
+def model(plan: Targets, entry: Named, key: str | tuple, name: str) -> str:
     """The target that a model's name or hub id stands for."""
+    key = key if isinstance(key, tuple) else (key,)
     path = f"models/{name}"
     if path in plan.catalogue.entries or path in plan.catalogue.uses:
         return plan.named(path)
     if path in plan.catalogue.scans:
-        raise entry.refuse((key,), f"{name} is a scan; name one of its models: {plan.catalogue.scans[path][0]}")
+        raise entry.refuse(key, f"{name} is a scan; name one of its models: {plan.catalogue.scans[path][0]}")
     if HUB_ID.fullmatch(name):
         return plan.hub("models", name)
     hint = did_you_mean(name, plan.names("models"))
-    raise entry.refuse((key,), f"{name!r} is no model here and no hub id (org/name). {hint}")
+    raise entry.refuse(key, f"{name!r} is no model here and no hub id (org/name). {hint}")
 
 
 def template_of(plan: Targets, entry: Named) -> str | None:

@@ -9,6 +9,8 @@ from posttrain.recipes.catalogue import Named
 from posttrain.score import verifiers
 from posttrain.words import did_you_mean
 
+UNKNOWN = ("fetch_snapshot", "adopt_folder")  # stages of models that may be of any method
+
 
 def sampled(plan: Targets, entry: Named) -> Target:
     """Completions of a data set's prompts."""
@@ -32,7 +34,7 @@ def scored(plan: Targets, entry: Named) -> Target:
         own = recipe.model_dump(include={"verifier", "args"})
         return Target(entry.path, "score_completions", own, names, inputs, runtime=sharded(recipe))
     inputs["reward_model"] = models.model(plan, entry, "reward_model", recipe.reward_model)
-    if stage_of(plan, inputs["reward_model"]) not in ("train_reward", "fetch_snapshot", "adopt_folder"):
+    if stage_of(plan, inputs["reward_model"]) not in ("train_reward", *UNKNOWN):
         raise entry.refuse(("reward_model",), f"{recipe.reward_model} is not of method reward: it has no score to give")
     names["reward_model"] = recipe.reward_model
     own = recipe.model_dump(include={"max_length"})
@@ -55,7 +57,7 @@ def stage_of(plan: Targets, path: str) -> str:
     return plan.all[path].stage
 
 
-def sharded(recipe: sections.Completions | sections.Scores) -> dict:
+def sharded(recipe: sections.Completions | sections.Scores | sections.Evaluation) -> dict:
     """A process a shard."""
     return {**recipe.runtime.model_dump(), "processes": recipe.runtime.shards}
 

@@ -1,0 +1,30 @@
+# Figures of models: evals/{model}/{suite} holds figures.json and every sample with its score.
+
+
+rule evaluate_model:
+    """Measure a model on rows that none was trained on."""
+    input:
+        recipe=trigger("evals"),
+        made=manifests("evals"),
+        made_files=ancient(folders("evals")),
+    output:
+        manifest="evals/{name}.json",
+        run="evals/{name}.run.json",
+        folder=directory("evals/{name}"),
+    log:
+        "logs/evaluate_model/{name}.log",
+    benchmark:
+        "benchmarks/evaluate_model/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("evaluate_model", "evals"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("evals")
+    resources:
+        gpu=gpus("evals"),
+        mem_mb=memory("evals"),
+        runtime=minutes("evals"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build scripts/evaluate_model.py evals/{wildcards.name} > {log} 2>&1"

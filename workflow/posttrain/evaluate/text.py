@@ -1,0 +1,55 @@
+"""How many bits a model needs for a byte of text."""
+
+import math
+from functools import cache, partial
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from posttrain.build.job import Job
+from posttrain.build.pool import in_batches
+from posttrain.data import rows
+from posttrain.files import Refusal
+
+
+def evaluate(job: Job) -> tuple[dict, list[dict]]:
+    """bits_per_byte: the surprise at all texts, each read after a token that begins it, over their UTF-8 bytes.
+
+    A text longer than max_length is read in pieces, each after the last token of the one before.
+    """
+    found = rows.read(job.inputs["rows"] / f"{job.recipe['split']}.parquet")
+    if "text" not in found[0]:
+        raise Refusal(f"{job.inputs['rows']}: its rows are conversations; bits per byte are of plain text")
+    texts, size = [row["text"] for row in found], job.recipe["max_length"]
+    tokenizer = AutoTokenizer.from_pretrained(job.inputs["model"])
+    start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    sequences = [[start, *tokenizer.encode(text, add_special_tokens=False)] for text in texts]
+    pieces = [(i, ids[at : at + size + 1]) for i, ids in enumerate(sequences) for at in range(0, len(ids) - 1, size)]
+    work = partial(surprise, folder=job.inputs["model"], device="cuda" if job.runtime["gpus"] else "cpu")
+    nats = [0.0] * len(texts)
+    for (i, _), part in zip(pieces, in_batches(job, work, [ids for _, ids in pieces]), strict=True):
+        nats[i] += part
+    sizes = [len(text.encode()) for text in texts]
+    made = [
+        {"text": text, "bits_per_byte": part / math.log(2) / size}
+        for text, part, size in zip(texts, nats, sizes, strict=True)
+    ]
+    return {"texts": len(texts), "bytes": sum(sizes), "bits_per_byte": sum(nats) / math.log(2) / sum(sizes)}, made
+
+
+@torch.no_grad()
+def surprise(sequences: list[list[int]], folder: Path, device: str) -> list[float]:
+    """For each sequence the negative log-probability of its tokens after the first, in nats."""
+    longest = max(map(len, sequences))
+    ids = torch.tensor([said + [0] * (longest - len(said)) for said in sequences], device=device)
+    mask = torch.tensor([[1] * len(said) + [0] * (longest - len(said)) for said in sequences], device=device)
+    logits = open_model(folder, device)(input_ids=ids, attention_mask=mask).logits[:, :-1].float()
+    nats = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
+    return (nats * mask[:, 1:]).sum(1).tolist()
+
+
+@cache
+def open_model(folder: Path, device: str) -> PreTrainedModel:
+    """One a process."""
+    return AutoModelForCausalLM.from_pretrained(folder, dtype="auto", use_safetensors=True).to(device).eval()

@@ -1,0 +1,31 @@
+"""Figures of models."""
+
+from collections.abc import Iterator
+
+from posttrain.plan.stages import models, samples
+from posttrain.plan.targets import Target, Targets
+from posttrain.recipes import sections
+from posttrain.recipes.catalogue import Named
+
+ROWS = {"prompts": "data", "pairs": "preferences", "text": "data"}
+
+
+def evaluated(plan: Targets, entry: Named) -> Iterator[Target]:
+    """A target for each model that an evaluation names."""
+    recipe, suite = entry.recipe, entry.path.split("/", 1)[1]
+    of = next(field for field, kind in sections.EVALUATIONS.items() if isinstance(recipe, kind))
+    rows = plan.named_by(entry, of, ROWS[of])
+    if of == "prompts":
+        samples.known_verifier(entry)
+    own = {"of": of, **recipe.model_dump(exclude={"models", "runtime", of})}
+    for i, name in enumerate(recipe.models):
+        model = models.model(plan, entry, ("models", i), name)
+        rewards = plan.all[model].stage == "train_reward"
+        if rewards != (of == "pairs") and plan.all[model].stage not in samples.UNKNOWN:
+            why = "is a reward model: evaluate it on `pairs`" if rewards else "is not of method reward: it has no score"
+            raise entry.refuse(("models", i), f"{name} {why}")
+        names = {"model": name, of: getattr(recipe, of)}
+        runtime = samples.sharded(recipe)
+        yield Target(
+            f"evals/{name}/{suite}", "evaluate_model", own, names, {"model": model, "rows": rows}, runtime=runtime
+        )
