@@ -88,7 +88,10 @@ def refused_jobs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str
             project.path(f"config/templates/{row.name}.jinja").write_text(row.template)
         page["models"][row.name] = yaml.safe_load("{" + row.recipe.replace("TEMPLATE", row.name) + "}")
     project.path("config/templates/plain.jinja").write_text(broken.PLAIN)
+    page["models"]["bare"] = yaml.safe_load("{" + broken.NEW + "}")
     page["models"]["plain"] = {**yaml.safe_load("{" + broken.NEW + "}"), "template": "plain"}
+    project.path("texts.jsonl").write_bytes(broken.lines(broken.TEXT))
+    page["data"]["texts"] = {"sources": [{"path": "texts.jsonl"}]}
     project.path("config/recipes/odd.yaml").write_text(yaml.safe_dump(page))
     with pytest.MonkeyPatch.context() as patch:
         plan = planned(project, patch)

@@ -8,7 +8,7 @@ import os
 import random
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,14 @@ import torch
 import trl
 from kills import first_step
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig, Trainer, set_seed
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    GenerationConfig,
+    Trainer,
+    set_seed,
+)
 
 from conftest import DPO, SFT, WORDS, Project
 from posttrain.build import status
@@ -241,12 +248,7 @@ def test_a_list_is_gated_on_its_preference_part(dpo: Stage) -> None:
 def test_another_reference_is_stopped_before_anything_is_learnt(dpo: Stage, loss: list[str]) -> None:
     job = dpo.job(loss_type=loss)
     trainer = dpo.trainer(job, trained_from=dpo.folder / noisy(dpo))
-    before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
-    with pytest.raises(Refusal, match="physics gate: the first loss of"):
-        run.train(trainer, job)
-    after = trainer.model.state_dict()
-    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
-    assert not list(job.checkpoints.glob("checkpoint-*"))
+    assert stopped_at_the_gate(job, trainer, "the first loss of")
 
 
 def test_the_gate_holds_for_bases_in_bfloat16_and_with_dropout(dpo: Stage) -> None:
@@ -264,14 +266,127 @@ def test_the_gate_holds_for_bases_in_bfloat16_and_with_dropout(dpo: Stage) -> No
 
 def noisy(stage: Stage) -> str:
     """The name of a copy of the base with other weights."""
-    shutil.copytree(stage.inputs["base"], stage.folder / "noisy")
-    path = stage.folder / "noisy/model.safetensors"
-    path.chmod(0o644)
     set_seed(0)
-    weights = {name: tensor + 0.05 * torch.randn_like(tensor) for name, tensor in load_file(path).items()}
+    return changed(stage, "noisy", lambda name, tensor: tensor + 0.05 * torch.randn_like(tensor))
+
+
+def changed(stage: Stage, copy: str, change: Callable[[str, torch.Tensor], torch.Tensor]) -> str:
+    """The name of a copy of the base whose weights were changed."""
+    shutil.copytree(stage.inputs["base"], stage.folder / copy)
+    path = stage.folder / copy / "model.safetensors"
+    weights = {name: change(name, tensor) for name, tensor in load_file(path).items()}
     path.unlink()
     save_file(weights, path, {"format": "pt"})
-    return "noisy"
+    return copy
+
+
+def stopped_at_the_gate(job: Job, trainer: Trainer, why: str) -> bool:
+    """Whether a run is refused before anything is learnt."""
+    before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    with pytest.raises(Refusal, match=f"physics gate: {why}"):
+        run.train(trainer, job)
+    after = trainer.model.state_dict()
+    assert all(torch.equal(tensor.nan_to_num(), after[name].nan_to_num()) for name, tensor in before.items())
+    return not list(job.checkpoints.glob("checkpoint-*"))
+
+
+@pytest.mark.parametrize("method", ["cpt", "sft", "orpo"])
+def test_a_base_of_another_vocabulary_is_stopped_before_anything_is_learnt(method: str, sft: Stage, dpo: Stage) -> None:
+    """A base that knows its rows well, and then the same base with its tokens in other places."""
+    taught = sft.job(learning_rate=1e-2, max_steps=60)
+    trainer = sft.trainer(taught)
+    run.train(trainer, taught)
+    run.save(trainer, taught)
+    stage = dpo.of("orpo") if method == "orpo" else sft.of(method)
+    stage.inputs["base"] = taught.out
+    run.train(stage.trainer(job := stage.job(max_steps=1)), job)
+    assert job.metrics["history"][0]["loss"] < math.log(262)
+
+    def moved(name: str, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.roll(100, 0) if "embed_tokens" in name else tensor
+
+    stage.inputs["base"] = stage.folder / changed(stage, "moved", moved)
+    job = stage.job()
+    assert stopped_at_the_gate(job, stage.trainer(job), "the first loss is .* a token, and guessing among 262")
+
+
+@pytest.mark.parametrize("method", ["cpt", "sft", "orpo"])
+def test_a_base_that_knows_nothing_yet_passes_the_gate(method: str, sft: Stage, dpo: Stage) -> None:
+    base, stage = sft.inputs["base"], dpo.of("orpo") if method == "orpo" else sft.of(method)
+    stage.inputs["base"] = base
+    job = stage.job(max_steps=1, dtype="bfloat16", bf16=True)
+    stage.train(job)
+    assert abs(job.metrics["history"][0]["loss"] - math.log(262)) < 0.5
+
+
+@pytest.fixture
+def reward(dpo: Stage) -> Stage:
+    dpo.of("reward").tokenise(uneven("dpo"))
+    return dpo
+
+
+def test_a_new_head_prefers_neither_answer_of_a_pair(reward: Stage) -> None:
+    job = reward.job(max_steps=1, center_rewards_coefficient=10.0)
+    found = []
+
+    class Listening(RewardTrainer):
+        def loss_at_rest(self, model: object, inputs: dict) -> float:
+            found.append(super().loss_at_rest(model, inputs))
+            return found[-1]
+
+    run.train(reward.trainer(job, kind=Listening), job)
+    assert found == [pytest.approx(math.log(2), abs=0.05)]
+    assert job.metrics["history"][0]["loss"] > found[0] + 1e-3  # the centre term is learnt from, and not gated
+
+
+@pytest.mark.parametrize("change", [1e4, math.nan], ids=["too wide", "no number"])
+def test_a_head_that_was_not_drawn_as_it_should_be_is_stopped(reward: Stage, change: float) -> None:
+    job = reward.job()
+    trainer = reward.trainer(job)
+    trainer.model.score.weight.data *= change
+    assert stopped_at_the_gate(job, trainer, "the first loss of a reward model is")
+
+
+def test_a_head_is_drawn_by_the_seed_and_one_that_was_taught_is_kept(reward: Stage) -> None:
+    job = reward.job(max_steps=8, learning_rate=1e-2)
+    trainer = reward.trainer(job)
+    torch.rand(7)  # what was drawn before does not matter
+    heads = [reward.trainer(reward.job(seed=seed)).model.score.weight for seed in (1, 1, 2)]
+    assert torch.equal(heads[0], heads[1]) and not torch.equal(heads[0], heads[2])
+    run.train(trainer, job)
+    run.save(trainer, job)
+    reward.inputs["base"] = job.out
+    again = reward.job(max_steps=1)
+    kept = reward.trainer(again)
+    assert torch.equal(kept.model.score.weight, trainer.model.score.weight)
+    run.train(kept, again)
+    # It starts from what it knows, and no gate says it may not.
+    assert again.metrics["history"][0]["loss"] < math.log(2) - 0.05
+
+
+def test_a_reward_model_is_proved_with_its_head(reward: Stage) -> None:
+    job = reward.job(max_steps=1)
+    trainer = reward.trainer(job)
+    run.train(trainer, job)
+    run.save(trainer, job)
+    path = job.out / "model.safetensors"
+    weights = load_file(path)
+    weights["score.weight"][0, 0] += 1
+    save_file(weights, path, {"format": "pt"})
+    with pytest.raises(Refusal, match="score.weight differs"):
+        models.prove(trainer.model, job, sharded=False)
+
+
+def test_a_head_is_one_score_and_no_base_of_what_speaks(reward: Stage) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(reward.inputs["tokenizer"])
+    config = AutoConfig.from_pretrained(reward.inputs["base"])
+    config.num_labels = 3
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(reward.folder / "three")
+    reward.inputs["base"] = reward.folder / "three"
+    with pytest.raises(Refusal, match="the base gives 3 scores, and a reward model gives one"):
+        models.open_reward_base(reward.job(), tokenizer)
+    with pytest.raises(Refusal, match="the base is a reward model: it gives scores, and says nothing"):
+        models.open_base(reward.job(), tokenizer)
 
 
 # What goes wrong, and is said
@@ -342,6 +457,14 @@ def test_saved_files_do_not_tell_where_they_were_made(saved: tuple[Job, torch.nn
     assert not (job.out / "training_args.bin").exists()
 
 
+@pytest.mark.parametrize("method", TRAINERS)
+def test_a_trainer_writes_nothing_beside_the_tokens(sft: Stage, dpo: Stage, method: str) -> None:
+    stage = (sft if method in ("cpt", "sft") else dpo).of(method)
+    stage.tokenise(uneven("sft" if method == "sft" else "dpo") if method != "cpt" else [{"text": "ant " * 500}])
+    stage.trainer(stage.job())
+    assert [path.name for path in stage.inputs["tokens"].iterdir()] == ["train.arrow"]
+
+
 # Resuming
 
 
@@ -370,7 +493,9 @@ def test_a_checkpoint_without_its_last_file_is_no_checkpoint(sft: Stage) -> None
     assert run.newest(job.checkpoints) is None
 
 
-def test_a_stop_between_steps_saves_and_goes_on_to_the_same_weights(dpo: Stage) -> None:
+@pytest.mark.parametrize("method", ["dpo", "reward", "orpo"])
+def test_a_stop_between_steps_saves_and_goes_on_to_the_same_weights(dpo: Stage, method: str) -> None:
+    dpo.of(method).tokenise(uneven("dpo", 32))
     through, stopped = dpo.job(), dpo.job()
     weights = dpo.train(through)
     (stopped.work / "stop").touch()

@@ -101,6 +101,8 @@ OTHER_TRAIN = {
     "dtype": "bfloat16", "bf16": "true", "max_length": "40",
 }  # fmt: skip
 OTHER_DPO = OTHER_TRAIN | {"loss_type": "ipo", "loss_weights": "[1, 0.5]", "beta": "0.2"}
+OTHER_ORPO = OTHER_TRAIN | {"beta": "0.2"}
+OTHER_REWARD = OTHER_TRAIN | {"center_rewards_coefficient": "0.01"}
 OTHER_SFT = OTHER_TRAIN | {"assistant_only_loss": "true"}
 OTHER_RUNTIME = {
     "hours": "9", "mem_gb": "99", "threads": "3", "gpus": "1", "processes": "2", "launch": "ddp",
@@ -123,14 +125,17 @@ def of_yaml(text: str):
     return yaml.load(text, page.Loader)
 
 
-@pytest.mark.parametrize(
-    ("model", "others", "kind"),
-    [(SFT, OTHER_SFT, methods.SFTTrain), (DPO, OTHER_DPO, methods.DPOTrain)],
-    ids=["sft", "dpo"],
-)
-def test_every_field_of_train_makes_another_model(fresh, monkeypatch, model, others, kind):
-    assert set(others) == set(kind.model_fields)
+OTHERS = {"cpt": OTHER_TRAIN, "sft": OTHER_SFT, "reward": OTHER_REWARD, "dpo": OTHER_DPO, "orpo": OTHER_ORPO}
+
+
+@pytest.mark.parametrize("method", OTHERS)
+def test_every_field_of_train_makes_another_model(fresh, monkeypatch, method):
+    model, others = {"cpt": SFT, "sft": SFT}.get(method, DPO), OTHERS[method]
+    assert set(others) == set(methods.METHODS[method].model_fields["train"].annotation.model_fields)
     monkeypatch.chdir(fresh.root)
+    if method not in ("sft", "dpo"):
+        fresh.edit(f"method: {model[-3:]}", f"method: {method}")
+        fresh.edit("beta: 0.1, loss_type: [sigmoid, sft], ", "" if method != "cpt" else "beta: 0.1, ")
     text = fresh.path(PAGE).read_text()
     intents = {"as it is": plan_of(fresh)[model]["intent"]}
     for field, value in others.items():
