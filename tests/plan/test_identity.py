@@ -133,9 +133,9 @@ def test_every_field_of_train_makes_another_model(fresh, monkeypatch, method):
     model, others = {"cpt": SFT, "sft": SFT}.get(method, DPO), OTHERS[method]
     assert set(others) == set(methods.METHODS[method].model_fields["train"].annotation.model_fields)
     monkeypatch.chdir(fresh.root)
-    if method not in ("sft", "dpo"):
-        fresh.edit(f"method: {model[-3:]}", f"method: {method}")
-        fresh.edit("beta: 0.1, loss_type: [sigmoid, sft], ", "" if method != "cpt" else "beta: 0.1, ")
+    fresh.edit(f"method: {model[-3:]}", f"method: {method}")
+    if method in ("reward", "orpo"):
+        fresh.edit("beta: 0.1, loss_type: [sigmoid, sft], ", "")
     text = fresh.path(PAGE).read_text()
     intents = {"as it is": plan_of(fresh)[model]["intent"]}
     for field, value in others.items():

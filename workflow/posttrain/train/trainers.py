@@ -127,7 +127,7 @@ class RewardTrainer(Gated, WholeBatches, trl.RewardTrainer):
         hidden = backbone(ids, attention_mask=inputs["attention_mask"], use_cache=False).last_hidden_state
         # transformers reads a score at the last token that is not the pad token
         places = torch.arange(ids.shape[1], device=ids.device) * (ids != self.processing_class.pad_token_id)
-        chosen, rejected = hidden[torch.arange(len(ids)), places.argmax(1)].float().chunk(2)
+        chosen, rejected = hidden[torch.arange(len(ids), device=ids.device), places.argmax(1)].float().chunk(2)
         return chosen - rejected
 
 
