@@ -188,6 +188,15 @@ preferences:
 """
 
 
+EVALS = "evals:\n  suite:\n    models: [sft]\n    prompts: rows\n    verifier: exact_match\n"
+
+
+def evals(old: str, new: str) -> Break:
+    """A page of figures with one thing wrong."""
+    assert old in EVALS, old
+    return both(put(EVALS.replace(old, new), MORE), add(JUDGE))
+
+
 def samples(old: str, new: str) -> Break:
     """A page of completions, scores and selections with one thing wrong."""
     assert old in SAMPLES, old
@@ -196,7 +205,7 @@ def samples(old: str, new: str) -> Break:
 
 PLAN = [
     # Keys and names
-    Refused("unknown section", add("reports: {}\n"), f"{AT}:40: reports: no such section. Known: completions, data, models, preferences, scores, use"),
+    Refused("unknown section", add("reports: {}\n"), f"{AT}:40: reports: no such section. Known: completions, data, evals, models, preferences, scores, use"),
     Refused("mistyped section", edit("models:", "modles:"), f"{AT}:10: modles: no such section. Did you mean models?"),
     Refused("mistyped key", edit("base: sft", "bse: sft"), f"{AT}:30: models.dpo.bse: no such key. Did you mean base?", real=True),
     Refused("mistyped key in train", edit("beta: 0.1", "betta: 0.1"), f"{AT}:33: models.dpo.train.betta: no such key. Did you mean beta?"),
@@ -332,7 +341,16 @@ PLAN = [
     Refused("sources and scores", samples("select: best_of_n", "select: best_of_n\n    sources: []"), f"{MORE}:17: data.best.sources: no such key. Did you mean scores?", "data/best"),
     Refused("negative margin", samples("select: best_vs_worst", "select: best_vs_worst\n    min_margin: -1"), f"{MORE}:21: preferences.picked.min_margin: -1: input should be greater than or equal to 0", "preferences/picked"),
     Refused("a score that is none", samples("select: best_vs_worst", "select: best_vs_worst\n    min_score: .nan"), f"{MORE}:21: preferences.picked.min_score: nan: input should be a finite number", "preferences/picked"),
-    Refused("a model of its own best answers", both(edit("data: rows", "data: best"), samples("n: 4", "n: 4")), f"{AT}:20: models.sft.data: is made from itself: models/sft → data/best → scores/right → completions/tries → models/sft", "models/dpo"),
+    Refused("figures of no models", evals("[sft]", "[]"), f"{MORE}:3: evals.suite.models: []: list should have at least 1 item after validation, not 0", "evals/sft/suite"),
+    Refused("figures of an unknown model", evals("[sft]", "[stf]"), f"{MORE}:3: evals.suite.models.0: 'stf' is no model here and no hub id (org/name). Did you mean sft?", "evals/sft/suite"),
+    Refused("figures on no rows", evals("prompts: rows", "prompts: row"), f"{MORE}:4: evals.suite.prompts: there is no data/row. Did you mean rows?", "evals/sft/suite"),
+    Refused("figures of two kinds", evals("exact_match", "exact_match\n    text: rows"), f"{MORE}:6: evals.suite.text: no such key. …", "evals/sft/suite"),
+    Refused("figures of an unknown verifier", evals("exact_match", "right"), f"{MORE}:5: evals.suite.verifier: there is no verifier 'right'. …", "evals/sft/suite"),
+    Refused("pairs for a model without a score", evals("prompts: rows\n    verifier: exact_match", "pairs: pairs"), f"{MORE}:3: evals.suite.models.0: sft is not of method reward: it has no score", "evals/sft/suite"),
+    Refused("answers of a reward model", evals("[sft]", "[judge]"), f"{MORE}:3: evals.suite.models.0: judge is a reward model: evaluate it on `pairs`", "evals/judge/suite"),
+    Refused("completions of a reward model", both(samples("model: sft", "model: judge"), add(JUDGE)), f"{MORE}:3: completions.tries.model: judge is a reward model: it scores, and answers nothing", "completions/tries"),
+    Refused("use of figures", add("use:\n  evals/x: old\n"), f"{AT}:41: use.evals/x: say which target, as in `models/zephyr-7b-sft`", "models/dpo"),
+    Refused("a model of its own best answers", both(edit("data: rows", "data: best"), put(SAMPLES, MORE)), f"{AT}:20: models.sft.data: is made from itself: models/sft → data/best → scores/right → completions/tries → models/sft", "models/dpo"),
 ]
 
 

@@ -1,0 +1,145 @@
+"""Figures of models: what they say is what the samples beside them say."""
+
+import itertools
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+from conftest import PAGE, SFT, Project, write_lines
+from posttrain.evaluate import answers, text
+
+SPELLING, BITS, WINS = "evals/micro-sft/spelling", "evals/micro-sft/bits", "evals/micro-reward/wins"
+TEXTS = ["an ant", "a bee, and one more bee", "Käfer", "x" * 70]
+EVALS = """\
+evals:
+  spelling:
+    models: [micro-sft, micro-dpo]
+    prompts: micro-rows
+    split: train
+    verifier: exact_match
+    sampling: {n: 4, max_new_tokens: 12, block_size: 32, seed: 3}
+    runtime: {shards: 1}
+  bits: {models: [micro-sft], text: micro-text, split: train, max_length: 20}
+  wins: {models: [micro-reward], pairs: micro-pairs, split: train, max_length: 48}
+"""
+REWARD = """\
+  micro-reward:
+    method: reward
+    base: micro-sft
+    preferences: micro-pairs
+    train: {learning_rate: 1e-2, batch_size: 8, max_length: 48, bf16: false, seed: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def once(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A checkout in which each kind of evaluation was made."""
+    root = tmp_path_factory.mktemp("evals") / "p"
+    shutil.copytree(micro_built.root, root, symlinks=True)
+    project = Project(root)
+    write_lines(root / "texts.jsonl", [{"text": said} for said in TEXTS])
+    project.edit("data:\n", "data:\n  micro-text: {sources: [{path: texts.jsonl}]}\n")
+    project.path(PAGE).write_text(project.path(PAGE).read_text() + REWARD + EVALS)
+    project.make(SPELLING, BITS, WINS)
+    return project
+
+
+def figures(project: Project, target: str) -> dict:
+    return json.loads((project.path(target) / "figures.json").read_text())
+
+
+def samples(project: Project, target: str) -> pd.DataFrame:
+    return pd.read_parquet(project.path(target) / "samples.parquet")
+
+
+def test_accuracy_is_that_of_the_samples(once):
+    said, found = figures(once, SPELLING), samples(once, SPELLING)
+    right = found.completion.str.strip() == found.reference.str.strip()
+    assert ((found.score == 1) == right).all()
+    assert said["prompts"] == 32
+    assert said["accuracy"] == right[found.how == "greedy"].mean()
+    assert said["sampled_accuracy"] == said["pass@1"] == right[found.how == "sampled"].mean()
+    assert said["pass@4"] == right[found.how == "sampled"].groupby(found.prompt_id).any().mean()
+    assert said["finished"] == found.finished.mean()
+
+
+def test_pass_at_k_is_the_share_of_k_samples_that_hold_a_right_one():
+    for n, right in itertools.product(range(1, 7), range(7)):
+        for k in range(1, n + 1):
+            drawn = list(itertools.combinations([i < right for i in range(n)], k))
+            if right <= n:
+                assert math.isclose(answers.pass_at(n, right, k), sum(map(any, drawn)) / len(drawn), abs_tol=1e-12)
+
+
+def test_bits_per_byte_are_those_of_each_text_read_alone(once):
+    tokenizer = AutoTokenizer.from_pretrained(once.path(SFT))
+    model = AutoModelForCausalLM.from_pretrained(once.path(SFT)).eval()
+    expected = []
+    for said in TEXTS:
+        ids = torch.tensor([[tokenizer.bos_token_id, *tokenizer.encode(said, add_special_tokens=False)]])
+        nats = 0.0
+        for start in range(0, ids.shape[1] - 1, 20):
+            piece = ids[:, start : start + 21]
+            with torch.no_grad():
+                nats += model(piece, labels=piece).loss.item() * (piece.shape[1] - 1)
+        expected.append(nats / math.log(2))
+    sizes = [len(said.encode()) for said in TEXTS]
+    found = samples(once, BITS)
+    assert found.bits_per_byte.tolist() == pytest.approx(
+        [b / n for b, n in zip(expected, sizes, strict=True)], rel=1e-4
+    )
+    assert figures(once, BITS) == {
+        "texts": 4,
+        "bytes": sum(sizes),
+        "bits_per_byte": pytest.approx(sum(expected) / sum(sizes), rel=1e-4),
+    }
+
+
+def test_padding_and_neighbours_surprise_nobody(once):
+    folder = once.path(SFT)
+    (alone,) = text.surprise([[1, 70, 71]], folder, "cpu")
+    together = text.surprise([[1, 70, 71], [1, 80, 81, 82, 83]], folder, "cpu")
+    assert together[0] == pytest.approx(alone, rel=1e-5)
+
+
+def test_a_reward_models_wins_are_those_of_its_scores(once):
+    folder = once.path("models/micro-reward")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    pairs = pd.read_parquet(once.path("preferences/micro-pairs/train.parquet"))
+    found, said = samples(once, WINS), figures(once, WINS)
+    for (_, pair), (_, row) in zip(pairs.iterrows(), found.iterrows(), strict=True):
+        for side in ("chosen", "rejected"):
+            turns = [*pair.prompt, *pair[side]]
+            ids = tokenizer.apply_chat_template(turns, return_tensors="pt", return_dict=True)["input_ids"][:, :48]
+            with torch.no_grad():
+                assert row[side] == pytest.approx(model(ids).logits.item(), abs=1e-4)
+    assert said["accuracy"] == ((found.chosen > found.rejected) + (found.chosen == found.rejected) / 2).mean()
+    assert said["margin"] == pytest.approx((found.chosen - found.rejected).mean())
+    assert said["accuracy"] > 0.5, "four steps teach it something"
+
+
+@pytest.mark.parametrize("target", [SPELLING, BITS, WINS])
+def test_shards_change_no_byte_of_a_figure(once, tmp_path, target):
+    project = Project(Path(shutil.copytree(once.root, tmp_path / "p", symlinks=True)))
+    project.path("config/site.yaml").write_text("")
+    content = project.content(target)
+    page = project.path(PAGE).read_text().replace("runtime: {shards: 1}", "runtime: {shards: 2}")
+    project.path(PAGE).write_text(page.replace("max_length: 20}", "max_length: 20, runtime: {shards: 2}}"))
+    project.forget(target)
+    project.make(target)
+    assert project.content(target) == content
+
+
+def test_a_models_figures_follow_the_model(once, tmp_path):
+    project = Project(Path(shutil.copytree(once.root, tmp_path / "p", symlinks=True)))
+    project.edit("beta: 0.1,", "beta: 0.2,")
+    assert "Nothing to be done" in project.make("-n", SPELLING)[0], "another model's beta is no matter"
+    project.edit("num_train_epochs: 1,", "num_train_epochs: 2,")
+    assert "rule evaluate_model:" in project.make("-n", SPELLING)[0]
