@@ -3,11 +3,13 @@
 import json
 import math
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from filelock import FileLock
+from test_training import STILL, difference, weights
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from conftest import MICRO, WORDS, Project, checkout, write_lines
@@ -115,6 +117,19 @@ def test_texts_of_a_build_fill_their_rows(methods_built: Project) -> None:
     metrics = json.loads(methods_built.path(f"{tokens}.run.json").read_text())["metrics"]
     assert ledger == {"read": 128, "kept": -(-metrics["tokens"] // 32)}
     assert metrics["longest"] == 32
+
+
+def test_two_processes_make_the_models_that_one_makes(methods_built: Project, tmp_path: Path) -> None:
+    shutil.copytree(methods_built.root, tmp_path / "p", symlinks=True)
+    two = Project(tmp_path / "p")
+    two.edit("runtime: {logging_steps: 1}", "runtime: {processes: 2, launch: ddp}")
+    for target in (REWARD, ORPO):
+        two.forget(target)
+    assert set(two.make(REWARD, ORPO)[1]) == {REWARD, ORPO}
+    base = weights(methods_built, CHAT)
+    for target in (REWARD, ORPO):
+        assert two.manifest(f"{target}.run")["launch"]["processes"] == 2
+        assert difference(weights(methods_built, target), weights(two, target), base) < STILL
 
 
 def test_two_clean_builds_have_equal_weights(methods_built: Project, tmp_path: Path) -> None:
