@@ -17,7 +17,7 @@ def mix(job: Job, split: str, first: dict | None) -> tuple[list[dict], list[dict
     for i, source in enumerate(job.recipe[split]):
         role = f"{split}.{i}"
         place = job.files.get(role) or job.inputs.get(role)
-        name, kept, dropped = str(place or source["generator"]), 0, Counter()
+        name, kept, number, dropped = str(place or source["generator"]), 0, 0, Counter()
         for number, row in sources.read(source, place):
             where = f"{name} row {number}"
             row = sources.chosen_columns(source["columns"], row, where)
@@ -30,6 +30,9 @@ def mix(job: Job, split: str, first: dict | None) -> tuple[list[dict], list[dict
             lost = [f"{count} dropped: {why}" for why, count in sorted(dropped.items())]
             skipped = [f"`skip: {source['skip']}` leaves none"] if source["skip"] else []
             raise Refusal(f"{name}: gives no rows ({', '.join(lost or skipped or ['it is empty'])})")
+        if source["rows"] and number < source["skip"] + source["rows"]:
+            asked = f"{source['rows']} after the first {source['skip']}" if source["skip"] else source["rows"]
+            raise Refusal(f"{name}: has {number} rows, and {asked} are asked for; lower `rows`")
         ledger.append({"source": role, "rows": kept, "dropped": dict(sorted(dropped.items()))})
     return mixed, ledger
 

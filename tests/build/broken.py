@@ -283,6 +283,8 @@ PLAN = [
     Refused("arguments for a file", edit("skip: 0", "args: {seed: 1}"), f"{AT}:5: data.rows.sources.0.args: are a generator's"),
     Refused("unknown generator", edit("path: rows.jsonl", "generator: spel_backward\n        rows: 3"), f"{AT}:4: data.rows.sources.0.generator: there is no generator 'spel_backward'. Did you mean spell_backward?"),
     Refused("unknown argument", edit("path: rows.jsonl\n        skip: 0", "generator: spell_backward\n        rows: 3\n        args: {sede: 1}"), f"{AT}:6: data.rows.sources.0.args.sede: no such argument. Did you mean seed?"),
+    Refused("two columns in one", edit("skip: 0", "columns: {a: messages, b: messages}"), f"{AT}:5: data.rows.sources.0.columns: makes one column of two; name each of ours once"),
+    Refused("a store that is a file", both(put("", "file"), put("store: file\n", "config/site.yaml")), "config/site.yaml: store: file is no folder; name one"),
     Refused("no sources", edit("      - path: rows.jsonl\n        skip: 0\n", "      []\n"), f"{AT}:3: data.rows.sources: []: list should have at least 1 item …"),
     Refused("missing file", remove("rows.jsonl"), f"{AT}:4: data.rows.sources.0.path: there is no file rows.jsonl. Did you mean pairs.jsonl?", "data/rows", real=True),
     Refused("unknown kind of file", both(edit("path: rows.jsonl", "path: rows.txt"), put("", "rows.txt")), f"{AT}:4: data.rows.sources.0.path: rows.txt: rows are read from .jsonl, .json, .parquet, .csv"),

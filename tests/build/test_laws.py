@@ -207,10 +207,10 @@ def test_a_damaged_target_is_mended_without_training(built, damage):
 def test_a_folder_copied_in_with_another_recipes_manifest_is_not_served(built):
     """As when a colleague's models/ is copied over one's own: a folder, no link, made by another recipe."""
     before, manifest = weights(built), built.manifest(DPO)
-    foreign = built.path("models/micro-init").resolve()
+    foreign, theirs = built.path("models/micro-init").resolve(), built.manifest("models/micro-init")
     built.path(DPO).unlink()
     shutil.copytree(foreign, built.path(DPO))
-    claimed = manifest | {"identity": manifest["identity"] | {"base": "another"}, "key": "f" * 16}
+    claimed = theirs | {"identity": manifest["identity"] | {"base": "another"}, "key": "f" * 16}
     built.path(f"{DPO}.json").write_text(json.dumps(claimed))
     output, trained = built.make()
     assert "models/micro-dpo: base another → micro-sft" in output
@@ -218,6 +218,28 @@ def test_a_folder_copied_in_with_another_recipes_manifest_is_not_served(built):
     assert built.path(DPO).is_symlink()
     assert weights(built) == before
     assert built.manifest(DPO) == manifest
+
+
+def test_a_folder_with_a_file_of_ones_own_is_refused_though_a_manifest_stands(built):
+    files = built.path(DPO).resolve()
+    built.path(DPO).unlink()
+    shutil.copytree(files, built.path(DPO))
+    store.make_writable(built.path(DPO))
+    (built.path(DPO) / "notes.txt").write_text("precious")
+    assert "is a folder that posttrain did not make" in built.refused(DPO)
+    assert (built.path(DPO) / "notes.txt").read_text() == "precious"
+    (built.path(DPO) / "notes.txt").unlink()
+    built.make()
+    assert built.path(DPO).is_symlink(), "a mere copy is replaced"
+
+
+def test_another_store_trains_nothing_that_stands(built):
+    shutil.rmtree(built.path("models"))
+    built.make()  # restored: the inputs' manifests are younger than what is made of them
+    built.path("config/site.yaml").write_text("store: another\n")
+    output, trained = built.make()
+    assert NOTHING in output
+    assert trained == []
 
 
 def test_a_folder_of_ones_own_in_a_targets_place_is_refused_and_left_alone(built):

@@ -30,21 +30,24 @@ def visible() -> list[str]:
     return listed.stdout.split()
 
 
+def check(count: int) -> None:
+    """Raises: Refusal, if this machine has not as many GPUs."""
+    if count and "SLURM_JOB_ID" not in os.environ and len(there := visible()) < count:
+        raise Refusal(f"runtime.gpus: {count} are asked for, and this machine has {len(there)}; lower it in site.yaml")
+
+
 @contextlib.contextmanager
 def claimed(count: int) -> Iterator[dict[str, str]]:
     """The environment of a job that has so many GPUs to itself; waits until they are free.
 
     Under SLURM they are the job's already. The claim is a lock on a file for each GPU, which the kernel drops with
-    the process that holds it. Raises: Refusal, if the machine has not as many.
+    the process that holds it.
     """
     if not count or "SLURM_JOB_ID" in os.environ:
         yield {}
         return
-    there = visible()
-    if len(there) < count:
-        raise Refusal(f"runtime.gpus: {count} are asked for, and this machine has {len(there)}; lower it in site.yaml")
     held: list[IO] = []
-    while not (mine := claim(there, count, held)):
+    while not (mine := claim(visible(), count, held)):
         time.sleep(ASK_AGAIN)
     try:
         yield {"CUDA_VISIBLE_DEVICES": ",".join(mine)}

@@ -51,6 +51,10 @@ class Supervisor:
         key = identity.key(self.target["own"], inputs, self.environment)
         if manifest := self.store.verified(key):
             return self.link(manifest)
+        try:
+            gpus.check(self.target["runtime"].get("gpus", 0))
+        except Refusal as refusal:
+            raise Refusal(f"{self.path}: {refusal}") from None
         with Lease(self.store.root, key, self.path) as lease:
             if not self.store.verified(key):
                 work = self.open_work(key)

@@ -80,6 +80,10 @@ def turns(row: dict, column: str, where: str) -> list[dict]:
             f"Map one with `columns: {{theirs: {column}}}`"
         )
     value = row[column]
+    if isinstance(value, str) and (column == "messages" or value.lstrip().startswith('[{"role"')):
+        raise Refusal(
+            f"{where}: column {column!r}: is text, not turns; keep turns as jsonl or parquet, and plain text as `text`"
+        )
     if isinstance(value, str):
         value = [{"role": "user" if column == "prompt" else "assistant", "content": value}]
     if not isinstance(value, list) or not value:

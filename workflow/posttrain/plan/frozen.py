@@ -39,6 +39,8 @@ def freeze(root: Path, config: dict) -> str:
     folders = [folder if folder.is_absolute() else root / folder for folder in folders]
     read = catalogue.load(folders, root / "config/site.yaml")
     store = Store(Path(read.site.get("store", "store")).expanduser())
+    if store.root.exists() and not store.root.is_dir():
+        raise Refusal(f"config/site.yaml: store: {store.root} is no folder; name one")
     contents = Contents()
     targets = Targets(root, read, lock.read(root / "config/lock.yaml"), contents, MAKERS)
     environment, locked = read_environment(root / "envs/train.lock")
@@ -76,7 +78,7 @@ def settle(target: Target, known: dict, contents: Contents, store: Store, enviro
     return {
         "stage": target.stage, "own": target.own, "identity": target.identity, "intent": target.intent,
         "inputs": target.inputs, "files": target.files, "texts": target.texts, "runtime": target.runtime,
-        "contents": parts, "key": key, "hit": bool(held), "twin": None,
+        "contents": parts, "key": key, "hit": bool(held or said), "twin": None,
         "content": said.get("content") or held.get("content"),  # what stands is what the next stage will read
     }  # fmt: skip
 

@@ -46,7 +46,7 @@ def update(path: str, target: dict, environment: str) -> None:
     """Rewrite a target's trigger if it must be made, and say why."""
     there, manifest, file = Path(f"{path}.json"), read_json(f"{path}.json"), path_of(path)
     link = Path(path)
-    if link.is_dir() and not link.is_symlink() and not manifest:  # Snakemake would delete it before the job runs
+    if link.is_dir() and not link.is_symlink() and not copied(link, manifest):  # Snakemake would delete it
         raise Refusal(f"{path} is a folder that posttrain did not make; move it away, or name it under `use:`")
     stands = there if there.exists() else link  # Snakemake asks for one of the two, and is content without the other
     old = os.path.lexists(stands) and stale(manifest, target["own"], target["identity"], target["contents"])
@@ -62,6 +62,12 @@ def update(path: str, target: dict, environment: str) -> None:
         print(f"{path}: {', '.join(reasons(manifest, target))}", file=sys.stderr)
     elif manifest and manifest.get("environment") != environment:
         print(f"{path}: made with another envs/train.lock; it stays (delete it to build it anew)", file=sys.stderr)
+
+
+def copied(folder: Path, manifest: dict) -> bool:
+    """Whether a folder is a copy of the manifest's artifact, by its names and sizes: nothing is lost with it."""
+    sizes = {str(file.relative_to(folder)): file.stat().st_size for file in folder.rglob("*") if file.is_file()}
+    return sizes == manifest.get("sizes")
 
 
 def points_to(link: Path, key: str | None) -> bool:

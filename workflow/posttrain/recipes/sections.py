@@ -29,6 +29,8 @@ class Source(Entry):
             raise ValueError("a generator has no end: say how many `rows`")
         if self.args and not self.generator:
             raise ValueError("args are a generator's")
+        if isinstance(self.columns, dict) and len(set(self.columns.values())) < len(self.columns):
+            raise ValueError("columns makes one column of two; name each of ours once")
         return self
 
 
