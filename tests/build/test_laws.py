@@ -233,15 +233,6 @@ def test_a_folder_with_a_file_of_ones_own_is_refused_though_a_manifest_stands(bu
     assert built.path(DPO).is_symlink(), "a mere copy is replaced"
 
 
-def test_another_store_trains_nothing_that_stands(built):
-    shutil.rmtree(built.path("models"))
-    built.make()  # restored: the inputs' manifests are younger than what is made of them
-    built.path("config/site.yaml").write_text("store: another\n")
-    output, trained = built.make()
-    assert NOTHING in output
-    assert trained == []
-
-
 def test_a_folder_of_ones_own_in_a_targets_place_is_refused_and_left_alone(built):
     built.path(DPO).unlink()
     built.path(f"{DPO}.json").unlink()

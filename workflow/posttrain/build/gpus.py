@@ -33,7 +33,10 @@ def visible() -> list[str]:
 def check(count: int) -> None:
     """Raises: Refusal, if this machine has not as many GPUs."""
     if count and "SLURM_JOB_ID" not in os.environ and len(there := visible()) < count:
-        raise Refusal(f"runtime.gpus: {count} are asked for, and this machine has {len(there)}; lower it in site.yaml")
+        raise Refusal(
+            f"runtime.gpus: {count} are asked for, and this machine has {len(there)}; "
+            "lower it in the recipe, or for models in config/site.yaml"
+        )
 
 
 @contextlib.contextmanager

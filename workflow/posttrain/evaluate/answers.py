@@ -34,6 +34,7 @@ def evaluate(job: Job) -> tuple[dict, list[dict]]:
     counts = [sum(right["sampled"][i : i + n]) for i in range(0, len(right["sampled"]), n)]
     figures = {
         "prompts": len(fit),
+        "left_out": len(asked) - len(fit),  # no room for an answer behind them
         "accuracy": mean(right["greedy"]),
         "sampled_accuracy": mean(right["sampled"]),
         **{f"pass@{k}": mean([pass_at(n, count, k) for count in counts]) for k in powers(n)},

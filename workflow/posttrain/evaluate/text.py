@@ -5,7 +5,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from posttrain.build.job import Job
 from posttrain.build.pool import in_batches
@@ -16,12 +16,14 @@ from posttrain.files import Refusal
 def evaluate(job: Job) -> tuple[dict, list[dict]]:
     """bits_per_byte: the surprise at all texts, each read after a token that begins it, over their UTF-8 bytes.
 
-    A text longer than max_length is read in pieces, each after the last token of the one before.
+    A text longer than max_length, or than the model has places for, is read in pieces, each after the last token of the
+    one before.
     """
     found = rows.read(job.inputs["rows"] / f"{job.recipe['split']}.parquet")
     if "text" not in found[0]:
         raise Refusal(f"{job.inputs['rows']}: its rows are conversations; bits per byte are of plain text")
-    texts, size = [row["text"] for row in found], job.recipe["max_length"]
+    places = getattr(AutoConfig.from_pretrained(job.inputs["model"]), "max_position_embeddings", 1 << 30)
+    texts, size = [row["text"] for row in found], min(job.recipe["max_length"], places - 1)
     tokenizer = AutoTokenizer.from_pretrained(job.inputs["model"])
     start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
     sequences = [[start, *tokenizer.encode(text, add_special_tokens=False)] for text in texts]

@@ -78,7 +78,7 @@ def settle(target: Target, known: dict, contents: Contents, store: Store, enviro
     return {
         "stage": target.stage, "own": target.own, "identity": target.identity, "intent": target.intent,
         "inputs": target.inputs, "files": target.files, "texts": target.texts, "runtime": target.runtime,
-        "contents": parts, "key": key, "hit": bool(held or said), "twin": None,
+        "contents": parts, "key": key, "hit": bool(held), "twin": None,
         "content": said.get("content") or held.get("content"),  # what stands is what the next stage will read
     }  # fmt: skip
 

@@ -65,7 +65,7 @@ def update(path: str, target: dict, environment: str) -> None:
 
 
 def copied(folder: Path, manifest: dict) -> bool:
-    """Whether a folder is a copy of the manifest's artifact, by its names and sizes: nothing is lost with it."""
+    """Whether a folder is a copy of the manifest's artifact, by its names and sizes."""
     sizes = {str(file.relative_to(folder)): file.stat().st_size for file in folder.rglob("*") if file.is_file()}
     return sizes == manifest.get("sizes")
 

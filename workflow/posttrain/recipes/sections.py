@@ -84,7 +84,7 @@ class Scores(Entry):
     reward_model: str | None = Field(None, description="a model of method reward, or a hub id of one")
     verifier: str | None = Field(None, description="a function of posttrain.score.verifiers")
     args: dict[str, Any] = Field({}, description="the verifier's arguments")
-    max_length: Count = Field(1024, description="tokens of prompt and completion that a reward model sees")
+    max_length: Count = Field(1024, description="tokens of prompt and completion that a reward model may be given")
     runtime: SampleRuntime = SampleRuntime()
 
     @model_validator(mode="after")
@@ -136,14 +136,14 @@ class PairsEvaluation(Evaluation):
     """How often a reward model prefers the chosen answer."""
 
     pairs: str = Field(description="the rows: a name under preferences:")
-    max_length: Count = Field(1024, description="tokens of prompt and answer that the model sees")
+    max_length: Count = Field(1024, description="tokens of prompt and answer that the model may be given")
 
 
 class TextEvaluation(Evaluation):
     """How many bits a model needs for a byte of text."""
 
     text: str = Field(description="the rows: a name under data:")
-    max_length: Count = Field(1024, description="tokens of a text that the model sees")
+    max_length: Count = Field(1024, description="tokens of a text that the model sees at once")
 
 
 EVALUATIONS = {"prompts": AnswersEvaluation, "pairs": PairsEvaluation, "text": TextEvaluation}

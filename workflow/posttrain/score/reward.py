@@ -4,7 +4,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from posttrain.build.job import Job
 from posttrain.build.pool import in_batches
@@ -16,7 +16,15 @@ def read(folder: Path, conversations: list[list[dict]], max_length: int) -> list
     tokenizer = AutoTokenizer.from_pretrained(folder)
     if tokenizer.chat_template is None:
         raise Refusal(f"{folder} has no chat template to put a conversation in; give the model a `template`")
-    return [tokenizer.apply_chat_template(turns, return_dict=True)["input_ids"][:max_length] for turns in conversations]
+    made = [tokenizer.apply_chat_template(turns, return_dict=True)["input_ids"] for turns in conversations]
+    room = min(max_length, getattr(AutoConfig.from_pretrained(folder), "max_position_embeddings", max_length))
+    longer = [len(ids) for ids in made if len(ids) > room]
+    if longer:  # cut, they would be read where no reward is
+        raise Refusal(
+            f"{len(longer)} conversations are longer than the {room} tokens that max_length and the model allow (the "
+            f"longest has {max(longer)}); raise max_length, or sample fewer max_new_tokens"
+        )
+    return made
 
 
 def score_all(job: Job, folder: Path, conversations: list[list[int]]) -> list[float]:

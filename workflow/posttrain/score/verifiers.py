@@ -1,5 +1,6 @@
 """Functions that know whether a completion is right: from its text and the reference answer to a score."""
 
+import math
 from functools import cache
 from typing import Any
 
@@ -11,7 +12,8 @@ def exact_match(completion: str, reference: str) -> float:
 
 def reasoning_gym(completion: str, reference: str, task: str) -> float:
     """The score that reasoning-gym's task gives an answer, from 0 to 1; some tasks give parts of 1."""
-    return float(scorer(task).score_answer(completion, {"answer": reference}))
+    score = float(scorer(task).score_answer(completion, {"answer": reference}))
+    return score if score <= 1 else math.nextafter(1, 0)  # parts of 1 that rounding adds up to more are no right answer
 
 
 @cache

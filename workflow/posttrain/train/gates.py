@@ -13,7 +13,7 @@ AT_REST = {
 }
 TOLERANCE = 1e-3  # relative: the same weights in the same forward, so only rounding may differ
 # Logits of random weights are spread by s = initializer_range·√hidden_size around zero, and cost ln V + s²/2 a token:
-# 0.8 more than guessing at 0.02 and 4096. What was taught anything in this vocabulary costs less.
+# 0.8 more than guessing at 0.02 and 4096. What was taught in this vocabulary, on rows at all like these, costs less.
 SPREAD = 1.0
 SIGMAS = 5  # of the draw of a head: one in two million is further away
 ROUNDING = 1e-2  # of scores in bfloat16
