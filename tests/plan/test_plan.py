@@ -16,13 +16,13 @@ from posttrain.plan import frozen, triggers
 HEAVY = {"torch", "transformers", "datasets", "pyarrow", "pandas", "numpy", "trl", "peft", "accelerate", "tokenizers"}
 # Every model that a shipped page names, and the trainings that it takes from nothing.
 SHIPPED = {
-    "models/spell-init": 0,
-    "models/spell-sft": 1,
-    "models/spell-dpo": 2,
-    "models/spell-rs": 2,
-    "models/spell-rs-dpo": 3,
-    "models/spell-rs-orpo": 3,
-    "models/spell-reward": 2,
+    "models/quickstart-init": 0,
+    "models/quickstart-sft": 1,
+    "models/quickstart-dpo": 2,
+    "models/quickstart-rs": 2,
+    "models/quickstart-rs-dpo": 3,
+    "models/quickstart-rs-orpo": 3,
+    "models/quickstart-reward": 2,
     "models/zephyr-7b-sft": 1,
     "models/zephyr-7b-dpo": 2,
     **{
@@ -122,7 +122,7 @@ def test_planning_loads_no_library_of_training(shipped):
     code = (
         "import sys; from pathlib import Path; from posttrain.plan import frozen; "
         "path = frozen.freeze(Path(), {'recipes': ['config/recipes']}); "
-        "frozen.Plan(path, True).trigger('models/spell-dpo'); "
+        "frozen.Plan(path, True).trigger('models/quickstart-dpo'); "
         "print(*{name.partition('.')[0] for name in sys.modules})"
     )
     run = subprocess.run(

@@ -1,6 +1,6 @@
 """Build one target of the frozen plan that POSTTRAIN_PLAN names.
 
-POSTTRAIN_PLAN=.posttrain/plan/<digest>.json python -m posttrain.build scripts/train_sft.py models/spell-sft
+POSTTRAIN_PLAN=.posttrain/plan/<digest>.json python -m posttrain.build scripts/train_sft.py models/quickstart-sft
 """
 
 import argparse

@@ -7,15 +7,21 @@ from collections.abc import Iterator
 DRAWS = 1_000_000
 
 
+def words(seed: int = 0, min_word_len: int = 3, max_word_len: int = 8) -> Iterator[dict]:
+    """Plain text: the words of spell_backward, in its order, so that equal slices hold equal words."""
+    for word, _ in spelled(seed, min_word_len, max_word_len):
+        yield {"text": word}
+
+
 def spell_backward(seed: int = 0, min_word_len: int = 3, max_word_len: int = 8) -> Iterator[dict]:
     """Spell a word backward (reasoning-gym's task of that name): distinct words, in a drawn order."""
-    for word, answer in words(seed, min_word_len, max_word_len):
+    for word, answer in spelled(seed, min_word_len, max_word_len):
         yield {"messages": [turn("user", word), turn("assistant", answer)]}
 
 
 def spell_backward_pairs(seed: int = 0, min_word_len: int = 3, max_word_len: int = 8) -> Iterator[dict]:
     """The right spelling against a near miss: two neighbouring letters swapped, or one left out or doubled."""
-    for word, answer in words(seed, min_word_len, max_word_len):
+    for word, answer in spelled(seed, min_word_len, max_word_len):
         draw = random.Random(f"{seed} {word}")
         rejected = near_miss(answer, draw)
         yield {
@@ -26,10 +32,10 @@ def spell_backward_pairs(seed: int = 0, min_word_len: int = 3, max_word_len: int
 
 
 # What a source's `generator:` may name.
-KNOWN = {made.__name__: made for made in (spell_backward, spell_backward_pairs)}
+KNOWN = {made.__name__: made for made in (words, spell_backward, spell_backward_pairs)}
 
 
-def words(seed: int, min_word_len: int, max_word_len: int) -> Iterator[tuple[str, str]]:
+def spelled(seed: int, min_word_len: int, max_word_len: int) -> Iterator[tuple[str, str]]:
     import reasoning_gym
 
     drawn = reasoning_gym.create_dataset(
