@@ -47,6 +47,21 @@ def folders(path):
 
 
 @asks
+def reported(path):
+    return [f"{made}.json" for made in plan.reported(path)]
+
+
+@asks
+def reported_runs(path):
+    return [f"{made}.run.json" for made in plan.reported(path)]
+
+
+@asks
+def reported_folders(path):
+    return plan.reported(path)
+
+
+@asks
 def sources(path):
     return list(plan.targets[path]["files"].values())
 

@@ -3,50 +3,50 @@
 python -m posttrain.build scripts/mix_rows.py data/quickstart-spellings
 """
 
-from collections import Counter
-
 from posttrain.build.job import Job, open_job
 from posttrain.data import rows, sources
-from posttrain.files import Refusal, write_json
+from posttrain.data.ledger import Ledger, write
+from posttrain.files import Refusal
 
 
-def mix(job: Job, split: str, first: dict | None) -> tuple[list[dict], list[dict]]:
-    """A split's rows, of the kind of the set's first, and what each source gave and lost."""
+def mix(job: Job, split: str, first: dict | None) -> tuple[list[dict], list[Ledger]]:
+    """A split's rows, of the kind of the set's first, and a ledger of each source."""
     stage = job.recipe["stage"]
-    mixed, ledger = [], []
+    mixed, ledgers = [], []
     for i, source in enumerate(job.recipe[split]):
         role = f"{split}.{i}"
         place = job.files.get(role) or job.inputs.get(role)
-        name, kept, number, dropped = str(place or source["generator"]), 0, 0, Counter()
+        name, number = str(place or source["generator"]), 0
+        ledger = Ledger(f"{split} rows of {source['generator'] or source['form']}")
         for number, row in sources.read(source, place):
             where = f"{name} row {number}"
             row = sources.chosen_columns(source["columns"], row, where)
-            if checked := rows.CHECKS[stage](row, where, dropped):
+            ledger.read += 1
+            if checked := rows.CHECKS[stage](row, where, ledger):
                 first = first or checked
                 rows.check_kind(checked, first, where)
                 mixed.append(checked)
-                kept += 1
-        if not kept:
-            lost = [f"{count} dropped: {why}" for why, count in sorted(dropped.items())]
-            skipped = [f"`skip: {source['skip']}` leaves none"] if source["skip"] else []
-            raise Refusal(f"{name}: gives no rows ({', '.join(lost or skipped or ['it is empty'])})")
+        if not ledger.kept:
+            skipped = f"`skip: {source['skip']}` leaves none" if source["skip"] else "it is empty"
+            raise Refusal(f"{name}: gives no rows ({ledger.losses() or skipped})")
         if source["rows"] and number < source["skip"] + source["rows"]:
             asked = f"{source['rows']} after the first {source['skip']}" if source["skip"] else source["rows"]
             raise Refusal(f"{name}: has {number} rows, and {asked} are asked for; lower `rows`")
-        ledger.append({"source": role, "rows": kept, "dropped": dict(sorted(dropped.items()))})
-    return mixed, ledger
+        ledgers.append(ledger)
+    return mixed, ledgers
 
 
 def main() -> None:
     with open_job(__doc__) as job:
-        ledger, first = {}, None
+        ledgers, first = [], None
         for split, file in (("sources", "train"), ("test", "test")):
             if job.recipe[split]:
-                mixed, ledger[file] = mix(job, split, first)
+                mixed, counted = mix(job, split, first)
+                ledgers += counted
                 first = first or mixed[0]
                 rows.write(mixed, rows.schema_of(first), job.out / f"{file}.parquet")
                 job.metrics[f"{file}_rows"] = len(mixed)
-        write_json(job.out / "ledger.json", ledger)
+        write(job.out, ledgers)
 
 
 if __name__ == "__main__":

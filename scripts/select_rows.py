@@ -7,7 +7,8 @@ import pandas as pd
 
 from posttrain.build.job import open_job
 from posttrain.data import rows
-from posttrain.files import Refusal, write_json
+from posttrain.data.ledger import write
+from posttrain.files import Refusal
 from posttrain.score import select
 
 SCHEMAS = {"best_of_n": rows.MESSAGES, "best_vs_worst": rows.PAIRS}
@@ -25,11 +26,10 @@ def main() -> None:
         options = {name: job.recipe[name] for name in ("min_score", "min_margin") if name in job.recipe}
         chosen, ledger = choose(scored, **options)
         if not chosen:
-            lost = ", ".join(f"{said['count']} dropped: {why}" for why, said in ledger.as_dict()["dropped"].items())
-            raise Refusal(f"{job.inputs['scores']}: no row is left ({lost})")
+            raise Refusal(f"{job.inputs['scores']}: no row is left ({ledger.losses()})")
         rows.write(chosen, SCHEMAS[how], job.out / "train.parquet")
-        write_json(job.out / "ledger.json", ledger.as_dict())
-        job.metrics |= {"prompts": ledger.prompts, "kept": ledger.kept}
+        write(job.out, [ledger])
+        job.metrics |= {"prompts": ledger.read, "kept": ledger.kept}
 
 
 if __name__ == "__main__":

@@ -155,7 +155,10 @@ def test_a_base_and_rows_of_the_hub_build_a_model(project: Project, hub: Hub) ->
     output, trained = project.make("models/hub-sft")
     assert trained == ["models/hub-sft"]
     ledger = json.loads(project.path("data/hub-rows/ledger.json").read_text())
-    assert (ledger["train"][0]["rows"], ledger["test"][0]["rows"]) == (32, 5)
+    assert [(entry["of"], entry["kept"]) for entry in ledger["entries"]] == [
+        ("sources rows of hub", 32),
+        ("test rows of hub", 5),
+    ]
     assert files(project, MODEL) >= {"model.safetensors", "config.json", "tokenizer.json"}
     assert not files(project, MODEL) & {
         "pytorch_model.bin",

@@ -1,6 +1,5 @@
 """Tokens: those that TRL's own trainers make of the same rows, whatever the number of shards; cuts are counted."""
 
-from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +12,7 @@ from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 from conftest import ROOT, checkout, pairs, rows, write_lines
 from posttrain.data import tokenizer as tokenizers
 from posttrain.data import tokens
+from posttrain.data.ledger import Ledger
 from posttrain.files import Refusal, file_digest, read_json
 from posttrain.recipes import template
 from posttrain.train import models, trainers
@@ -65,11 +65,14 @@ def recipe(method: str, max_length: int = 1000, only: bool = False) -> dict:
     return {"method": method, "max_length": max_length, "assistant_only_loss": only}
 
 
-def tokenise(rows: list[dict], folder: Path, recipe: dict, processes: int = 1) -> tuple[list[dict], Counter]:
+def tokenise(rows: list[dict], folder: Path, recipe: dict, processes: int = 1) -> tuple[list[dict], Ledger]:
     """The tokens of rows, in batches of eleven, and what was cut or dropped."""
     batches = (rows[i : i + 11] for i in range(0, len(rows), 11))
     made = list(tokens.tokenise(batches, folder, recipe, processes))
-    return [row for table, _ in made for row in table.to_pylist()], sum((counts for _, counts in made), Counter())
+    ledger = Ledger("rows")
+    for _, counted in made:
+        ledger.add(counted)
+    return [row for table, _ in made for row in table.to_pylist()], ledger
 
 
 def write(rows: list[dict], method: str, path: Path) -> None:
@@ -92,7 +95,7 @@ def settings(folder: Path) -> dict:
 @pytest.mark.parametrize("max_length", [1000, 12], ids=["whole", "cut"])
 def test_sft_tokens_are_those_of_trl(folder: Path, tmp_path: Path, only: bool, max_length: int) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    ours, counts = tokenise(conversations(), folder, recipe("sft", max_length, only))
+    ours, ledger = tokenise(conversations(), folder, recipe("sft", max_length, only))
     args = trl.SFTConfig(**settings(tmp_path), max_length=max_length, assistant_only_loss=only)
     trainer = trl.SFTTrainer(
         tiny_model(tokenizer), args, train_dataset=Dataset.from_list(conversations()), processing_class=tokenizer
@@ -100,13 +103,13 @@ def test_sft_tokens_are_those_of_trl(folder: Path, tmp_path: Path, only: bool, m
     theirs = [{"input_ids": row["input_ids"], "labels": row["labels"]} for row in trainer.train_dataset]
     theirs = [row for row in theirs if set(row["labels"]) != {tokens.IGNORED}]  # TRL would train on nothing there
     assert ours == theirs
-    assert (counts["cut to max_length"] > 0) == (max_length == 12)
+    assert (ledger.altered["cut to max_length"] > 0) == (max_length == 12)
 
 
 @pytest.mark.parametrize("max_length", [1000, 14], ids=["whole", "cut"])
 def test_dpo_batches_are_those_of_trl(folder: Path, tmp_path: Path, max_length: int) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    ours, counts = tokenise(preferences(), folder, recipe("dpo", max_length))
+    ours, ledger = tokenise(preferences(), folder, recipe("dpo", max_length))
     args = trl.DPOConfig(**settings(tmp_path), max_length=max_length)
     both = {"model": tiny_model(tokenizer), "ref_model": tiny_model(tokenizer)}
     rows = Dataset.from_list(preferences())
@@ -115,10 +118,10 @@ def test_dpo_batches_are_those_of_trl(folder: Path, tmp_path: Path, max_length: 
         {name: row[name] for name in ("prompt_ids", "chosen_ids", "rejected_ids")} for row in trainer.train_dataset
     ]
     if max_length == 1000:
-        assert ours == theirs and not counts["cut to max_length"]
+        assert ours == theirs and not ledger.altered["cut to max_length"]
         return
     equal = [row for row in theirs if cut(row, max_length)["chosen_ids"] == cut(row, max_length)["rejected_ids"]]
-    assert counts["dropped: the answers are equal after the cut"] == len(equal)
+    assert ledger.dropped.get("the answers are equal after the cut", {"count": 0})["count"] == len(equal)
     theirs = [row for row in theirs if row not in equal]  # pairs without a difference teach nothing
     ours_batch, theirs_batch = trainer.data_collator(ours), trainer.data_collator(theirs)
     assert ours and ours_batch.keys() == theirs_batch.keys()
@@ -133,7 +136,7 @@ def cut(row: dict, length: int) -> dict:
 @pytest.mark.parametrize("max_length", [1000, 12, 1], ids=["whole", "cut", "one"])
 def test_cpt_tokens_are_those_that_trl_packs(folder: Path, tmp_path: Path, max_length: int) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    (table, counts), *_ = tokens.tokenise([texts()], folder, recipe("cpt", max_length), 1)
+    (table, ledger), *_ = tokens.tokenise([texts()], folder, recipe("cpt", max_length), 1)
     args = trl.SFTConfig(**settings(tmp_path), max_length=max_length, packing=True, packing_strategy="wrapped")
     trainer = trl.SFTTrainer(
         tiny_model(tokenizer), args, train_dataset=Dataset.from_list(texts()), processing_class=tokenizer
@@ -141,7 +144,7 @@ def test_cpt_tokens_are_those_that_trl_packs(folder: Path, tmp_path: Path, max_l
     theirs = [{"input_ids": row["input_ids"], "labels": row["labels"]} for row in trainer.train_dataset]
     assert table.to_pylist() == theirs
     assert {len(row["input_ids"]) for row in theirs[:-1]} <= {max_length}
-    assert counts == {tokens.READ: len(texts())}
+    assert (ledger.read, ledger.kept, dict(ledger.altered)) == (len(texts()), len(texts()), {})
 
 
 def test_texts_are_packed_within_a_batch_of_rows(tmp_path: Path) -> None:
@@ -158,7 +161,7 @@ def test_texts_are_packed_within_a_batch_of_rows(tmp_path: Path) -> None:
 def test_reward_tokens_are_those_of_trl(folder: Path, tmp_path: Path, max_length: int) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     equal = {"prompt": TALK[:4], "chosen": [TALK[4]], "rejected": [TALK[4]]}
-    ours, counts = tokenise([*preferences(), equal], folder, recipe("reward", max_length))
+    ours, ledger = tokenise([*preferences(), equal], folder, recipe("reward", max_length))
     config = tiny_model(tokenizer).config
     config.num_labels = 1
     model = AutoModelForSequenceClassification.from_config(config)
@@ -167,9 +170,11 @@ def test_reward_tokens_are_those_of_trl(folder: Path, tmp_path: Path, max_length
     trainer = trl.RewardTrainer(model, args, train_dataset=pairs, processing_class=tokenizer)
     theirs = [{name: row[name] for name in ("chosen_ids", "rejected_ids")} for row in trainer.train_dataset]
     assert ours == theirs
-    long = "dropped: one of the two is longer than max_length"
-    assert counts[long] == (max_length < 1000) + len(pairs) - len(theirs) and (counts[long] > 0) == (max_length == 20)
-    assert counts["dropped: the two are equal"] == (max_length == 1000)
+    lost = {why: said["count"] for why, said in ledger.dropped.items()}
+    if max_length == 20:
+        assert lost == {"one of the two is longer than max_length": 1 + len(pairs) - len(theirs)}
+    else:
+        assert lost == {"the two are equal": 1}
 
 
 def test_orpo_batches_are_those_of_trl(tmp_path: Path) -> None:
@@ -196,14 +201,14 @@ def test_shards_change_no_byte(tmp_path: Path, method: str, most: int) -> None:
     read = {"cpt": texts, "sft": conversations, "dpo": preferences}[method]()
     made = set()
     for shards in range(1, most + 1):
-        found, counts = tokenise(read, tmp_path / "tokenizer", recipe(method, 14), shards)
+        found, ledger = tokenise(read, tmp_path / "tokenizer", recipe(method, 14), shards)
         write(found, method, tmp_path / "tokens.arrow")
-        made.add((file_digest(tmp_path / "tokens.arrow"), tuple(sorted(counts.items()))))
+        made.add((file_digest(tmp_path / "tokens.arrow"), str(ledger.as_dict())))
     assert len(made) == 1
 
 
 def test_no_rows_are_no_tokens(tmp_path: Path) -> None:
-    assert tokenise([], tmp_path / "tokenizer", recipe("sft"), 3) == ([], Counter())
+    assert tokenise([], tmp_path / "tokenizer", recipe("sft"), 3)[0] == []
 
 
 def test_tokens_are_read_back_as_they_were_written(tmp_path: Path) -> None:
@@ -233,10 +238,10 @@ GOLDEN = {
 def test_a_template_says_this_and_learns_that(name: str) -> None:
     text, learnt = GOLDEN[name]
     tokenizer = tokenizer_of(name)
-    row = tokens.sft_tokens({"messages": TALK}, tokenizer, recipe("sft", only=True), Counter())
+    row = tokens.sft_tokens({"messages": TALK}, tokenizer, recipe("sft", only=True), Ledger("rows"))
     assert tokenizer.apply_chat_template(TALK, tokenize=False) == tokenizer.decode(row["input_ids"]) == text
     assert answers(row, tokenizer) == learnt
-    whole = tokens.sft_tokens({"messages": TALK}, tokenizer, recipe("sft"), Counter())
+    whole = tokens.sft_tokens({"messages": TALK}, tokenizer, recipe("sft"), Ledger("rows"))
     assert whole == {"input_ids": row["input_ids"], "labels": row["input_ids"]}
 
 
@@ -278,9 +283,9 @@ def test_zephyr_speaks_as_published(turns: list[dict], asks: bool) -> None:
 @pytest.mark.parametrize("name", GOLDEN)
 def test_a_prompt_is_where_its_answer_begins(name: str) -> None:
     tokenizer = tokenizer_of(name)
-    counts: Counter = Counter()
-    row = tokens.dpo_tokens(preferences()[-1], tokenizer, recipe("dpo"), counts)
-    assert not +counts
+    ledger = Ledger("rows")
+    row = tokens.dpo_tokens(preferences()[-1], tokenizer, recipe("dpo"), ledger)
+    assert not ledger.altered and not ledger.dropped
     asked = tokenizer.apply_chat_template(TALK[:4], tokenize=False, add_generation_prompt=True)
     assert tokenizer.decode(row["prompt_ids"]) == asked
     assert tokenizer.decode(row["chosen_ids"]).rstrip("\n") == "no é</s>"
@@ -313,27 +318,27 @@ def test_what_is_cut_and_dropped_stands_in_the_ledger(tmp_path: Path) -> None:
     plan = read_json(max(project.path(".posttrain/plan").glob("*.json"), key=lambda path: path.stat().st_mtime))
     target = plan["targets"]["models/micro-dpo"]["inputs"]["tokens"]
     project.make(target)
-    assert read_json(project.path(f"{target}/ledger.json")) == {
-        "read": 5,
-        "kept": 3,
-        "cut to max_length": 3,
-        "dropped: the answers are equal after the cut": 1,
-        "dropped: the prompt alone fills max_length": 1,
+    (entry,) = read_json(project.path(f"{target}/ledger.json"))["entries"]
+    assert (entry["read"], entry["kept"], entry["altered"]) == (5, 3, {"cut to max_length": 3})
+    assert entry["dropped"] == {
+        "the answers are equal after the cut": {"count": 1, "examples": [{"prompt": "abc", "completions": []}]},
+        "the prompt alone fills max_length": {"count": 1, "examples": [{"prompt": "abcdefghijkl", "completions": []}]},
     }
-    assert read_json(project.path("preferences/micro-pairs/ledger.json"))["train"][0]["dropped"] == {
-        "chosen equals rejected": 1
-    }
+    (entry,) = read_json(project.path("preferences/micro-pairs/ledger.json"))["entries"]
+    assert (entry["read"], entry["kept"]) == (6, 5)
+    assert list(entry["dropped"]) == ["chosen equals rejected"]
     kept = Dataset.from_file(str(project.path(f"{target}/train.arrow"))).to_list()
     assert max(len(row["prompt_ids"]) + len(row[name]) for row in kept for name in ("chosen_ids", "rejected_ids")) == 12
 
 
 def test_a_row_of_which_nothing_is_left_to_learn_is_dropped() -> None:
-    counts: Counter = Counter()
+    ledger = Ledger("rows")
     row = {"messages": TALK[1:3]}  # <|user|>, two letters, <|assistant|>: the answer begins at the fifth token
-    assert tokens.sft_tokens(row, tokenizer_of("bytes"), recipe("sft", 4, only=True), counts) is None
-    assert counts == {"cut to max_length": 1, "dropped: nothing left to learn after the cut": 1}
+    assert tokens.sft_tokens(row, tokenizer_of("bytes"), recipe("sft", 4, only=True), ledger) is None
+    assert ledger.altered == {"cut to max_length": 1}
+    assert ledger.losses() == "1 dropped: nothing left to learn after the cut"
     assert (
-        tokens.sft_tokens(row, tokenizer_of("bytes"), recipe("sft", 5, only=True), counts)["labels"][:4] == [-100] * 4
+        tokens.sft_tokens(row, tokenizer_of("bytes"), recipe("sft", 5, only=True), ledger)["labels"][:4] == [-100] * 4
     )
 
 
@@ -341,7 +346,7 @@ def test_answers_that_no_template_marks_are_refused() -> None:
     made = tokenizer_of("bytes")
     made.chat_template = made.chat_template.replace("{%- generation -%}", "").replace("{%- endgeneration -%}", "")
     with pytest.raises(Refusal, match="the chat template does not mark what the assistant says"):
-        tokens.sft_tokens({"messages": TALK}, made, recipe("sft", only=True), Counter())
+        tokens.sft_tokens({"messages": TALK}, made, recipe("sft", only=True), Ledger("rows"))
 
 
 @pytest.mark.parametrize(

@@ -62,12 +62,17 @@ def read_json(path: str | Path) -> dict:
 
 def write_json(path: str | Path, value: Any, durable: bool = True) -> None:
     """Write a JSON file as a whole or not at all; if durable, it is on the disk before the old one is gone."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n", durable)
+
+
+def write_text(path: str | Path, text: str, durable: bool = True) -> None:
+    """Write a file as a whole or not at all; if durable, it is on the disk before the old one is gone."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
     try:
         with open(draft, "w") as file:
-            file.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+            file.write(text)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())

@@ -25,6 +25,7 @@ def of_run(work: Path, target: dict, root: Path) -> dict:
     said = status.read(work)
     return {
         "launch": target["runtime"],
+        "seconds": round(status.spent(said), 1),
         "resumes": said.get("resumes", 0),
         "metrics": read_json(work / "metrics.json"),
         "versions": versions(),

@@ -40,6 +40,11 @@ def clear(work: Path) -> None:
         (work / name).unlink(missing_ok=True)
 
 
+def spent(said: dict) -> float:
+    """The seconds that a job ran, those of earlier runs with it, as far as they said anything."""
+    return said.get("spent", 0) + (said["time"] - said["began"] if "began" in said else 0)
+
+
 def sentence(status: dict) -> str:
     """`step 400 of 1000, loss 0.52`, or as much of it as is known."""
     parts = []

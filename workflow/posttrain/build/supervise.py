@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from posttrain.build import gpus, processes, record, status, store
@@ -113,9 +114,10 @@ class Supervisor:
                 "set it back to go on, or delete the folder to start over"
             )
         write_json(work / "launch.json", launch)
-        times = status.read(work).get("resumes", 0) + resumes
+        before = status.read(work)
+        times, spent = before.get("resumes", 0) + resumes, status.spent(before)
         status.clear(work)
-        status.write(work, target=self.path, state="running", resumes=times, pid=os.getpid())
+        status.write(work, target=self.path, state="running", resumes=times, spent=spent, pid=os.getpid())
         return work
 
     def run(self, script: str, work: Path, key: str) -> None:
@@ -126,6 +128,7 @@ class Supervisor:
         arguments = [self.path, "--plan", self.plan_path, "--work", str(work)]
         with gpus.claimed(runtime.get("gpus", 0)) as mine:
             record.note("start", self.path, key)
+            status.write(work, began=time.time())
             child = subprocess.Popen(
                 processes.command(str(self.root / script), arguments, runtime, self.root),
                 env=processes.environment(work, mark(self.store.root, key), runtime["threads"], online) | mine,

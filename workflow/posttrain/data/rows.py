@@ -1,6 +1,5 @@
 """What a row must look like, and the parquet it is kept in."""
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
+from posttrain.data.ledger import Ledger
 from posttrain.files import Refusal
 
 TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
@@ -30,7 +30,7 @@ BATCH = 1000  # rows
 ROLES = ("system", "user", "assistant")
 
 
-def data_row(row: dict, where: str, dropped: Counter) -> dict:
+def data_row(row: dict, where: str, ledger: Ledger) -> dict:
     """A row to learn as it stands: a conversation (`messages`), or plain `text`."""
     return text(row, where) if "text" in row and "messages" not in row else conversation(row, where)
 
@@ -49,14 +49,14 @@ def conversation(row: dict, where: str) -> dict:
     return {"messages": messages}
 
 
-def pair(row: dict, where: str, dropped: Counter) -> dict | None:
+def pair(row: dict, where: str, ledger: Ledger) -> dict | None:
     """A row of prompt, chosen, rejected; None, and counted, if both answers are the same.
 
     Whole conversations in `chosen` and `rejected` (UltraFeedback's form) are split where they part.
     """
     chosen, rejected = turns(row, "chosen", where), turns(row, "rejected", where)
     if chosen == rejected:
-        dropped["chosen equals rejected"] += 1
+        ledger.drop("chosen equals rejected")
         return None
     if chosen[0]["role"] != "assistant":
         same = 0

@@ -1,6 +1,5 @@
 """From rows to token ids: what TRL 1.16's trainers would make of them, made once, cut and counted."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from posttrain.data.ledger import Ledger
 from posttrain.files import Refusal
 
 IDS = pa.list_(pa.int32())
@@ -23,12 +23,11 @@ SCHEMAS = {
     "dpo": pa.schema([("prompt_ids", IDS), ("chosen_ids", IDS), ("rejected_ids", IDS)]),
 }
 IGNORED = -100  # what no loss sees, in torch's cross entropy
-READ = "read"  # the count of the rows themselves, beside those of what was cut or dropped
 
 
 def tokenise(
     batches: Iterable[list[dict]], tokenizer_folder: Path, recipe: dict, processes: int
-) -> Iterator[tuple[pa.Table, Counter]]:
+) -> Iterator[tuple[pa.Table, Ledger]]:
     """The tokens of each batch of rows, in their order, and what was cut or dropped.
 
     The number of processes changes no byte; a few batches a process are in memory at once.
@@ -42,16 +41,17 @@ def tokenise(
             yield from pool.map(work, window)
 
 
-def tokenise_batch(rows: list[dict], tokenizer_folder: Path, recipe: dict) -> tuple[pa.Table, Counter]:
+def tokenise_batch(rows: list[dict], tokenizer_folder: Path, recipe: dict) -> tuple[pa.Table, Ledger]:
     tokenizer, method = open_tokenizer(tokenizer_folder), recipe["method"]
-    counts = Counter({READ: len(rows)})
+    ledger = Ledger("rows")
+    ledger.read = len(rows)
     check_fit(rows[0], tokenizer, method)
     if method == "cpt":
         made = cpt_tokens(rows, tokenizer, recipe)
     else:
         one = {"sft": sft_tokens, "reward": reward_tokens, "dpo": dpo_tokens}[method]
-        made = [tokens for row in rows if (tokens := one(row, tokenizer, recipe, counts))]
-    return pa.Table.from_pylist(made, SCHEMAS[method]), counts
+        made = [tokens for row in rows if (tokens := one(row, tokenizer, recipe, ledger))]
+    return pa.Table.from_pylist(made, SCHEMAS[method]), ledger
 
 
 def check_fit(row: dict, tokenizer: PreTrainedTokenizerBase, method: str) -> None:
@@ -81,7 +81,7 @@ def cpt_tokens(rows: list[dict], tokenizer: PreTrainedTokenizerBase, recipe: dic
     return [{"input_ids": piece, "labels": piece} for piece in pieces]
 
 
-def sft_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, counts: Counter) -> dict | None:
+def sft_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, ledger: Ledger) -> dict | None:
     """A conversation's ids, and the labels its loss is of: every token, or the assistant's alone."""
     only = recipe["assistant_only_loss"]
     made = tokenizer.apply_chat_template(row["messages"], return_dict=True, return_assistant_tokens_mask=only)
@@ -95,29 +95,30 @@ def sft_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, coun
             )
         labels = [token if said else IGNORED for token, said in zip(ids, mask, strict=True)]
     length = recipe["max_length"]
-    counts["cut to max_length"] += len(ids) > length
+    if len(ids) > length:
+        ledger.alter("cut to max_length")
     if all(label == IGNORED for label in labels[:length]):
-        counts["dropped: nothing left to learn after the cut"] += 1
+        ledger.drop("nothing left to learn after the cut", row["messages"])
         return None
     return {"input_ids": ids[:length], "labels": labels[:length]}
 
 
-def reward_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, counts: Counter) -> dict | None:
+def reward_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, ledger: Ledger) -> dict | None:
     """The ids of two whole conversations. One that is too long is not cut: its end is where a reward is read."""
     chosen, rejected = (
         tokenizer.apply_chat_template(row["prompt"] + row[answer], return_dict=True)["input_ids"]
         for answer in ("chosen", "rejected")
     )
     if max(len(chosen), len(rejected)) > recipe["max_length"]:
-        counts["dropped: one of the two is longer than max_length"] += 1
+        ledger.drop("one of the two is longer than max_length", row["prompt"])
         return None
     if chosen == rejected:
-        counts["dropped: the two are equal"] += 1
+        ledger.drop("the two are equal", row["prompt"])
         return None
     return {"chosen_ids": chosen, "rejected_ids": rejected}
 
 
-def dpo_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, counts: Counter) -> dict | None:
+def dpo_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, ledger: Ledger) -> dict | None:
     """A prompt's ids and those of its two answers, from where they part from the prompt."""
 
     def ids(turns: list[dict], **options: bool) -> list[int]:
@@ -126,15 +127,17 @@ def dpo_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, coun
     prompt = ids(row["prompt"], add_generation_prompt=True)
     chosen, rejected = ids(row["prompt"] + row["chosen"]), ids(row["prompt"] + row["rejected"])
     start = min(common_prefix(prompt, chosen), common_prefix(prompt, rejected))
-    counts["prompt shortened: the template renders it otherwise before an answer"] += start < len(prompt)
+    if start < len(prompt):
+        ledger.alter("prompt shortened: the template renders it otherwise before an answer")
     length = recipe["max_length"]
     if start >= length:
-        counts["dropped: the prompt alone fills max_length"] += 1
+        ledger.drop("the prompt alone fills max_length", row["prompt"])
         return None
-    counts["cut to max_length"] += max(len(chosen), len(rejected)) > length
+    if max(len(chosen), len(rejected)) > length:
+        ledger.alter("cut to max_length")
     chosen, rejected = chosen[start:length], rejected[start:length]
     if chosen == rejected:
-        counts["dropped: the answers are equal after the cut"] += 1
+        ledger.drop("the answers are equal after the cut", row["prompt"])
         return None
     return {"prompt_ids": prompt[:start], "chosen_ids": chosen, "rejected_ids": rejected}
 

@@ -11,6 +11,7 @@ from posttrain.build.store import Store, whole
 from posttrain.files import Refusal, digest, read_json, write_json
 from posttrain.plan import triggers
 from posttrain.plan.contents import Contents
+from posttrain.plan.lineage import reported
 from posttrain.plan.stages import MAKERS
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import catalogue, identity, lock
@@ -129,6 +130,13 @@ class Plan:
         ]
         return "|".join(map(re.escape, names)) or "(?!)"
 
+    def named(self, kind: str) -> str:
+        """A wildcard's constraint: the names of all targets of a kind, whatever makes them."""
+        return "|".join(re.escape(path.removeprefix(f"{kind}/")) for path in self.all(kind)) or "(?!)"
+
+    def reported(self, path: str) -> list[str]:
+        return reported(self.targets, path)
+
     def trigger(self, path: str) -> str:
         """The file that makes a target's rule run: its content changes exactly when the target must be made."""
         if self.main and path not in self.asked:
@@ -156,7 +164,8 @@ class Plan:
     def unknown(self) -> str:
         """A wildcard's constraint: whatever looks like a target and is none."""
         known = "|".join(map(re.escape, self.targets))
-        return rf"(?!({known})(\.run)?(\.json)?$)({'|'.join(KINDS)})/.+"
+        page = rf"reports/({self.named('models')})\.html"
+        return rf"(?!(({known})(\.run)?(\.json)?|{page})$)({'|'.join(KINDS)}|reports)/.+"
 
     def suggest(self, nope: str) -> Refusal:
         """The answer to a name that no recipe has."""
@@ -165,5 +174,6 @@ class Plan:
             some = self.scans[nope]
             return Refusal(f"{nope} is a scan of {len(some)} models: {', '.join(some[:4])}{' …' * (len(some) > 4)}")
         shown = [path for path in self.targets if path.startswith(tuple(f"{section}/" for section in SECTIONS))]
+        shown += [f"reports/{path.removeprefix('models/')}.html" for path in self.all("models")]
         near = nearest(nope, shown, 3) or shown[:3]
         return Refusal(f"No recipe makes {nope}. Nearest: {', '.join(near) or 'none, for there are no recipes'}")

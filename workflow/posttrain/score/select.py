@@ -8,42 +8,24 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-EXAMPLES = 3  # of each reason, to look at
-
-
-class Ledger:
-    """How many prompts were read and kept, and what was dropped: counts, and the first examples."""
-
-    def __init__(self) -> None:
-        self.prompts, self.kept = 0, 0
-        self.dropped: dict[str, dict] = {}
-
-    def drop(self, why: str, prompt: list[dict], *completions: str) -> None:
-        said = self.dropped.setdefault(why, {"count": 0, "examples": []})
-        said["count"] += 1
-        if len(said["examples"]) < EXAMPLES:
-            said["examples"].append({"prompt": prompt[-1]["content"], "completions": list(completions)})
-
-    def as_dict(self) -> dict:
-        return {"prompts": self.prompts, "kept": self.kept, "dropped": dict(sorted(self.dropped.items()))}
+from posttrain.data.ledger import Ledger
 
 
 def best_of_n(frame: pd.DataFrame, min_score: float | None) -> tuple[list[dict], Ledger]:
     """Of each prompt the completion of the highest score, of equal ones the first drawn: `messages`."""
-    ledger, rows = Ledger(), []
+    ledger, rows = Ledger("prompts"), []
     for prompt, found in by_prompt(frame, ledger):
         best = found.iloc[0]
         if min_score is not None and best.score < min_score:
             ledger.drop("no completion reaches min_score", prompt, best.completion)
             continue
         rows.append({"messages": [*prompt, answer(best)]})
-    ledger.kept = len(rows)
     return rows, ledger
 
 
 def best_vs_worst(frame: pd.DataFrame, min_score: float | None, min_margin: float) -> tuple[list[dict], Ledger]:
     """Of each prompt the completions of the highest and the lowest score: `prompt`, `chosen`, `rejected`."""
-    ledger, rows = Ledger(), []
+    ledger, rows = Ledger("prompts"), []
     for prompt, found in by_prompt(frame, ledger):
         best, worst = found.iloc[0], found[found.score == found.score.min()].iloc[0]
         both = (best.completion, worst.completion)
@@ -57,7 +39,6 @@ def best_vs_worst(frame: pd.DataFrame, min_score: float | None, min_margin: floa
             ledger.drop("the best and the worst are the same text", prompt, *both)
         else:
             rows.append({"prompt": prompt, "chosen": [answer(best)], "rejected": [answer(worst)]})
-    ledger.kept = len(rows)
     return rows, ledger
 
 
@@ -65,7 +46,7 @@ def by_prompt(frame: pd.DataFrame, ledger: Ledger) -> Iterator[tuple[list[dict],
     """Each prompt's completions, best first, but for those that were cut or say nothing."""
     frame = frame.sort_values(["prompt_id", "score", "sample"], ascending=[True, False, True])
     for _, found in frame.groupby("prompt_id", sort=True):
-        ledger.prompts += 1
+        ledger.read += 1
         prompt, whole = list(found.iloc[0].prompt), found[found.finished & (found.completion.str.strip() != "")]
         if whole.empty:
             ledger.drop("every completion is cut at max_new_tokens or empty", prompt, found.iloc[0].completion)

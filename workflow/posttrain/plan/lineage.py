@@ -1,0 +1,31 @@
+"""What a target was made from, and what was measured of it."""
+
+
+def lineage(targets: dict[str, dict], *paths: str) -> list[str]:
+    """Some targets and all they are made from, inputs before what is made of them."""
+    found: dict[str, None] = {}
+
+    def add(path: str) -> None:
+        if path not in found:
+            for made in targets[path]["inputs"].values():
+                add(made)
+            found[path] = None
+
+    for path in paths:
+        add(path)
+    return list(found)
+
+
+def measured(targets: dict[str, dict], path: str) -> list[str]:
+    """The evaluations of a model and of the models it was made from, in the order of the recipes."""
+    models = set(lineage(targets, path))
+    return [made for made, target in targets.items() if models >= {target["inputs"].get("model")} and is_eval(made)]
+
+
+def is_eval(path: str) -> bool:
+    return path.startswith("evals/")
+
+
+def reported(targets: dict[str, dict], path: str) -> list[str]:
+    """What a model's page shows: its lineage, and the figures of each model in it."""
+    return lineage(targets, path, *measured(targets, path))

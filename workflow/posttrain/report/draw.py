@@ -1,0 +1,54 @@
+"""Numbers as lines and bars: where each goes, for the template to write."""
+
+ROW = 48  # pixels of a lineage row
+GUTTER = 96  # pixels beside the rows, for the arcs
+WIDTH, HEIGHT = 300, 110  # of a curve, in its own units
+
+
+def bars(title: str, key: str, figures: list[dict]) -> dict:
+    """A bar a model; shares are drawn on a scale to 100 %, anything else on one to the largest."""
+    values = {row["model"]: row[key] for row in figures}
+    share = key.endswith("accuracy")
+    top = 1 if share else max(values.values())
+    made = [
+        {"model": model, "value": f"{100 * value:.1f} %" if share else f"{value:.2f}", "width": 100 * value / top}
+        for model, value in values.items()
+    ]
+    return {"title": title, "bars": made}
+
+
+def curve(title: str, points: list[tuple[float, float]]) -> dict:
+    """A line through (step, value), scaled to fill its frame."""
+    steps, values = [step for step, _ in points], [value for _, value in points]
+    low, high = min(values), max(values)
+
+    def x(step: float) -> float:
+        return round(WIDTH * (step - steps[0]) / (steps[-1] - steps[0]), 1)
+
+    def y(value: float) -> float:
+        return round(HEIGHT * (high - value) / ((high - low) or 1), 1)
+
+    line = " ".join(f"{x(step)},{y(value)}" for step, value in points)
+    said = {"low": short(low), "high": short(high), "first": short(values[0]), "last": short(values[-1])}
+    return {"title": title, "line": line, "y": y(values[-1]), "steps": steps[-1], **said}
+
+
+def short(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def arcs(rows: list[dict]) -> dict:
+    """Rows under each other, and beside them an arc from each to those it is made from: the further, the wider."""
+    x, reach = GUTTER - 12, GUTTER - 16
+    made = [
+        {"kind": rows[start]["kind"], "line": arc(x, reach * (1 - 0.82 ** (end - start)) / 0.75, start, end)}
+        for end, row in enumerate(rows)
+        for start in row["inputs"]
+    ]
+    return {"rows": rows, "arcs": made, "row": ROW, "gutter": GUTTER, "x": x, "height": ROW * len(rows)}
+
+
+def arc(x: float, width: float, start: int, end: int) -> str:
+    """A Bézier curve from one row's middle to another's; it reaches three quarters of its width out."""
+    top, bottom, out = ROW * start + ROW / 2, ROW * end + ROW / 2, round(x - width, 1)
+    return f"M{x} {top:g} C{out} {top:g} {out} {bottom:g} {x} {bottom:g}"

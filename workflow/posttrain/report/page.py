@@ -1,0 +1,195 @@
+"""What a model's page shows, read from the plan and from what stands beside the artifacts it names."""
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from posttrain.files import read_json
+from posttrain.plan.lineage import lineage, measured
+from posttrain.report import draw
+
+NAMED = ("data", "completions", "scores", "preferences", "models")  # the rest stands between, and has no row of its own
+SHOWN = 12  # prompts that are shown with every model's answer
+# Of each kind of evaluation: the figures that are drawn, and what they are called.
+DRAWN = {
+    "prompts": {"accuracy": "right, greedy", "sampled_accuracy": "right, sampled"},
+    "pairs": {"accuracy": "prefers the chosen answer"},
+    "text": {"bits_per_byte": "bits per byte (fewer is better)"},
+}
+# Of each method: what is drawn of its training beside the loss, by the trainer's name for it.
+CURVES = {
+    "train_cpt": {"mean_token_accuracy": "tokens right"},
+    "train_sft": {"mean_token_accuracy": "tokens right"},
+    "train_reward": {"accuracy": "pairs right"},
+    "train_dpo": {"rewards/accuracies": "pairs right"},
+    "train_orpo": {"rewards/accuracies": "pairs right"},
+}
+
+
+def render(targets: dict[str, dict], path: str) -> str:
+    """A model's page, as one HTML file."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template("page.html.jinja").render(shown(targets, path))
+
+
+def shown(targets: dict[str, dict], path: str) -> dict[str, Any]:
+    """All that the template asks for."""
+    made = lineage(targets, path)
+    suites = suites_of(targets, measured(targets, path), [name for name in made if name.startswith("models/")])
+    builds = [build(name, targets[name]) for name in [*made, *measured(targets, path)]]
+    return {
+        "name": name_of(path),
+        "what": what(targets[path]),
+        "content": read_json(f"{path}.json")["content"],
+        "seconds": sum(row["seconds"] for row in builds),
+        "suites": suites,
+        "lineage": draw.arcs(rows_of(targets, made, suites)),
+        "curves": [curves(name, targets[name]["stage"]) for name in made if targets[name]["stage"] in CURVES],
+        "ledgers": [ledger for name in made for ledger in ledgers(name, targets[name])],
+        "builds": builds,
+        "versions": read_json(f"{path}.run.json")["versions"],
+    }
+
+
+def name_of(path: str) -> str:
+    return path.split("/", 1)[1]
+
+
+def what(target: dict) -> str:
+    """A target in a few words: `dpo on quickstart-pairs`."""
+    own, names = target["own"], target["identity"]
+    match target["stage"].split("_"):
+        case ["train", method]:
+            return f"{method} on {names.get('data') or names.get('preferences')}, from {names['base']}"
+        case ["init", _]:
+            return f"random weights, {own['architecture']['model_type']}"
+        case ["mix", _]:
+            return ", ".join(f"{origin(source)}, {source['rows'] or 'all'} rows" for source in own["sources"])
+        case ["sample", _]:
+            return f"{own['sampling']['n']} answers each to {names['prompts']}, by {names['model']}"
+        case ["score", _]:
+            return f"{names['completions']}, by {own.get('verifier') or names['reward_model']}"
+        case ["select", _]:
+            return f"{own['select'].replace('_', ' ')} of {names['scores']}"
+        case ["evaluate", _]:
+            return f"{names['model']} on {names[own['of']]}"
+        case ["fetch", _]:
+            return f"{own['repo_id']} at {own['revision'][:12]}"
+    return target["stage"].replace("_", " ")
+
+
+def origin(source: dict) -> str:
+    return source["generator"] or source["form"]
+
+
+def suites_of(targets: dict[str, dict], evals: list[str], models: list[str]) -> list[dict]:
+    """Each evaluation with its models in the order they were made: figures, bars, and answers side by side."""
+    names = dict.fromkeys(path.rsplit("/", 1)[1] for path in evals)
+    suites = []
+    for suite in names:
+        paths = [f"evals/{name_of(model)}/{suite}" for model in models]
+        paths = [path for path in paths if path in evals]
+        of = targets[paths[0]]["own"]["of"]
+        figures = [{"model": targets[path]["identity"]["model"], **read_json(f"{path}/figures.json")} for path in paths]
+        suites.append(
+            {
+                "name": suite,
+                "of": of,
+                "rows": targets[paths[0]]["identity"][of],
+                "split": targets[paths[0]]["own"]["split"],
+                "figures": figures,
+                "charts": [draw.bars(title, key, figures) for key, title in DRAWN[of].items()],
+                "answers": answers(paths, [row["model"] for row in figures]) if of == "prompts" else [],
+            }
+        )
+    return suites
+
+
+def answers(paths: list[str], models: list[str]) -> list[dict]:
+    """What each model answers, greedily, to the same prompts: so many, evenly spaced over all that all answered."""
+    from pyarrow import parquet
+
+    tables = [parquet.read_table(Path(path) / "samples.parquet").to_pylist() for path in paths]
+    greedy = [{row["prompt_id"]: row for row in table if row["how"] == "greedy"} for table in tables]
+    common = sorted(set.intersection(*map(set, greedy)))
+    chosen = [common[i * len(common) // SHOWN] for i in range(SHOWN)] if len(common) > SHOWN else common
+    return [
+        {
+            "prompt": greedy[0][number]["prompt"][-1]["content"],
+            "reference": greedy[0][number]["reference"],
+            "answers": [
+                {"model": model, "text": made[number]["completion"], "right": made[number]["score"] >= 1}
+                for model, made in zip(models, greedy, strict=True)
+            ],
+        }
+        for number in chosen
+    ]
+
+
+def rows_of(targets: dict[str, dict], made: list[str], suites: list[dict]) -> list[dict]:
+    """A row for each target that a person named, with the rows it is made from: `inputs`, by number."""
+    named = [path for path in made if path.split("/")[0] in NAMED]
+    number = {path: i for i, path in enumerate(named)}
+    return [
+        {
+            "kind": path.split("/")[0],
+            "name": name_of(path),
+            "what": what(targets[path]),
+            "inputs": sorted({number[near] for near in nearest_named(targets, path, number)}),
+            "figures": [figure for suite in suites for figure in headline(suite, name_of(path))],
+        }
+        for path in named
+    ]
+
+
+def nearest_named(targets: dict[str, dict], path: str, named: dict[str, int]) -> list[str]:
+    """The named targets that one is made from, through tokens and tokenizers that are not."""
+    inputs = targets[path]["inputs"].values()
+    return [near for made in inputs for near in ([made] if made in named else nearest_named(targets, made, named))]
+
+
+def headline(suite: dict, model: str) -> list[str]:
+    """A model's first drawn figure of a suite, in words."""
+    chart = suite["charts"][0]
+    return [f"{suite['name']} {bar['value']}" for bar in chart["bars"] if bar["model"] == model]
+
+
+def curves(path: str, stage: str) -> dict:
+    """A model's training: its loss, and what its trainer says beside it."""
+    history = read_json(f"{path}.run.json").get("metrics", {}).get("history", [])
+    drawn = {"loss": "loss", **CURVES[stage]}
+    points = {title: [(row["step"], row[key]) for row in history if key in row] for key, title in drawn.items()}
+    charts = [draw.curve(title, found) for title, found in points.items() if len(found) > 1]
+    return {"model": name_of(path), "stage": stage, "charts": charts}
+
+
+def ledgers(path: str, target: dict) -> list[dict]:
+    """What a target's ledger says was left out or altered, if anything was."""
+    said = read_json(Path(path) / "ledger.json").get("entries", [])
+    shown = path if path.split("/")[0] in NAMED else f"tokens of {name_of(target['inputs'].get('rows', path))}"
+    return [{"target": shown, **entry} for entry in said if entry["dropped"] or entry["altered"]]
+
+
+def build(path: str, target: dict) -> dict:
+    """When, where and how long a target was built, and its digests."""
+    run, manifest = read_json(f"{path}.run.json"), read_json(f"{path}.json")
+    hardware, git = run.get("hardware", {}), run.get("git", {})
+    return {
+        "path": path,
+        "stage": target["stage"],
+        "finished": run.get("finished", ""),
+        "seconds": run.get("seconds", 0),
+        "resumes": run.get("resumes", 0),
+        "processes": run.get("launch", {}).get("processes", 1),
+        "host": hardware.get("host", ""),
+        "device": ", ".join(hardware.get("gpus", []))
+        or f"{hardware.get('cpus', '?')} CPUs ({hardware.get('machine', '?')})",
+        "commit": (git.get("commit") or "")[:12],
+        "dirty": git.get("dirty"),
+        "key": manifest.get("key", ""),
+        "content": manifest.get("content", ""),
+        "files": manifest.get("files", {}),
+    }
