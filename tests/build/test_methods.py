@@ -107,7 +107,7 @@ def test_orpo_reads_the_tokens_of_dpo(methods_built: Project) -> None:
     assert tokens["dpo"] == tokens["orpo"]
     assert len(set(tokens.values())) == 3
     assert targets[targets[CPT]["inputs"]["tokens"]]["identity"] == {
-        "stage": "tokenize_rows", "version": 1, "method": "cpt", "max_length": 32,
+        "stage": "tokenize_rows", "version": 2, "method": "cpt", "max_length": 32,
     }  # fmt: skip
 
 

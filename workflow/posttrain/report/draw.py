@@ -1,7 +1,7 @@
 """Numbers as lines and bars: where each goes, for the template to write."""
 
 ROW = 48  # pixels of a lineage row
-GUTTER = 96  # pixels beside the rows, for the arcs
+REACH = 84  # pixels that the widest arc can reach out from its rows
 WIDTH, HEIGHT = 300, 110  # of a curve, in its own units
 
 
@@ -39,16 +39,18 @@ def short(value: float) -> str:
 
 def arcs(rows: list[dict]) -> dict:
     """Rows under each other, and beside them an arc from each to those it is made from: the further, the wider."""
-    x, reach = GUTTER - 12, GUTTER - 16
-    made = [
-        {"kind": rows[start]["kind"], "line": arc(x, reach * (1 - 0.82 ** (end - start)) / 0.75, start, end)}
-        for end, row in enumerate(rows)
-        for start in row["inputs"]
-    ]
-    return {"rows": rows, "arcs": made, "row": ROW, "gutter": GUTTER, "x": x, "height": ROW * len(rows)}
+    edges = [(start, end) for end, row in enumerate(rows) for start in row["inputs"]]
+    x = max((width(*edge) for edge in edges), default=0) + 8
+    made = [{"kind": rows[start]["kind"], "line": arc(x, start, end)} for start, end in edges]
+    return {"rows": rows, "arcs": made, "row": ROW, "x": x, "gutter": x + 14, "height": ROW * len(rows)}
 
 
-def arc(x: float, width: float, start: int, end: int) -> str:
-    """A Bézier curve from one row's middle to another's; it reaches three quarters of its width out."""
-    top, bottom, out = ROW * start + ROW / 2, ROW * end + ROW / 2, round(x - width, 1)
+def width(start: int, end: int) -> int:
+    """How far the arc between two rows reaches out: neighbours' a little, that of distant ones up to REACH."""
+    return round(REACH * (1 - 0.85 ** (end - start)))
+
+
+def arc(x: float, start: int, end: int) -> str:
+    """A Bézier curve from one row's middle to another's; it reaches out three quarters of its handles."""
+    top, bottom, out = ROW * start + ROW / 2, ROW * end + ROW / 2, round(x - width(start, end) / 0.75, 1)
     return f"M{x} {top:g} C{out} {top:g} {out} {bottom:g} {x} {bottom:g}"

@@ -1,0 +1,199 @@
+"""A model's page: what it shows is what stands, in one file that needs no other."""
+
+import json
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import DPO, PAGE, SFT, Project
+from posttrain.files import read_json
+from posttrain.plan import lineage
+from posttrain.report import draw, page
+
+REPORT = "reports/micro-dpo.html"
+SUITE = """\
+evals:
+  spelling:
+    models: [micro-sft, micro-dpo]
+    prompts: micro-rows
+    split: train
+    verifier: exact_match
+    sampling: {n: 2, max_new_tokens: 8, block_size: 64}
+"""
+VOID = {"meta", "br", "line", "circle", "path", "polyline", "rect"}
+FETCHES = {"src", "href", "srcset", "action", "xlink:href", "data", "poster"}
+
+
+class Reader(HTMLParser):
+    """The text of a page, its tags and attributes; fails where a tag is left open."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: dict[str, set] = {}
+        self.said: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attributes: list) -> None:
+        self.tags.add(tag)
+        for name, value in attributes:
+            self.attributes.setdefault(name, set()).add(value)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list) -> None:
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.said.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.said).split())
+
+
+@pytest.fixture(scope="module")
+def once(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A checkout in which a page was made."""
+    project = Project(Path(shutil.copytree(micro_built.root, tmp_path_factory.mktemp("report") / "p", symlinks=True)))
+    project.path(PAGE).write_text(project.path(PAGE).read_text() + SUITE)
+    project.make(REPORT)
+    return project
+
+
+@pytest.fixture
+def reported(once: Project, tmp_path: Path) -> Project:
+    return Project(Path(shutil.copytree(once.root, tmp_path / "p", symlinks=True)))
+
+
+def targets(project: Project) -> dict[str, dict]:
+    return json.loads(project.plan().read_text())["targets"]
+
+
+def test_a_page_needs_no_other_file(once):
+    text = once.path(REPORT).read_text()
+    read = Reader(text)
+    assert not read.tags & {"script", "link", "img", "iframe", "object", "embed"}
+    assert not FETCHES & read.attributes.keys()
+    assert "url(" not in text and "@import" not in text and "http" not in text
+
+
+def test_what_a_page_says_is_what_stands(once):
+    said = Reader(once.path(REPORT).read_text()).text
+    for target in (SFT, DPO, "data/micro-rows", "preferences/micro-pairs", "evals/micro-dpo/spelling"):
+        manifest, run = once.manifest(target), once.manifest(f"{target}.run")
+        assert manifest["key"] in said and manifest["content"] in said and target in said
+        assert run["finished"].replace("T", " ").strip("Z") in said
+        assert all(digest in said for digest in manifest["files"].values())
+        assert run["seconds"] > 0
+    for model in ("micro-sft", "micro-dpo"):
+        history = once.manifest(f"models/{model}.run")["metrics"]["history"]
+        losses = [row["loss"] for row in history if "loss" in row]
+        assert f"{losses[0]:.3g} → {losses[-1]:.3g}" in said
+        figures = json.loads(once.path(f"evals/{model}/spelling/figures.json").read_text())
+        assert f"{model} {100 * figures['accuracy']:.1f} %" in said
+
+
+def test_answers_stand_side_by_side_and_are_not_picked(once):
+    said = page.answers([once.path(f"evals/{name}/spelling") for name in ("micro-sft", "micro-dpo")], ["a", "b"])
+    read = {
+        model: pd.read_parquet(once.path(f"evals/{name}/spelling/samples.parquet")).query("how == 'greedy'")
+        for model, name in (("a", "micro-sft"), ("b", "micro-dpo"))
+    }
+    assert len(said) == page.SHOWN < len(read["a"])
+    spaced = [i * len(read["a"]) // page.SHOWN for i in range(page.SHOWN)]
+    for row, number in zip(said, spaced, strict=True):
+        for answer in row["answers"]:
+            sample = read[answer["model"]].iloc[number]
+            assert (row["prompt"], row["reference"]) == (sample.prompt[-1]["content"], sample.reference)
+            assert (answer["text"], answer["right"]) == (sample.completion, sample.score >= 1)
+
+
+def test_what_a_model_says_is_never_markup(reported, monkeypatch):
+    samples = reported.path("evals/micro-dpo/spelling/samples.parquet")
+    frame = pd.read_parquet(samples)
+    frame["completion"] = "</span><script>alert(1)</script>"
+    samples.parent.chmod(0o755)
+    samples.unlink()
+    frame.to_parquet(samples)
+    monkeypatch.chdir(reported.root)
+    text = page.render(targets(reported), DPO)
+    assert "script" not in Reader(text).tags
+    assert "<script>alert(1)</script>" in Reader(text).text
+
+
+def test_a_page_is_made_again_when_what_it_shows_changes_and_only_then(reported):
+    assert "Nothing to be done" in reported.make(REPORT)[0]
+    reported.edit("# Micro", "# A comment. Micro")
+    assert "Nothing to be done" in reported.make("-n", REPORT)[0]
+    reported.path(REPORT).unlink()
+    before = len(reported.started())
+    reported.make(REPORT)
+    assert reported.started()[before:] == []
+    assert reported.path(REPORT).exists()
+    reported.edit("beta: 0.1,", "beta: 0.2,")
+    assert {"rule train_dpo:", "rule evaluate_model:", "rule make_report:"} <= set(
+        reported.make("-n", REPORT)[0].splitlines()
+    )
+    reported.edit("beta: 0.2,", "beta: 0.1,")
+    reported.edit("models: [micro-sft, micro-dpo]", "models: [micro-dpo]")
+    output = reported.make("-n", REPORT)[0]
+    assert "make_report" in output, "a figure less is another page"
+    assert "evaluate_model" not in output
+
+
+def test_a_page_of_no_model_is_answered_with_the_nearest(reported):
+    assert f"Nearest: {REPORT}" in reported.refused("-n", "reports/micro-dpp.html")
+
+
+def test_every_model_of_the_lineage_is_drawn_and_each_arc_leads_downward(once, monkeypatch):
+    monkeypatch.chdir(once.root)
+    drawn = page.shown(targets(once), DPO)["lineage"]
+    names = [row["name"] for row in drawn["rows"]]
+    assert sorted(names) == ["micro-dpo", "micro-init", "micro-pairs", "micro-rows", "micro-sft"]
+    arcs = {(names[i], row["name"]) for row in drawn["rows"] for i in row["inputs"]}
+    assert arcs == {
+        ("micro-init", "micro-sft"),
+        ("micro-rows", "micro-sft"),
+        ("micro-sft", "micro-dpo"),
+        ("micro-pairs", "micro-dpo"),
+    }
+    assert all(i < number for number, row in enumerate(drawn["rows"]) for i in row["inputs"])
+
+
+@given(st.dictionaries(st.integers(0, 10_000), st.floats(-1e6, 1e6), min_size=2, max_size=60))
+def test_a_curve_stays_in_its_frame_and_keeps_its_order(values):
+    points = sorted(values.items())
+    line = [tuple(map(float, point.split(","))) for point in draw.curve("loss", points)["line"].split()]
+    assert (line[0][0], line[-1][0]) == (0, draw.WIDTH)
+    assert all(0 <= x <= draw.WIDTH and 0 <= y <= draw.HEIGHT for x, y in line)
+    for (_, a), (_, b), (_, ya), (_, yb) in zip(points, points[1:], line, line[1:], strict=False):
+        assert (b - a) * (ya - yb) >= 0, "higher values are drawn higher"
+
+
+def test_shares_are_drawn_to_a_hundred_and_other_figures_to_the_largest():
+    shares = draw.bars("right", "accuracy", [{"model": "a", "accuracy": 0.25}, {"model": "b", "accuracy": 0.5}])
+    assert [(bar["value"], bar["width"]) for bar in shares["bars"]] == [("25.0 %", 25), ("50.0 %", 50)]
+    bits = draw.bars("bits", "bits_per_byte", [{"model": "a", "bits_per_byte": 8}, {"model": "b", "bits_per_byte": 2}])
+    assert [(bar["value"], bar["width"]) for bar in bits["bars"]] == [("8.00", 100), ("2.00", 25)]
+
+
+def test_a_plan_says_what_a_page_shows_inputs_first(once):
+    plan = targets(once)
+    shown = lineage.reported(plan, DPO)
+    assert {"evals/micro-sft/spelling", "evals/micro-dpo/spelling", SFT, DPO} <= set(shown)
+    assert all(shown.index(made) < shown.index(path) for path in shown for made in plan[path]["inputs"].values())
+    assert set(lineage.reported(plan, SFT)) < set(shown)
+    assert read_json(once.plan())["targets"].keys() >= set(shown)
