@@ -1,5 +1,6 @@
 """Work spread over processes, its results in the order of what was asked."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
@@ -19,7 +20,8 @@ def spread(work: Callable, items: Iterable, processes: int) -> Iterator[Any]:
     if processes == 1:
         yield from map(work, items)
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=die_with_parent) as pool:
+    alike = {"mp_context": get_context("spawn"), "initializer": die_with_parent, "initargs": (str(os.getpid()),)}
+    with ProcessPoolExecutor(processes, **alike) as pool:
         while window := list(islice(items, AHEAD * processes)):
             yield from pool.map(work, window)
 
