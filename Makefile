@@ -38,6 +38,7 @@ test: .venv/ready slurm lint
 # The long campaigns, with their results in tests/RESULTS.md.
 prove: .venv/ready
 	$(BIN)/python tests/prove_kills.py --trials 50 --seed 0
+	$(BIN)/python tests/prove_long_kills.py --kills 10 --seed 0
 
 bench: .venv/ready
 	$(BIN)/python tests/benchmarks/planning.py

@@ -1,4 +1,5 @@
-"""A checkout in a folder of its own, and the micro-chain: real stages of a tiny model, four steps each."""
+"""A checkout in a folder of its own, and two chains of real stages of a tiny model, four steps each: the micro-chain of
+SFT and DPO, and the long one of every kind (chain.py)."""
 
 import json
 import os
@@ -8,10 +9,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 from filelock import FileLock
 
+from chain import CHAIN, ENDS
 from posttrain.build import store
 
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # snakemake beside this Python
@@ -74,6 +77,11 @@ def pairs() -> list[dict]:
     return made
 
 
+def texts() -> list[dict]:
+    """128 texts: more than four steps of eight rows of 32 tokens."""
+    return [{"text": f"{a} and {b} and {a}"} for a in WORDS[:8] for b in WORDS]
+
+
 def write_lines(path: Path, values: list[dict]) -> None:
     path.write_text("".join(json.dumps(value) + "\n" for value in values))
 
@@ -87,14 +95,17 @@ class Project:
     def path(self, name: str) -> Path:
         return self.root / name
 
-    def start(self, *args: str, **env: str) -> subprocess.Popen:
+    def copy(self, root: Path) -> "Project":
+        return Project(Path(shutil.copytree(self.root, root, symlinks=True)))
+
+    def start(self, *args: str, into: int | IO = subprocess.PIPE, **env: str) -> subprocess.Popen:
         """Start snakemake in a session of its own."""
         command = ["snakemake", *(() if "--profile" in args else ("-c2",)), *args]
         return subprocess.Popen(
             command,
             cwd=self.root,
             env=clean_environment() | env,
-            stdout=subprocess.PIPE,
+            stdout=into,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
@@ -136,6 +147,18 @@ class Project:
         for name in (target, f"{target}.json", f"{target}.run.json"):
             self.path(name).unlink()
 
+    def standing(self) -> list[str]:
+        """The targets that have a manifest, of the newest plan."""
+        return [path for path in json.loads(self.plan().read_text())["targets"] if self.path(f"{path}.json").exists()]
+
+    def made(self) -> dict[str, bytes]:
+        """What a build made, by its path: every artifact's files and its manifest, less the run record."""
+        found = {}
+        for target in self.standing():
+            files = [self.path(f"{target}.json"), *self.path(target).rglob("*")]
+            found |= {str(file.relative_to(self.root)): file.read_bytes() for file in files if file.is_file()}
+        return found
+
     def plan(self) -> Path:
         """The newest frozen plan."""
         return max(self.root.glob(".posttrain/plan/*.json"), key=os.path.getmtime)
@@ -167,7 +190,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def checkout(root: Path, page: str = MICRO) -> Project:
-    """A checkout with one page of recipes and the micro-chain's rows."""
+    """A checkout with one page of recipes and the chains' rows."""
     root.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
         source = ROOT / part
@@ -182,6 +205,7 @@ def checkout(root: Path, page: str = MICRO) -> Project:
     (root / PAGE).write_text(page)
     write_lines(root / "rows.jsonl", rows())
     write_lines(root / "pairs.jsonl", pairs())
+    write_lines(root / "texts.jsonl", texts())
     return Project(root)
 
 
@@ -191,23 +215,37 @@ def fresh(tmp_path: Path) -> Project:
     return checkout(tmp_path / "p")
 
 
+def built_once(factory: pytest.TempPathFactory, name: str, page: str, ends: list[str]) -> Project:
+    """A page's targets, built once for all tests and all workers. Never written to: tests take copies."""
+    base = factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with FileLock(f"{root}.lock"):
+        if not all((root / f"{end}.json").exists() for end in ends):
+            shutil.rmtree(root, ignore_errors=True)
+            checkout(root, page).make(*ends)
+    return Project(root)
+
+
 @pytest.fixture(scope="session")
 def micro_built(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The micro-chain, built once for all tests and all workers. Never written to: tests take copies."""
-    base = tmp_path_factory.getbasetemp()
-    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "micro-built"
-    with FileLock(f"{root}.lock"):
-        if not (root / f"{DPO}.json").exists():
-            shutil.rmtree(root, ignore_errors=True)
-            checkout(root).make()
-    return Project(root)
+    return built_once(tmp_path_factory, "micro-built", MICRO, [DPO])
+
+
+@pytest.fixture(scope="session")
+def chain_built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return built_once(tmp_path_factory, "chain-built", CHAIN, ENDS)
 
 
 @pytest.fixture
 def built(micro_built: Project, tmp_path: Path) -> Project:
     """A copy of a checkout in which the micro-chain was built, times and all."""
-    shutil.copytree(micro_built.root, tmp_path / "p", symlinks=True)
-    return Project(tmp_path / "p")
+    return micro_built.copy(tmp_path / "p")
+
+
+@pytest.fixture
+def chain(chain_built: Project, tmp_path: Path) -> Project:
+    """A copy of a checkout in which the long chain was built, times and all."""
+    return chain_built.copy(tmp_path / "p")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -20,9 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent / "build"))
 import kills
 
 from conftest import Project, checkout
-
-RESULTS = Path(__file__).with_name("RESULTS.md")
-BEGIN, END = "<!-- kills -->\n", "<!-- /kills -->\n"
+from results import put
 
 
 def main() -> None:
@@ -40,7 +38,7 @@ def main() -> None:
         for number, trial in enumerate(trials, 1):
             faults += make(trial, built, Path(folder, str(trial.seed)))
             if args.only is None:
-                write(table(trials[:number], args, time.monotonic() - began))
+                put("kills", table(trials[:number], args, time.monotonic() - began))
     sys.exit("\n\n".join(faults))
 
 
@@ -91,15 +89,6 @@ def table(trials: list[kills.Trial], args: argparse.Namespace, seconds: float) -
         *map(row, trials),
         "",
     ])  # fmt: skip
-
-
-def write(text: str) -> None:
-    """Put the text between the markers of RESULTS.md."""
-    page = RESULTS.read_text() if RESULTS.exists() else "# Results\n"
-    if BEGIN not in page:
-        page += f"\n## Kills\n\n{BEGIN}{END}"
-    before, _, rest = page.partition(BEGIN)
-    RESULTS.write_text(f"{before}{BEGIN}{text}{END}{rest.partition(END)[2]}")
 
 
 if __name__ == "__main__":

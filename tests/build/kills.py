@@ -144,7 +144,7 @@ def strike(trial: Trial, built: Project, root: Path) -> Trial:
         first = place.project.start(place.target)
         kill(trial, place, first)
         trial.hit, trial.step = place.point(), place.whole()
-        assert_nothing_half_made(place)
+        assert_nothing_half_made(place.project)
         output = build_again(trial, place)
         assert place.project.content(place.target) == content, output
         assert_made(trial, place)
@@ -229,20 +229,17 @@ def build_again(trial: Trial, place: Place) -> str:
     return output
 
 
-def assert_nothing_half_made(place: Place) -> None:
+def assert_nothing_half_made(project: Project) -> None:
     """Whatever has a manifest is what its manifest says."""
-    for manifest in place.store.glob("*/manifest.json"):
+    for manifest in [*project.path("store").glob("*/manifest.json"), *project.path("work").rglob("manifest.json")]:
         store.verify(manifest.parent)
-    if (place.work / "manifest.json").exists():
-        store.verify(place.work)
-    for manifest in place.project.path("models").glob("*.json"):
-        if not manifest.name.endswith(".run.json"):
-            assert folder_digests(manifest.with_suffix("")) == read_json(manifest)["files"], manifest
+    for target in project.standing():
+        assert folder_digests(project.path(target)) == project.manifest(target)["files"], target
 
 
 def assert_made(trial: Trial, place: Place) -> None:
     """The target stands in the store, whole and alone; nobody holds it and nothing is left of the work."""
-    assert_nothing_half_made(place)
+    assert_nothing_half_made(place.project)
     assert sorted(path.name for path in place.entry.iterdir()) == ["files", "manifest.json", "run.json"]
     assert place.carriers() == []
     assert lease.holder(place.store, place.key) == {}

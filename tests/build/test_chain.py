@@ -1,0 +1,126 @@
+"""The laws on the long chain: stages of every kind, each made of what models before it said."""
+
+import re
+import shutil
+from collections import Counter
+
+import interruptions
+import pytest
+
+from chain import CHAIN, ENDS
+from conftest import Project, checkout
+
+NOTHING = "Nothing to be done"
+BEST, PAIRS = "data/chain-best", "preferences/chain-pairs"
+DPO, SPELLING = "models/chain-dpo", "evals/chain-dpo/spelling"
+# What follows from what: each list is what must be made again when its first is made otherwise.
+TUNED = [DPO, SPELLING]
+PAIRED = [PAIRS, "tokens", *TUNED, "models/chain-orpo"]
+JUDGED_AGAIN = ["scores/chain-rs-tries", *PAIRED]
+REWARDED = ["models/chain-reward", "evals/chain-reward/judged", *JUDGED_AGAIN]
+TRIED_AGAIN = ["completions/chain-rs-tries", *JUDGED_AGAIN]
+CHOSEN = [BEST, "tokens", "models/chain-rs", *TRIED_AGAIN]
+TRIED = ["completions/chain-tries", "scores/chain-tries", "preferences/chain-judged", "tokens", *REWARDED[:2], *CHOSEN]
+SHOWN = ["models/chain-sft", "evals/chain-sft/spelling", *TRIED]
+
+
+def planned(project: Project, *asked: str) -> list[tuple[str, str]]:
+    """What a dry run would make: each target and the rule that makes it. Tokens are named by what they are."""
+    output = project.make("-n", *(asked or ENDS))[0]
+    jobs = re.findall(r"^(?:local)?rule (\w+):\n(?: .*\n)*?    output: (\S+)\.json,", output, re.MULTILINE)
+    return sorted((re.sub(r"^tokens/.*", "tokens", target), rule) for rule, target in jobs)
+
+
+FREE = {
+    "a comment": ("# Chain: ", "# The chain: "),
+    "key order": ("{n: 8, temperature: 0.7,", "{temperature: 0.7, n: 8,"),
+    "a number's spelling": ("learning_rate: 1e-3", "learning_rate: 0.0010"),
+    "shards": ("shards: 1", "shards: 3"),
+    "GPUs and hours": ("save_steps: 1, logging_steps: 1}", "gpus: 8, launch: ddp, hours: 9}"),
+}
+
+
+@pytest.mark.parametrize(("old", "new"), FREE.values(), ids=FREE)
+def test_what_changes_no_artifact_costs_nothing(chain, old, new):
+    chain.edit(old, new)
+    assert NOTHING in chain.make("-n", *ENDS)[0]
+
+
+EDITS = {
+    "dpo's beta": ("sft], beta: 0.1", "sft], beta: 0.2", TUNED),
+    "orpo's beta": ("train: {beta: 0.1", "train: {beta: 0.2", ["models/chain-orpo"]),
+    "the margin of pairs": ("{scores: chain-rs-tries,", "{scores: chain-rs-tries, min_margin: 0.1,", PAIRED),
+    "reward's learning_rate": (
+        "chain-judged\n    train: {learning_rate: 1e-2", "chain-judged\n    train: {learning_rate: 2e-2", REWARDED
+    ),
+    "the second draw": ("    model: chain-rs\n", "    model: chain-rs\n    sampling: {seed: 2}\n", TRIED_AGAIN),
+    "both draws": ("block_size: 32, seed: 1", "block_size: 32, seed: 2", TRIED),
+    "the least score": ("select: best_of_n", "select: best_of_n, min_score: 0.1", CHOSEN),
+    "sft's epochs": ("num_train_epochs: 1", "num_train_epochs: 2", SHOWN),
+    "the suite's draw": ("sampling: {n: 2", "sampling: {n: 3", [SPELLING, "evals/chain-sft/spelling"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "cost"), EDITS.values(), ids=EDITS)
+def test_an_edit_costs_what_follows_and_no_more(chain, old, new, cost):
+    chain.edit(old, new)
+    jobs = planned(chain)
+    assert Counter(target for target, _ in jobs) == Counter(cost)
+    assert "restore" not in {rule for _, rule in jobs}, "nothing of the kind was ever made"
+
+
+def test_an_edit_taken_back_costs_nothing(chain, chain_built):
+    before = len(chain.started())
+    chain.edit("sft], beta: 0.1", "sft], beta: 0.2")
+    chain.make(*ENDS)
+    assert chain.started()[before:] == TUNED
+    assert chain.content(DPO) != chain_built.content(DPO)
+    chain.edit("sft], beta: 0.2", "sft], beta: 0.1")
+    assert planned(chain, *ENDS, DPO) == sorted((target, "restore") for target in TUNED)
+    chain.make(*ENDS, DPO)
+    assert chain.started()[before:] == TUNED
+    assert chain.made() == chain_built.made()
+    assert NOTHING in chain.make("-n", *ENDS)[0]
+
+
+def test_what_was_deleted_is_restored_from_the_store(chain, chain_built):
+    before, made = len(chain.started()), chain_built.standing()
+    for kind in {path.split("/")[0] for path in made}:
+        shutil.rmtree(chain.path(kind))
+    assert planned(chain) == sorted((end, "restore") for end in ENDS), "what ends are made of is not needed"
+    assert {rule for _, rule in planned(chain, *made)} == {"restore"}
+    chain.make(*ENDS)
+    assert chain.started()[before:] == []
+    assert {end: chain.manifest(end) for end in ENDS} == {end: chain_built.manifest(end) for end in ENDS}
+    assert chain.made().items() <= chain_built.made().items()
+
+
+def test_what_is_made_again_to_the_same_bytes_is_the_end_of_it(chain, chain_built):
+    before = len(chain.started())
+    chain.forget(BEST)
+    chain.make(*ENDS, BEST)
+    assert chain.started()[before:] == [BEST]
+    assert chain.made() == chain_built.made()
+
+
+def test_another_recipe_of_the_same_bytes_is_the_end_of_it(chain, chain_built):
+    before = len(chain.started())
+    chain.edit("select: best_of_n", "select: best_of_n, min_score: 0")  # no score is below it
+    chain.make(*ENDS)
+    assert chain.started()[before:] == [BEST]
+    assert chain.manifest(BEST)["key"] != chain_built.manifest(BEST)["key"]
+    assert NOTHING in chain.make("-n", *ENDS)[0]
+
+
+def test_a_build_killed_on_its_way_elsewhere_is_equal_to_the_byte(chain_built, tmp_path):
+    """In another folder, with other cores and shards, and four times killed; `make prove` kills ten times."""
+    elsewhere = checkout(tmp_path / "another name" / "and deeper", CHAIN)
+    elsewhere.edit("shards: 1", "shards: 2")
+    ways = len(interruptions.HOW)
+    kills = list(interruptions.build(elsewhere, "-c3", *ENDS, kills=ways, seed=0, like=chain_built))
+    assert len(kills) == ways
+    one, two = chain_built.made(), elsewhere.made()
+    assert one.keys() == two.keys()
+    assert {name for name in one if one[name] != two[name]} == set(), kills
+    kinds = {name.split("/")[0] for name in one}
+    assert kinds == {"data", "completions", "scores", "preferences", "models", "evals", "tokenizers", "tokens"}
