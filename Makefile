@@ -18,8 +18,7 @@ export PYTHONHASHSEED := 0
 	touch $@
 
 quickstart: .venv/ready
-	$(BIN)/snakemake evals/spell-sft/spelling evals/spell-dpo/spelling --profile profiles/local
-	@grep accuracy evals/spell-*/spelling/figures.json
+	$(BIN)/snakemake reports/quickstart-dpo.html --profile profiles/local
 
 # Debian's SLURM, for the tests that need it; they are skipped, with the reason, where it cannot be installed.
 slurm:
@@ -38,6 +37,7 @@ test: .venv/ready slurm lint
 # The long campaigns, with their results in tests/RESULTS.md.
 prove: .venv/ready
 	$(BIN)/python tests/prove_kills.py --trials 50 --seed 0
+	$(BIN)/python tests/prove_seeds.py --seeds 3
 
 bench: .venv/ready
 	$(BIN)/python tests/benchmarks/planning.py
