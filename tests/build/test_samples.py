@@ -4,6 +4,7 @@ import json
 import random
 import re
 import shutil
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -142,8 +143,6 @@ def test_what_is_no_prompt_is_refused(tmp_path, micro_built):
     rows.write([{"messages": [said]}], rows.MESSAGES, tmp_path / "train.parquet")
     with pytest.raises(Refusal, match="row 1: has an answer and no prompt"):
         read(tmp_path / "train.parquet")
-    with pytest.raises(Refusal, match="has no split test"):
-        read(tmp_path / "test.parquet")
     AutoTokenizer.from_pretrained(micro_built.path(SFT)).save_pretrained(tmp_path)
     (tmp_path / "chat_template.jinja").unlink()
     with pytest.raises(Refusal, match="has no chat template"):
@@ -240,6 +239,18 @@ def test_verifiers_know_the_right_answer():
     assert verifiers.exact_match("tca", "tac") == 0
     assert verifiers.reasoning_gym("tac", "tac", task="spell_backward") == 1
     assert 0 < verifiers.reasoning_gym("tca", "tac", task="spell_backward") < 1
+
+
+def test_the_tasks_that_the_plan_knows_are_those_there_are():
+    """But for `composite`, which is made of others and takes a list of them."""
+    from reasoning_gym.factory import DATASETS
+
+    assert set(verifiers.tasks()) == set(DATASETS) - {"composite"}
+
+
+def test_where_reasoning_gym_is_not_installed_the_plan_knows_no_tasks(monkeypatch):
+    monkeypatch.setitem(sys.modules, "reasoning_gym", None)
+    assert verifiers.tasks.__wrapped__() == []
 
 
 def test_every_completion_has_its_score(once):

@@ -18,8 +18,6 @@ class Prompt:
 
 def read(path: Path) -> list[Prompt]:
     """A prompt a row: its turns, less a last one of the assistant's."""
-    if not path.exists():
-        raise Refusal(f"{path.parent} has no split {path.stem}")
     prompts = []
     for number, row in enumerate(rows.read(path)):
         if "messages" not in row:
