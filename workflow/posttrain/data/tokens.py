@@ -2,16 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
-from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from posttrain.build.pool import spread
 from posttrain.files import Refusal
 
 IDS = pa.list_(pa.int32())
@@ -33,13 +31,7 @@ def tokenise(
 
     The number of processes changes no byte; a few batches a process are in memory at once.
     """
-    work, batches = partial(tokenise_batch, tokenizer_folder=tokenizer_folder, recipe=recipe), iter(batches)
-    if processes == 1:
-        yield from map(work, batches)
-        return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        while window := list(islice(batches, 4 * processes)):
-            yield from pool.map(work, window)
+    return spread(partial(tokenise_batch, tokenizer_folder=tokenizer_folder, recipe=recipe), batches, processes)
 
 
 def tokenise_batch(rows: list[dict], tokenizer_folder: Path, recipe: dict) -> tuple[pa.Table, Counter]:
