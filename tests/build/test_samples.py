@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessorList
 
 from conftest import PAGE, SFT, Project
-from posttrain.build.pool import batches
+from posttrain.build.job import Job
+from posttrain.build.pool import batches, each_once
 from posttrain.data import rows
-from posttrain.files import Refusal
+from posttrain.files import Refusal, write_json
 from posttrain.sample import generate
 from posttrain.sample.generate import GumbelNoise, Sampler, blocks
 from posttrain.sample.prompts import Prompt, fitting, read
@@ -83,6 +84,16 @@ def test_every_conversation_is_in_one_batch_with_those_of_its_length(lengths):
     assert [lengths[i] for batch in made for i in batch] == sorted(lengths, reverse=True)
 
 
+@pytest.mark.parametrize("shards", [1, 2])
+def test_what_was_finished_before_a_kill_is_not_made_again(tmp_path, shards):
+    job = Job(TRIES, {}, {}, {}, {}, {"shards": shards}, tmp_path)
+    assert list(each_once(job, "lengths", len, [[], [1], [1, 1]])) == [0, 1, 2]
+    write_json(job.kept / "lengths/0.json", {"made": "from before"})
+    (job.kept / "lengths/1.json").write_text('{"made": 7')  # a disk lost the rest of it
+    assert list(each_once(job, "lengths", len, [[], [1], [1, 1], [1, 1, 1]])) == ["from before", 1, 2, 3]
+    assert list(each_once(job, "others", len, [[1]])) == [1]
+
+
 def test_every_prompt_is_answered_n_times(once):
     made = table(once, TRIES)
     asked = [row["messages"][:-1] for row in table(once, "data/micro-rows")]
@@ -108,10 +119,9 @@ def test_the_number_of_shards_changes_no_byte_and_costs_nothing(sampled, shards)
 def test_a_killed_job_goes_on_after_its_last_block(sampled):
     content, key = sampled.content(TRIES), sampled.manifest(TRIES)["key"]
     made = table(sampled, TRIES)
-    kept = sampled.path(f"work/{TRIES}.{key}/blocks")
-    kept.mkdir(parents=True)
     marked = [row | {"completion": "from before"} if row["prompt_id"] == 0 else row for row in made]
-    rows.write([row for row in marked if row["prompt_id"] < 5], rows.COMPLETIONS, kept / "0.parquet")
+    block = [row for row in marked if row["prompt_id"] < 5]
+    write_json(sampled.path(f"work/{TRIES}.{key}/kept/blocks/0.json"), {"made": block})
     sampled.forget(TRIES)
     sampled.make(TRIES)
     again = table(sampled, TRIES)
