@@ -188,7 +188,7 @@ preferences:
 """
 
 
-EVALS = "evals:\n  suite:\n    models: [sft]\n    prompts: rows\n    verifier: exact_match\n"
+EVALS = "evals:\n  suite:\n    models: [sft]\n    prompts: rows\n    verifier: exact_match\n    split: train\n"
 
 
 def evals(old: str, new: str) -> Break:
@@ -334,6 +334,10 @@ PLAN = [
     Refused("no scorer", samples("    verifier: exact_match\n", ""), f"{MORE}:10: scores.right: a scorer is one of …", "scores/right"),
     Refused("unknown verifier", samples("exact_match", "exact_mach"), f"{MORE}:12: scores.right.verifier: there is no verifier 'exact_mach'. Did you mean exact_match?", "scores/right"),
     Refused("unknown argument of a verifier", samples("exact_match", "exact_match\n    args:\n      task: chess"), f"{MORE}:14: scores.right.args.task: no such argument. There is none yet", "scores/right"),
+    Refused("a verifier without its task", samples("exact_match", "reasoning_gym"), f"{MORE}:10: scores.right.args.task: is missing", "scores/right"),
+    Refused("unknown task", samples("exact_match", "reasoning_gym\n    args:\n      task: spel_backward"), f"{MORE}:14: scores.right.args.task: there is no task 'spel_backward'. Did you mean spell_backward?", "scores/right", real=True),
+    Refused("prompts of no test split", samples("prompts: rows", "prompts: rows\n    split: test"), f"{MORE}:5: completions.tries.split: data/rows has no split test; give it `test:` sources, or say `split: train`", "completions/tries", real=True),
+    Refused("prompts of an adopted folder without a test split", both(folder("old", "train.parquet"), add("use: {data/old: old}\n"), samples("prompts: rows", "prompts: old\n    split: test")), f"{MORE}:5: completions.tries.split: data/old has no split test; add a test.parquet to old, or say `split: train`", "completions/tries"),
     Refused("arguments of a reward model", samples("verifier: exact_match", "reward_model: sft\n    args: {task: chess}"), f"{MORE}:13: scores.right.args: are a verifier's", "scores/right"),
     Refused("a reward model that gives none", samples("verifier: exact_match", "reward_model: sft"), f"{MORE}:12: scores.right.reward_model: sft is not of method reward: it has no score to give", "scores/right"),
     Refused("selection of no scores", samples("scores: right\n    select: best_of_n", "scores: wrong\n    select: best_of_n"), f"{MORE}:15: data.best.scores: there is no scores/wrong. Known: right", "data/best"),
@@ -348,6 +352,12 @@ PLAN = [
     Refused("figures on no rows", evals("prompts: rows", "prompts: row"), f"{MORE}:4: evals.suite.prompts: there is no data/row. Did you mean rows?", "evals/sft/suite"),
     Refused("figures of two kinds", evals("exact_match", "exact_match\n    text: rows"), f"{MORE}:6: evals.suite.text: no such key. …", "evals/sft/suite"),
     Refused("figures of an unknown verifier", evals("exact_match", "right"), f"{MORE}:5: evals.suite.verifier: there is no verifier 'right'. …", "evals/sft/suite"),
+    Refused("figures without a task", evals("exact_match", "reasoning_gym"), f"{MORE}:2: evals.suite.args.task: is missing", "evals/sft/suite"),
+    Refused("figures of an unknown task", evals("exact_match", "reasoning_gym\n    args: {task: chess_puzle}"), f"{MORE}:6: evals.suite.args.task: there is no task 'chess_puzle'. …", "evals/sft/suite"),
+    Refused("figures of no test split", evals("    split: train\n", ""), f"{MORE}:4: evals.suite.prompts: data/rows has no split test; give it `test:` sources, or say `split: train`", "evals/sft/suite"),
+    Refused("figures of pairs without a test split", evals("[sft]\n    prompts: rows\n    verifier: exact_match\n    split: train", "[judge]\n    pairs: pairs"), f"{MORE}:4: evals.suite.pairs: preferences/pairs has no split test; …", "evals/judge/suite"),
+    Refused("bits of texts without a test split", evals("prompts: rows\n    verifier: exact_match\n    split: train", "text: rows\n    split: test"), f"{MORE}:5: evals.suite.split: data/rows has no split test; …", "evals/sft/suite"),
+    Refused("figures on what was selected", put(SAMPLES + EVALS.replace("prompts: rows", "prompts: best").replace("train", "test"), MORE), f"{MORE}:26: evals.suite.split: data/best has no split test; what is selected is all for training: say `split: train`", "evals/sft/suite"),
     Refused("pairs for a model without a score", evals("prompts: rows\n    verifier: exact_match", "pairs: pairs"), f"{MORE}:3: evals.suite.models.0: sft is not of method reward: it has no score", "evals/sft/suite"),
     Refused("answers of a reward model", evals("[sft]", "[judge]"), f"{MORE}:3: evals.suite.models.0: judge is a reward model: evaluate it on `pairs`", "evals/judge/suite"),
     Refused("completions of a reward model", both(samples("model: sft", "model: judge"), add(JUDGE)), f"{MORE}:3: completions.tries.model: judge is a reward model: it scores, and answers nothing", "completions/tries"),

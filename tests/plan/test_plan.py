@@ -14,6 +14,7 @@ from posttrain.files import Refusal
 from posttrain.plan import frozen, triggers
 
 HEAVY = {"torch", "transformers", "datasets", "pyarrow", "pandas", "numpy", "trl", "peft", "accelerate", "tokenizers"}
+HEAVY |= {"reasoning_gym"}
 # Every model that a shipped page names, and the trainings that it takes from nothing.
 SHIPPED = {
     "models/quickstart-init": 0,
