@@ -169,9 +169,8 @@ OTHER_GGUF = {"wheel: tiny-gguf==1.0": "tiny-gguf==1.1", "file: tiny.gguf": "oth
 
 
 def test_what_a_gguf_file_becomes_is_of_its_wheel_its_path_and_its_dtype(fresh, monkeypatch):
-    assert set(methods.GGUFModel.model_fields) == {"method", "runtime"} | {
-        said.partition(":")[0] for said in OTHER_GGUF
-    }
+    fields = {said.partition(":")[0] for said in OTHER_GGUF}
+    assert set(methods.GGUFModel.model_fields) == fields | {"method", "runtime"}
     monkeypatch.chdir(fresh.root)
     page, lock = fresh.path(PAGE).read_text() + GGUF, "wheels: {tiny-gguf==1.0: %s, tiny-gguf==1.1: %s}\n"
 
@@ -183,6 +182,8 @@ def test_what_a_gguf_file_becomes_is_of_its_wheel_its_path_and_its_dtype(fresh, 
     others = [intent(page.replace(said, f"{said.split()[0]} {value}")) for said, value in OTHER_GGUF.items()]
     assert len({intent(page), intent(page, one="c"), *others}) == 5
     assert intent(page.replace("{}", "{hours: 9, mem_gb: 99, threads: 3}")) == intent(page)
+    fresh.path("config/site.yaml").write_text('runtime: {"*": {gpus: 1, mem_gb: 64}}\n')
+    assert plan_of(fresh)["models/tiny"]["runtime"] == {"hours": 1, "mem_gb": 64, "threads": 1}
 
 
 def test_an_intent_does_not_hang_on_names_and_an_identity_does(fresh, monkeypatch):

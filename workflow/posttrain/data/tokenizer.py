@@ -70,11 +70,9 @@ def check(tokenizer: PreTrainedTokenizerBase) -> None:
 
 def begins(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
     """How many times a text begins. Before a role the token is no beginning: so ChatML opens every turn."""
-    return (
-        len(re.findall(re.escape(tokenizer.bos_token) + "(?!system|user|assistant)", text))
-        if tokenizer.bos_token
-        else 0
-    )
+    if tokenizer.bos_token is None:
+        return 0
+    return len(re.findall(re.escape(tokenizer.bos_token) + "(?!system|user|assistant)", text))
 
 
 def render(tokenizer: PreTrainedTokenizerBase, turns: list[dict], **options: bool) -> dict:
