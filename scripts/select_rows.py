@@ -28,7 +28,7 @@ def main() -> None:
         if not chosen:
             raise Refusal(f"{job.inputs['scores']}: no row is left ({ledger.losses()})")
         rows.write(chosen, SCHEMAS[how], job.out / "train.parquet")
-        write(job.out, [ledger])
+        write(job.out, [ledger, select.passed_over(scored)])
         job.metrics |= {"prompts": ledger.read, "kept": ledger.kept}
 
 

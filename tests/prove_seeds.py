@@ -7,6 +7,8 @@ Each build is of the shipped page with every `seed: 0` (weights, row orders, dra
 
 import argparse
 import json
+import os
+import platform
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,15 +17,11 @@ from conftest import ROOT, Project, checkout
 from results import put
 
 PAGE = "config/recipes/quickstart.yaml"
-# What each stage is measured by, in the order of the chain: its evaluation and the figure.
-STAGES = {
-    "cpt": ("words", "bits_per_byte"),
-    "sft": ("spelling", "accuracy"),
-    "reward": ("near-misses", "accuracy"),
-    "rs": ("spelling", "accuracy"),
-    "dpo": ("spelling", "accuracy"),
-    "orpo": ("spelling", "accuracy"),
-}
+Figure = tuple[str, str, str]  # of a model: its suite, and the name of the figure
+BITS = ("cpt", "words", "bits_per_byte")
+REWARD = ("reward", "near-misses", "accuracy")
+# Each accuracy of the chain and of the branch, with the stage whose accuracy it is to raise.
+CHAIN = {"sft": None, "rs": "sft", "dpo": "rs", "orpo": "rs"}
 
 
 def main() -> None:
@@ -31,8 +29,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds, from 0 on (default 3)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="posttrain-seeds-") as folder:
-        found = [figures(build(Path(folder, str(seed)), seed)) for seed in range(args.seeds)]
-    put("seeds", "\n".join(table(found)))
+        built = [build(Path(folder, str(seed)), seed) for seed in range(args.seeds)]
+        rows = list(table(built))
+    head = " | ".join(f"seed {seed}" for seed in range(args.seeds))
+    put("seeds", "\n".join([
+        f"`python tests/prove_seeds.py --seeds {args.seeds}`, on {os.cpu_count()} CPUs ({platform.machine()}), Python "
+        f"{platform.python_version()}.",
+        "*spread*: the largest less the smallest. *more*: than the stage before, with the same seed.",
+        "",
+        f"| quickstart- | figure | {head} | mean | spread |",
+        "|---" * (args.seeds + 4) + "|",
+        *rows,
+        "",
+    ]))  # fmt: skip
 
 
 def build(root: Path, seed: int) -> Project:
@@ -40,37 +49,37 @@ def build(root: Path, seed: int) -> Project:
     project = checkout(root, "")
     shutil.copy(ROOT / PAGE, project.path(PAGE))
     project.edit("seed: 0", f"seed: {seed}", PAGE)
-    project.make(*(f"evals/quickstart-{stage}/{suite}" for stage, (suite, _) in STAGES.items()))
+    evals = [BITS, REWARD, *((stage, "spelling", "") for stage in CHAIN)]
+    project.make(*(f"evals/quickstart-{stage}/{suite}" for stage, suite, _ in evals))
+    print(f"seed {seed} is built", flush=True)
     return project
 
 
-def figures(project: Project) -> dict[str, float]:
-    made = {
-        stage: json.loads(project.path(f"evals/quickstart-{stage}/{suite}/figures.json").read_text())[figure]
-        for stage, (suite, figure) in STAGES.items()
-    }
-    print(made, flush=True)
-    return made
+def table(built: list[Project]) -> list[str]:
+    """A row a figure: of each seed, their mean, and their spread; and how much more than the stage before."""
+    rows = [row("cpt", "bits per byte", values(built, BITS), "{:.2f}")]
+    rows.append(row("reward", "prefers the right spelling", values(built, REWARD)))
+    for name, figure in (("right, greedy", "accuracy"), ("right, sampled", "sampled_accuracy")):
+        for stage, before in CHAIN.items():
+            found = values(built, (stage, "spelling", figure))
+            rows.append(row(stage, name, found))
+            if before:
+                base = values(built, (before, "spelling", figure))
+                rows.append(row(stage, f"more than {before}", [a - b for a, b in zip(found, base, strict=True)]))
+    return rows
 
 
-def table(found: list[dict[str, float]]) -> list[str]:
-    """A row a stage: the figure of each seed, their mean, and the largest less the smallest."""
-    seeds = range(len(found))
-    rows = [
-        f"`python tests/prove_seeds.py --seeds {len(found)}`; spread is the largest less the smallest.",
-        "",
-        f"| model | figure | {' | '.join(f'seed {seed}' for seed in seeds)} | mean | spread |",
-        "|---" * (len(found) + 4) + "|",
+def values(built: list[Project], figure: Figure) -> list[float]:
+    stage, suite, name = figure
+    return [
+        json.loads(project.path(f"evals/quickstart-{stage}/{suite}/figures.json").read_text())[name]
+        for project in built
     ]
-    for stage, (suite, figure) in STAGES.items():
-        values = [made[stage] for made in found]
-        shown = [said(figure, value) for value in (*values, sum(values) / len(values), max(values) - min(values))]
-        rows.append(f"| quickstart-{stage} | {suite}: {figure.replace('_', ' ')} | {' | '.join(shown)} |")
-    return [*rows, ""]
 
 
-def said(figure: str, value: float) -> str:
-    return f"{100 * value:.1f} %" if figure == "accuracy" else f"{value:.2f}"
+def row(stage: str, name: str, found: list[float], form: str = "{:.1%}") -> str:
+    shown = [form.format(value) for value in (*found, sum(found) / len(found), max(found) - min(found))]
+    return f"| {stage} | {name} | {' | '.join(shown)} |"
 
 
 if __name__ == "__main__":

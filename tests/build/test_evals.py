@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from conftest import PAGE, SFT, Project, write_lines
 from posttrain.evaluate import answers, text
+from posttrain.files import write_json
 
 SPELLING, BITS, WINS = "evals/micro-sft/spelling", "evals/micro-sft/bits", "evals/micro-reward/wins"
 TEXTS = ["an ant", "a bee, and one more bee", "Käfer", "x" * 70]
@@ -25,8 +26,8 @@ evals:
     verifier: exact_match
     sampling: {n: 4, max_new_tokens: 12, block_size: 32, seed: 3}
     runtime: {shards: 1}
-  bits: {models: [micro-sft], text: micro-text, split: train, max_length: 20}
-  wins: {models: [micro-reward], pairs: micro-pairs, split: train, max_length: 48}
+  bits: {models: [micro-sft], text: micro-text, split: train, max_length: 20, runtime: {shards: 1}}
+  wins: {models: [micro-reward], pairs: micro-pairs, split: train, max_length: 48, runtime: {shards: 1}}
 """
 REWARD = """\
   micro-reward:
@@ -48,6 +49,12 @@ def once(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> Proj
     project.path(PAGE).write_text(project.path(PAGE).read_text() + REWARD + EVALS)
     project.make(SPELLING, BITS, WINS)
     return project
+
+
+@pytest.fixture
+def evaluated(once: Project, tmp_path: Path) -> Project:
+    """A copy of it."""
+    return Project(Path(shutil.copytree(once.root, tmp_path / "p", symlinks=True)))
 
 
 def figures(project: Project, target: str) -> dict:
@@ -126,20 +133,51 @@ def test_a_reward_models_wins_are_those_of_its_scores(once):
 
 
 @pytest.mark.parametrize("target", [SPELLING, BITS, WINS])
-def test_shards_change_no_byte_of_a_figure(once, tmp_path, target):
-    project = Project(Path(shutil.copytree(once.root, tmp_path / "p", symlinks=True)))
-    project.path("config/site.yaml").write_text("")
-    content = project.content(target)
-    page = project.path(PAGE).read_text().replace("runtime: {shards: 1}", "runtime: {shards: 2}")
-    project.path(PAGE).write_text(page.replace("max_length: 20}", "max_length: 20, runtime: {shards: 2}}"))
-    project.forget(target)
-    project.make(target)
-    assert project.content(target) == content
+def test_shards_change_no_byte_of_a_figure(evaluated, target):
+    content = evaluated.content(target)
+    evaluated.edit("runtime: {shards: 1}", "runtime: {shards: 2}")
+    evaluated.forget(target)
+    evaluated.make(target)
+    assert evaluated.manifest(f"{target}.run")["launch"]["shards"] == 2
+    assert evaluated.content(target) == content
 
 
-def test_a_models_figures_follow_the_model(once, tmp_path):
-    project = Project(Path(shutil.copytree(once.root, tmp_path / "p", symlinks=True)))
-    project.edit("beta: 0.1,", "beta: 0.2,")
-    assert "Nothing to be done" in project.make("-n", SPELLING)[0], "another model's beta is no matter"
-    project.edit("num_train_epochs: 1,", "num_train_epochs: 2,")
-    assert "rule evaluate_model:" in project.make("-n", SPELLING)[0]
+def leave(project: Project, target: str, name: str, number: int, made: list) -> None:
+    """What a job that was killed had finished of a target."""
+    key = project.manifest(target)["key"]
+    write_json(project.path(f"work/{target}.{key}/kept/{name}/{number}.json"), {"made": made})
+
+
+def test_a_killed_evaluation_goes_on_after_its_last_block(evaluated):
+    """Blocks of eight prompts, sampled four times; the greedy answers are one block, and kept apart."""
+    found = samples(evaluated, SPELLING)
+    drawn = json.loads(found.drop(columns=["how", "score"]).to_json(orient="records"))
+    for how, number, block in (("greedy", 0, drawn[:32]), ("sampled", 1, drawn[64:96])):
+        leave(evaluated, SPELLING, how, number, [row | {"completion": f"{how} before"} for row in block])
+    evaluated.forget(SPELLING)
+    evaluated.make(SPELLING)
+    again = samples(evaluated, SPELLING)
+    assert set(again.completion[:32]) == {"greedy before"}
+    assert set(again.completion[64:96]) == {"sampled before"}
+    rest = [*range(32, 64), *range(96, 160)]
+    assert again.completion[rest].tolist() == found.completion[rest].tolist()
+
+
+def test_a_killed_measurement_goes_on_after_its_last_batch(evaluated):
+    """64 conversations, in two batches; the longest come first."""
+    found = samples(evaluated, WINS)
+    leave(evaluated, WINS, "batches", 0, [100.0] * 32)
+    evaluated.forget(WINS)
+    evaluated.make(WINS)
+    again = samples(evaluated, WINS)
+    before, after = ([*said.chosen, *said.rejected] for said in (found, again))
+    kept = [i for i, score in enumerate(after) if score == 100]
+    assert len(kept) == 32
+    assert [after[i] for i in range(64) if i not in kept] == [before[i] for i in range(64) if i not in kept]
+
+
+def test_a_models_figures_follow_the_model(evaluated):
+    evaluated.edit("beta: 0.1,", "beta: 0.2,")
+    assert "Nothing to be done" in evaluated.make("-n", SPELLING)[0], "another model's beta is no matter"
+    evaluated.edit("num_train_epochs: 1,", "num_train_epochs: 2,")
+    assert "rule evaluate_model:" in evaluated.make("-n", SPELLING)[0]

@@ -4,6 +4,7 @@ import json
 import random
 import re
 import shutil
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessorList
 
 from conftest import PAGE, SFT, Project
-from posttrain.build.pool import batches
+from posttrain.build.job import Job
+from posttrain.build.pool import batches, each_once
 from posttrain.data import rows
-from posttrain.files import Refusal
+from posttrain.data.ledger import EXAMPLES, Ledger
+from posttrain.files import Refusal, write_json
 from posttrain.sample import generate
 from posttrain.sample.generate import GumbelNoise, Sampler, blocks
 from posttrain.sample.prompts import Prompt, fitting, read
@@ -82,6 +85,16 @@ def test_every_conversation_is_in_one_batch_with_those_of_its_length(lengths):
     assert [lengths[i] for batch in made for i in batch] == sorted(lengths, reverse=True)
 
 
+@pytest.mark.parametrize("shards", [1, 2])
+def test_what_was_finished_before_a_kill_is_not_made_again(tmp_path, shards):
+    job = Job(TRIES, {}, {}, {}, {}, {"shards": shards}, tmp_path)
+    assert list(each_once(job, "lengths", len, [[], [1], [1, 1]])) == [0, 1, 2]
+    write_json(job.kept / "lengths/0.json", {"made": "from before"})
+    (job.kept / "lengths/1.json").write_text('{"made": 7')  # a disk lost the rest of it
+    assert list(each_once(job, "lengths", len, [[], [1], [1, 1], [1, 1, 1]])) == ["from before", 1, 2, 3]
+    assert list(each_once(job, "others", len, [[1]])) == [1]
+
+
 def test_every_prompt_is_answered_n_times(once):
     made = table(once, TRIES)
     asked = [row["messages"][:-1] for row in table(once, "data/micro-rows")]
@@ -107,10 +120,9 @@ def test_the_number_of_shards_changes_no_byte_and_costs_nothing(sampled, shards)
 def test_a_killed_job_goes_on_after_its_last_block(sampled):
     content, key = sampled.content(TRIES), sampled.manifest(TRIES)["key"]
     made = table(sampled, TRIES)
-    kept = sampled.path(f"work/{TRIES}.{key}/blocks")
-    kept.mkdir(parents=True)
     marked = [row | {"completion": "from before"} if row["prompt_id"] == 0 else row for row in made]
-    rows.write([row for row in marked if row["prompt_id"] < 5], rows.COMPLETIONS, kept / "0.parquet")
+    block = [row for row in marked if row["prompt_id"] < 5]
+    write_json(sampled.path(f"work/{TRIES}.{key}/kept/blocks/0.json"), {"made": block})
     sampled.forget(TRIES)
     sampled.make(TRIES)
     again = table(sampled, TRIES)
@@ -142,8 +154,6 @@ def test_what_is_no_prompt_is_refused(tmp_path, micro_built):
     rows.write([{"messages": [said]}], rows.MESSAGES, tmp_path / "train.parquet")
     with pytest.raises(Refusal, match="row 1: has an answer and no prompt"):
         read(tmp_path / "train.parquet")
-    with pytest.raises(Refusal, match="has no split test"):
-        read(tmp_path / "test.parquet")
     AutoTokenizer.from_pretrained(micro_built.path(SFT)).save_pretrained(tmp_path)
     (tmp_path / "chat_template.jinja").unlink()
     with pytest.raises(Refusal, match="has no chat template"):
@@ -152,7 +162,8 @@ def test_what_is_no_prompt_is_refused(tmp_path, micro_built):
 
 def test_a_prompt_that_leaves_no_room_is_left_out(micro_built):
     """The model has 64 places."""
-    found = fitting(prompts("ant", "a" * 60, "bee"), micro_built.path(SFT), 40)
+    found, ledger = fitting(prompts("ant", "a" * 60, "bee"), micro_built.path(SFT), 40)
+    assert (ledger.read, ledger.kept) == (3, 2)
     assert [prompt.number for prompt in found] == [0, 2]
 
 
@@ -242,6 +253,18 @@ def test_verifiers_know_the_right_answer():
     assert 0 < verifiers.reasoning_gym("tca", "tac", task="spell_backward") < 1
 
 
+def test_the_tasks_that_the_plan_knows_are_those_there_are():
+    """But for `composite`, which is made of others and takes a list of them."""
+    from reasoning_gym.factory import DATASETS
+
+    assert set(verifiers.tasks()) == set(DATASETS) - {"composite"}
+
+
+def test_where_reasoning_gym_is_not_installed_the_plan_knows_no_tasks(monkeypatch):
+    monkeypatch.setitem(sys.modules, "reasoning_gym", None)
+    assert verifiers.tasks.__wrapped__() == []
+
+
 def test_every_completion_has_its_score(once):
     made = {(row["prompt_id"], row["sample"]): row for row in table(once, TRIES)}
     scores = {(row["prompt_id"], row["sample"]): row["score"] for row in table(once, SCORED)}
@@ -312,13 +335,16 @@ def test_the_best_beats_the_worst_by_the_margin_whatever_the_order(found, min_sc
     assert_accounted(found, made, ledger)
 
 
-def assert_accounted(found: pd.DataFrame, made: list[dict], ledger: select.Ledger) -> None:
+def assert_accounted(found: pd.DataFrame, made: list[dict], ledger: Ledger) -> None:
     """Every prompt is kept or in the ledger, once."""
     said = ledger.as_dict()
-    assert said["prompts"] == found.prompt_id.nunique()
+    assert said["read"] == found.prompt_id.nunique()
     assert said["kept"] == len(made)
-    assert said["kept"] + sum(drop["count"] for drop in said["dropped"].values()) == said["prompts"]
-    assert all(len(drop["examples"]) == min(drop["count"], select.EXAMPLES) for drop in said["dropped"].values())
+    assert said["kept"] + sum(drop["count"] for drop in said["dropped"].values()) == said["read"]
+    assert all(len(drop["examples"]) == min(drop["count"], EXAMPLES) for drop in said["dropped"].values())
+    over = select.passed_over(found)
+    usable = found[found.finished & (found.completion.str.strip() != "")]
+    assert (over.read, over.kept) == (len(found), len(usable))
 
 
 REASONS = {
@@ -338,6 +364,9 @@ def test_what_is_dropped_says_why(why):
 
 
 def test_a_ledger_lies_beside_the_rows(once):
-    ledger = json.loads((once.path(BEST) / "ledger.json").read_text())
-    assert ledger["prompts"] == 32
-    assert ledger["kept"] == len(table(once, BEST))
+    prompts_, completions = json.loads((once.path(BEST) / "ledger.json").read_text())["entries"]
+    assert (prompts_["of"], prompts_["read"], prompts_["kept"]) == ("prompts", 32, len(table(once, BEST)))
+    made = table(once, TRIES)
+    cut = [row for row in made if not row["finished"]]
+    assert (completions["of"], completions["read"]) == ("completions", 96)
+    assert completions["dropped"].get("cut at max_new_tokens", {"count": 0})["count"] == len(cut)

@@ -8,6 +8,8 @@ import trl
 from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
+from trl.trainer.dpo_trainer import DataCollatorForPreference
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from conftest import ROOT, checkout, pairs, rows, write_lines
 from posttrain.data import tokenizer as tokenizers
@@ -29,6 +31,9 @@ TALK = [
 
 def tokenizer_of(name: str) -> PreTrainedTokenizerBase:
     made = tokenizers.of_bytes()
+    if name == "smollm2":  # its beginning opens every turn, and its end is its pad
+        tokenizers.add_tokens(made, ["<|im_start|>", "<|im_end|>"], "<|im_end|>")
+        made.bos_token, made.pad_token = "<|im_start|>", "<|im_end|>"
     made.chat_template = template.read(ROOT / "config/templates", name)
     tokenizers.check(made)
     return made
@@ -231,6 +236,12 @@ GOLDEN = {
         "<|user|>\nsure?</s>\n<|assistant|>\nno é</s>\n",
         ["yes</s>", "no é</s>"],
     ),
+    "smollm2": (
+        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n"
+        "<|im_start|>assistant\nyes<|im_end|>\n<|im_start|>user\nsure?<|im_end|>\n"
+        "<|im_start|>assistant\nno é<|im_end|>\n",
+        ["yes<|im_end|>", "no é<|im_end|>"],
+    ),
 }
 
 
@@ -255,8 +266,9 @@ def answers(row: dict, tokenizer: PreTrainedTokenizerBase) -> list[str]:
     return [tokenizer.decode(stretch) for stretch in said]
 
 
-# The Alignment Handbook's, as its YAML files have it.
-PUBLISHED = """\
+PUBLISHED = {
+    # The Alignment Handbook's, as its YAML files have it.
+    "zephyr": """\
 {% for message in messages %}
 {% if message['role'] == 'user' %}
 {{ '<|user|>\n' + message['content'] + eos_token }}
@@ -268,16 +280,24 @@ PUBLISHED = """\
 {% if loop.last and add_generation_prompt %}
 {{ '<|assistant|>' }}
 {% endif %}
-{% endfor %}"""
+{% endfor %}""",
+    # SmolLM2-135M-Instruct's, as its GGUF file has it.
+    "smollm2": (
+        "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\n"
+        "You are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}"
+        "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    ),
+}
 
 
+@pytest.mark.parametrize("name", PUBLISHED)
 @pytest.mark.parametrize("turns", [TALK, TALK[1:], TALK[:4], TALK[1:2]], ids=["talk", "no system", "asked", "one"])
 @pytest.mark.parametrize("asks", [False, True], ids=["text", "prompt"])
-def test_zephyr_speaks_as_published(turns: list[dict], asks: bool) -> None:
-    tokenizer = tokenizer_of("zephyr")
-    ours = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=asks)
-    theirs = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=asks, chat_template=PUBLISHED)
-    assert ours == theirs
+def test_a_template_speaks_as_published(name: str, turns: list[dict], asks: bool) -> None:
+    tokenizer, said = tokenizer_of(name), {"tokenize": False, "add_generation_prompt": asks}
+    ours = tokenizer.apply_chat_template(turns, **said)
+    assert ours == tokenizer.apply_chat_template(turns, **said, chat_template=PUBLISHED[name])
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -288,7 +308,21 @@ def test_a_prompt_is_where_its_answer_begins(name: str) -> None:
     assert not ledger.altered and not ledger.dropped
     asked = tokenizer.apply_chat_template(TALK[:4], tokenize=False, add_generation_prompt=True)
     assert tokenizer.decode(row["prompt_ids"]) == asked
-    assert tokenizer.decode(row["chosen_ids"]).rstrip("\n") == "no é</s>"
+    assert tokenizer.decode(row["chosen_ids"]).rstrip("\n") == f"no é{tokenizer.eos_token}"
+
+
+def test_an_end_that_is_the_pad_too_is_learnt_and_no_pad_is(tmp_path: Path) -> None:
+    tokenizer = tokenizer_of("smollm2")
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    end = tokenizer.eos_token_id
+    made, _ = tokenise(conversations(), tmp_path / "tokenizer", recipe("sft", only=True))
+    batch = DataCollatorForLanguageModeling(end)(made)
+    said = sum(turn["role"] == "assistant" for row in conversations() for turn in row["messages"])
+    assert batch["attention_mask"].min() == 0 and (batch["labels"] == end).sum() == said
+    made, _ = tokenise(preferences(), tmp_path / "tokenizer", recipe("dpo"))
+    batch = DataCollatorForPreference(end)(made)
+    learnt = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, tokens.IGNORED)
+    assert batch["attention_mask"].min() == 0 and (learnt == end).sum(1).tolist() == [1] * len(learnt)
 
 
 # What is cut, dropped, refused

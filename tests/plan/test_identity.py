@@ -162,6 +162,30 @@ def test_no_field_of_runtime_does(fresh, monkeypatch, model):
         assert changed, f"{field} was not read"
 
 
+GGUF = (
+    "  tiny:\n    method: gguf\n    wheel: tiny-gguf==1.0\n    file: tiny.gguf\n    dtype: float32\n    runtime: {}\n"
+)
+OTHER_GGUF = {"wheel: tiny-gguf==1.0": "tiny-gguf==1.1", "file: tiny.gguf": "other.gguf", "dtype: float32": "bfloat16"}
+
+
+def test_what_a_gguf_file_becomes_is_of_its_wheel_its_path_and_its_dtype(fresh, monkeypatch):
+    fields = {said.partition(":")[0] for said in OTHER_GGUF}
+    assert set(methods.GGUFModel.model_fields) == fields | {"method", "runtime"}
+    monkeypatch.chdir(fresh.root)
+    page, lock = fresh.path(PAGE).read_text() + GGUF, "wheels: {tiny-gguf==1.0: %s, tiny-gguf==1.1: %s}\n"
+
+    def intent(page: str, one: str = "a") -> str:
+        fresh.path(PAGE).write_text(page)
+        fresh.path("config/lock.yaml").write_text(lock % (one * 64, "b" * 64))
+        return plan_of(fresh)["models/tiny"]["intent"]
+
+    others = [intent(page.replace(said, f"{said.split()[0]} {value}")) for said, value in OTHER_GGUF.items()]
+    assert len({intent(page), intent(page, one="c"), *others}) == 5
+    assert intent(page.replace("{}", "{hours: 9, mem_gb: 99, threads: 3}")) == intent(page)
+    fresh.path("config/site.yaml").write_text('runtime: {"*": {gpus: 1, mem_gb: 64}}\n')
+    assert plan_of(fresh)["models/tiny"]["runtime"] == {"hours": 1, "mem_gb": 64, "threads": 1}
+
+
 def test_an_intent_does_not_hang_on_names_and_an_identity_does(fresh, monkeypatch):
     monkeypatch.chdir(fresh.root)
     before = plan_of(fresh)[DPO]

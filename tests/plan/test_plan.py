@@ -14,15 +14,19 @@ from posttrain.files import Refusal
 from posttrain.plan import frozen, triggers
 
 HEAVY = {"torch", "transformers", "datasets", "pyarrow", "pandas", "numpy", "trl", "peft", "accelerate", "tokenizers"}
+HEAVY |= {"reasoning_gym"}
 # Every model that a shipped page names, and the trainings that it takes from nothing.
 SHIPPED = {
     "models/quickstart-init": 0,
-    "models/quickstart-sft": 1,
-    "models/quickstart-dpo": 2,
-    "models/quickstart-rs": 2,
-    "models/quickstart-rs-dpo": 3,
-    "models/quickstart-rs-orpo": 3,
-    "models/quickstart-reward": 2,
+    "models/quickstart-cpt": 1,
+    "models/quickstart-sft": 2,
+    "models/quickstart-rs": 3,
+    "models/quickstart-dpo": 4,
+    "models/quickstart-orpo": 4,
+    "models/quickstart-reward": 3,
+    "models/smollm2-135m-instruct": 0,
+    "models/smollm2-135m-sft": 1,
+    "models/smollm2-135m-dpo": 2,
     "models/zephyr-7b-sft": 1,
     "models/zephyr-7b-dpo": 2,
     **{
@@ -73,7 +77,7 @@ def test_all_is_every_model(shipped):
     rules = jobs(output)
     # Of six points of the scan one is zephyr-7b-dpo itself.
     assert {rule: count for rule, count in rules.items() if rule.startswith(("init", "train", "restore"))} == {
-        "init_model": 1, "train_sft": 3, "train_dpo": 8, "train_orpo": 1, "train_reward": 1, "restore": 1,
+        "init_model": 1, "train_cpt": 1, "train_sft": 4, "train_dpo": 8, "train_orpo": 1, "train_reward": 1, "restore": 1,
     }  # fmt: skip
 
 

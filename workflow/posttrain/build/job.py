@@ -35,6 +35,11 @@ class Job:
     def checkpoints(self) -> Path:
         return self.work / "checkpoints"
 
+    @property
+    def kept(self) -> Path:
+        """What is finished of work that is done piece by piece."""
+        return self.work / "kept"
+
     def say(self, **said: Any) -> None:
         """Tell the status file how far the job is."""
         if self.main:

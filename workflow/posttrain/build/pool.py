@@ -1,14 +1,17 @@
-"""Work spread over processes, its results in the order of what was asked."""
+"""Work spread over processes, its results in the order of what was asked, and kept over a kill."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import islice
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 from posttrain.build.job import Job
 from posttrain.build.processes import die_with_parent
+from posttrain.files import read_json, write_json
 
 AHEAD = 4  # items a process that are in memory at once
 BATCH = 32  # sequences side by side
@@ -26,14 +29,34 @@ def spread(work: Callable, items: Iterable, processes: int) -> Iterator[Any]:
             yield from pool.map(work, window)
 
 
+def each_once(job: Job, name: str, work: Callable, items: list) -> Iterator[Any]:
+    """What work makes of each item, which JSON can hold, over the job's shards.
+
+    What an earlier run of the job had made when it was killed is not made again: it is kept by its number.
+    """
+    keeping = partial(make_once, work=work, folder=job.kept / name)
+    for done, made in enumerate(spread(keeping, enumerate(items), job.runtime["shards"]), 1):
+        job.say(step=done, max_steps=len(items))
+        yield made
+
+
+def make_once(numbered: tuple[int, Any], work: Callable, folder: Path) -> Any:
+    number, item = numbered
+    path = folder / f"{number}.json"
+    kept = read_json(path)
+    if not kept:
+        kept = {"made": work(item)}
+        write_json(path, kept)
+    return kept["made"]
+
+
 def in_batches(job: Job, work: Callable[[list[list[int]]], list[float]], sequences: list[list[int]]) -> list[float]:
-    """A number for each sequence of token ids, over the job's shards: those of like length side by side."""
+    """A number for each sequence of token ids: those of like length are given to work side by side."""
     numbers, cuts = [0.0] * len(sequences), batches([len(ids) for ids in sequences])
-    found = spread(work, ([sequences[i] for i in cut] for cut in cuts), job.runtime["shards"])
-    for done, (cut, made) in enumerate(zip(cuts, found, strict=True), 1):
+    found = each_once(job, "batches", work, [[sequences[i] for i in cut] for cut in cuts])
+    for cut, made in zip(cuts, found, strict=True):
         for i, number in zip(cut, made, strict=True):
             numbers[i] = number
-        job.say(step=done, max_steps=len(cuts))
     return numbers
 
 

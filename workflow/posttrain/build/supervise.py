@@ -20,6 +20,7 @@ from posttrain.build.store import Store
 from posttrain.files import Refusal, digest, file_digest, folder_digests, read_json, write_json
 from posttrain.recipes import identity
 
+ONLINE = ("fetch_snapshot", "fetch_wheel")  # the stages that may use the network
 RESUME = os.EX_TEMPFAIL  # 75: stopped with a checkpoint; the same command goes on
 
 
@@ -122,7 +123,7 @@ class Supervisor:
 
     def run(self, script: str, work: Path, key: str) -> None:
         """Run the stage's program to its end; on a signal, ask it to stop at the end of its step."""
-        runtime, online = self.target["runtime"], self.target["stage"] == "fetch_snapshot"
+        runtime, online = self.target["runtime"], self.target["stage"] in ONLINE
         (work / "stop").unlink(missing_ok=True)
         record.refuse_other_versions(self.locked)
         arguments = [self.path, "--plan", self.plan_path, "--work", str(work)]

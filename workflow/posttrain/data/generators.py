@@ -7,19 +7,19 @@ from collections.abc import Iterator
 DRAWS = 1_000_000
 
 
-def words(seed: int = 0, min_word_len: int = 3, max_word_len: int = 8) -> Iterator[dict]:
+def words(seed: int = 0, min_word_len: int = 3, max_word_len: int = 10) -> Iterator[dict]:
     """Plain text: the words of spell_backward, in its order, so that equal slices hold equal words."""
     for word, _ in spelled(seed, min_word_len, max_word_len):
         yield {"text": word}
 
 
-def spell_backward(seed: int = 0, min_word_len: int = 3, max_word_len: int = 8) -> Iterator[dict]:
+def spell_backward(seed: int = 0, min_word_len: int = 3, max_word_len: int = 10) -> Iterator[dict]:
     """Spell a word backward (reasoning-gym's task of that name): distinct words, in a drawn order."""
     for word, answer in spelled(seed, min_word_len, max_word_len):
         yield {"messages": [turn("user", word), turn("assistant", answer)]}
 
 
-def spell_backward_pairs(seed: int = 0, min_word_len: int = 3, max_word_len: int = 8) -> Iterator[dict]:
+def spell_backward_pairs(seed: int = 0, min_word_len: int = 3, max_word_len: int = 10) -> Iterator[dict]:
     """The right spelling against a near miss: two neighbouring letters swapped, or one left out or doubled."""
     for word, answer in spelled(seed, min_word_len, max_word_len):
         draw = random.Random(f"{seed} {word}")

@@ -58,14 +58,21 @@ def check(tokenizer: PreTrainedTokenizerBase) -> None:
     if tokenizer.chat_template is None:
         return  # text is trained on as it is
     try:
-        once, twice = render(tokenizer, PROBE[:2])["input_ids"], render(tokenizer, PROBE)
+        once, twice = tokenizer.apply_chat_template(PROBE[:2], tokenize=False), render(tokenizer, PROBE)
         render(tokenizer, PROBE[:1], add_generation_prompt=True)
     except TemplateError as error:
         raise Refusal(f"the chat template fails on a user's and an assistant's turn: {error}") from None
     check_ends(tokenizer, twice)
-    if once.count(tokenizer.bos_token_id) > 1 and tokenizer.bos_token_id != tokenizer.eos_token_id:
+    if begins(tokenizer, once) > 1 and tokenizer.bos_token_id != tokenizer.eos_token_id:
         raise Refusal(f"the chat template adds {tokenizer.bos_token!r} more than once; leave it to the tokenizer")
     warn_of_split_markers(tokenizer)
+
+
+def begins(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
+    """How many times a text begins. Before a role the token is no beginning: so ChatML opens every turn."""
+    if tokenizer.bos_token is None:
+        return 0
+    return len(re.findall(re.escape(tokenizer.bos_token) + "(?!system|user|assistant)", text))
 
 
 def render(tokenizer: PreTrainedTokenizerBase, turns: list[dict], **options: bool) -> dict:

@@ -1,16 +1,14 @@
 """From rows to token ids: what TRL 1.16's trainers would make of them, made once, cut and counted."""
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
-from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from posttrain.build.pool import spread
 from posttrain.data.ledger import Ledger
 from posttrain.files import Refusal
 
@@ -32,13 +30,7 @@ def tokenise(
 
     The number of processes changes no byte; a few batches a process are in memory at once.
     """
-    work, batches = partial(tokenise_batch, tokenizer_folder=tokenizer_folder, recipe=recipe), iter(batches)
-    if processes == 1:
-        yield from map(work, batches)
-        return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        while window := list(islice(batches, 4 * processes)):
-            yield from pool.map(work, window)
+    return spread(partial(tokenise_batch, tokenizer_folder=tokenizer_folder, recipe=recipe), batches, processes)
 
 
 def tokenise_batch(rows: list[dict], tokenizer_folder: Path, recipe: dict) -> tuple[pa.Table, Ledger]:

@@ -4,11 +4,9 @@ import math
 from functools import partial
 
 from posttrain.build.job import Job
-from posttrain.build.pool import spread
 from posttrain.files import Refusal
 from posttrain.sample import prompts
-from posttrain.sample.generate import blocks, open_sampler
-from posttrain.sample.prompts import Prompt
+from posttrain.sample.generate import completions
 from posttrain.score import verifiers
 
 GREEDY = {"n": 1, "temperature": 0}
@@ -21,13 +19,13 @@ def evaluate(job: Job) -> tuple[dict, list[dict]]:
     pass@k: share of prompts of which one of k samples is right, without bias (arXiv 2107.03374, eq. 1).
     """
     sampling, asked = job.recipe["sampling"], prompts.read(job.inputs["rows"] / f"{job.recipe['split']}.parquet")
-    fit = prompts.fitting(asked, job.inputs["model"], sampling["max_new_tokens"])
+    fit, _ = prompts.fitting(asked, job.inputs["model"], sampling["max_new_tokens"])
     if not fit or any(prompt.reference is None for prompt in fit):
         raise Refusal(f"{job.inputs['rows']}: there are no prompts with an answer to compare with and room for one")
     verify = partial(verifiers.KNOWN[job.recipe["verifier"]], **job.recipe["args"])
     made = []
     for how, drawn in (("greedy", sampling | GREEDY), ("sampled", sampling)):
-        for row in completions(job, fit, drawn):
+        for row in completions(job, how, fit, drawn):
             made.append({"how": how, **row, "score": verify(row["completion"], row["reference"])})
     right = {how: [row["score"] >= 1 for row in made if row["how"] == how] for how in ("greedy", "sampled")}
     n = sampling["n"]
@@ -41,18 +39,6 @@ def evaluate(job: Job) -> tuple[dict, list[dict]]:
         "finished": mean([row["finished"] for row in made]),
     }
     return figures, made
-
-
-def completions(job: Job, fit: list[Prompt], sampling: dict) -> list[dict]:
-    device = "cuda" if job.runtime["gpus"] else "cpu"
-    work = partial(complete, folder=job.inputs["model"], sampling=sampling, device=device)
-    cuts = blocks(len(fit), sampling["n"], sampling["block_size"])
-    made = spread(work, (fit[cut.start : cut.stop] for cut in cuts), job.runtime["shards"])
-    return [row for block in made for row in block]
-
-
-def complete(block: list[Prompt], folder: object, sampling: dict, device: str) -> list[dict]:
-    return open_sampler(folder, tuple(sampling.items()), device).complete(block)
 
 
 def pass_at(n: int, right: int, k: int) -> float:

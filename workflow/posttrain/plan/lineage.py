@@ -18,12 +18,8 @@ def lineage(targets: dict[str, dict], *paths: str) -> list[str]:
 
 def measured(targets: dict[str, dict], path: str) -> list[str]:
     """The evaluations of a model and of the models it was made from, in the order of the recipes."""
-    models = set(lineage(targets, path))
-    return [made for made, target in targets.items() if models >= {target["inputs"].get("model")} and is_eval(made)]
-
-
-def is_eval(path: str) -> bool:
-    return path.startswith("evals/")
+    above = set(lineage(targets, path))
+    return [made for made in targets if made.startswith("evals/") and targets[made]["inputs"]["model"] in above]
 
 
 def reported(targets: dict[str, dict], path: str) -> list[str]:

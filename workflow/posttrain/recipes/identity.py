@@ -12,12 +12,14 @@ from posttrain.files import canonical, digest
 # Raised when a stage's code changes what it makes: the old artifacts are then other artifacts.
 VERSIONS = {
     "fetch_snapshot": 1,
+    "fetch_wheel": 1,
     "adopt_folder": 1,
     "mix_data": 2,
     "mix_preferences": 2,
     "make_tokenizer": 1,
     "tokenize_rows": 2,
     "init_model": 1,
+    "convert_gguf": 1,
     "train_cpt": 1,
     "train_sft": 1,
     "train_reward": 1,

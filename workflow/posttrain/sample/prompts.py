@@ -6,6 +6,7 @@ from pathlib import Path
 from transformers import AutoConfig, AutoTokenizer
 
 from posttrain.data import rows
+from posttrain.data.ledger import Ledger
 from posttrain.files import Refusal
 
 
@@ -18,8 +19,6 @@ class Prompt:
 
 def read(path: Path) -> list[Prompt]:
     """A prompt a row: its turns, less a last one of the assistant's."""
-    if not path.exists():
-        raise Refusal(f"{path.parent} has no split {path.stem}")
     prompts = []
     for number, row in enumerate(rows.read(path)):
         if "messages" not in row:
@@ -33,15 +32,18 @@ def read(path: Path) -> list[Prompt]:
     return prompts
 
 
-def fitting(prompts: list[Prompt], folder: Path, max_new_tokens: int) -> list[Prompt]:
-    """The prompts behind which the model of a folder has room for a completion."""
+def fitting(prompts: list[Prompt], folder: Path, max_new_tokens: int) -> tuple[list[Prompt], Ledger]:
+    """The prompts behind which the model of a folder has room for a completion, and a ledger of the others."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     if tokenizer.chat_template is None:
         raise Refusal(f"{folder} has no chat template to put a prompt in; give the model a `template`")
     room = getattr(AutoConfig.from_pretrained(folder), "max_position_embeddings", 1 << 30) - max_new_tokens
-    return [
-        prompt
-        for prompt in prompts
-        if len(tokenizer.apply_chat_template(prompt.turns, add_generation_prompt=True, return_dict=True)["input_ids"])
-        <= room
-    ]
+    fit, ledger = [], Ledger("prompts")
+    for prompt in prompts:
+        ledger.read += 1
+        made = tokenizer.apply_chat_template(prompt.turns, add_generation_prompt=True, return_dict=True)
+        if len(made["input_ids"]) <= room:
+            fit.append(prompt)
+        else:
+            ledger.drop("no room behind the prompt", prompt.turns)
+    return fit, ledger

@@ -42,6 +42,18 @@ def best_vs_worst(frame: pd.DataFrame, min_score: float | None, min_margin: floa
     return rows, ledger
 
 
+def passed_over(frame: pd.DataFrame) -> Ledger:
+    """A ledger of the completions: those that were cut or say nothing are never chosen."""
+    ledger = Ledger("completions")
+    ledger.read = len(frame)
+    for _, row in frame.sort_values(["prompt_id", "sample"]).iterrows():
+        if not row.finished:
+            ledger.drop("cut at max_new_tokens", row.prompt, row.completion)
+        elif not row.completion.strip():
+            ledger.drop("empty", row.prompt, row.completion)
+    return ledger
+
+
 def by_prompt(frame: pd.DataFrame, ledger: Ledger) -> Iterator[tuple[list[dict], pd.DataFrame]]:
     """Each prompt's completions, best first, but for those that were cut or say nothing."""
     frame = frame.sort_values(["prompt_id", "score", "sample"], ascending=[True, False, True])

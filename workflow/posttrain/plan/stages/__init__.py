@@ -12,5 +12,6 @@ MAKERS = {
     sections.Scores: samples.scored,
     **dict.fromkeys(sections.EVALUATIONS.values(), evals.evaluated),
     methods.InitModel: models.initialised,
-    **{kind: models.trained for name, kind in methods.METHODS.items() if name != "init"},
+    methods.GGUFModel: models.converted,
+    **{kind: models.trained for kind in methods.METHODS.values() if issubclass(kind, methods.TrainedModel)},
 }

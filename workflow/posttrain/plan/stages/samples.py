@@ -1,8 +1,7 @@
 """What is sampled from models: completions, their scores, and the rows that are chosen from them."""
 
-from inspect import signature
-
-from posttrain.plan.stages import models
+from posttrain.plan.stages import models, rows
+from posttrain.plan.stages.functions import check_call
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import sections
 from posttrain.recipes.catalogue import Named
@@ -18,7 +17,7 @@ def sampled(plan: Targets, entry: Named) -> Target:
     model = models.model(plan, entry, "model", recipe.model)
     if stage_of(plan, model) == "train_reward":
         raise entry.refuse(("model",), f"{recipe.model} is a reward model: it scores, and answers nothing")
-    inputs = {"model": model, "prompts": plan.named_by(entry, "prompts", "data")}
+    inputs = {"model": model, "prompts": rows.split_of(plan, entry, "prompts", "data")}
     names = {"model": recipe.model, "prompts": recipe.prompts}
     own = recipe.model_dump(include={"split", "sampling"})
     return Target(entry.path, "sample_completions", own, names, inputs, runtime=sharded(recipe))
@@ -63,11 +62,8 @@ def sharded(recipe: sections.Completions | sections.Scores | sections.Evaluation
 
 
 def known_verifier(entry: Named) -> None:
-    recipe, known = entry.recipe, list(verifiers.KNOWN)
-    if recipe.verifier not in known:
-        hint = did_you_mean(recipe.verifier, known)
-        raise entry.refuse(("verifier",), f"there is no verifier {recipe.verifier!r}. {hint}")
-    takes = list(signature(verifiers.KNOWN[recipe.verifier]).parameters)[2:]  # after the completion and the reference
-    for name in recipe.args:
-        if name not in takes:
-            raise entry.refuse(("args", name), f"no such argument. {did_you_mean(name, takes)}")
+    check_call(entry, (), "verifier", verifiers.KNOWN, given=2)  # the completion and the reference
+    if entry.recipe.verifier == "reasoning_gym":
+        task, known = entry.recipe.args["task"], verifiers.tasks()
+        if known and task not in known:
+            raise entry.refuse(("args", "task"), f"there is no task {task!r}. {did_you_mean(task, known)}")

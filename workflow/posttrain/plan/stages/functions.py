@@ -1,0 +1,29 @@
+"""Functions that a recipe names, and the arguments that it gives them."""
+
+from collections.abc import Callable
+from inspect import signature
+
+from posttrain.recipes.catalogue import Named
+from posttrain.words import did_you_mean
+
+
+def check_call(entry: Named, at: tuple, field: str, known: dict[str, Callable], given: int = 0) -> None:
+    """Refuse a function that is not known, an argument that it does not take, and one that it cannot do without.
+
+    Args:
+        at: the part of the recipe that has the field, and `args` beside it.
+        given: how many arguments, the first, are not the recipe's to say.
+    """
+    said = entry.recipe
+    for key in at:
+        said = said[key] if isinstance(key, int) else getattr(said, key)
+    name = getattr(said, field)
+    if name not in known:
+        raise entry.refuse((*at, field), f"there is no {field} {name!r}. {did_you_mean(name, list(known))}")
+    takes = dict(list(signature(known[name]).parameters.items())[given:])
+    for argument in said.args:
+        if argument not in takes:
+            raise entry.refuse((*at, "args", argument), f"no such argument. {did_you_mean(argument, list(takes))}")
+    for argument, taken in takes.items():
+        if taken.default is taken.empty and argument not in said.args:
+            raise entry.refuse((*at, "args", argument), "is missing")
