@@ -50,7 +50,9 @@ def build(root: Path, seed: int) -> Project:
     shutil.copy(ROOT / PAGE, project.path(PAGE))
     project.edit("seed: 0", f"seed: {seed}", PAGE)
     evals = [BITS, REWARD, *((stage, "spelling", "") for stage in CHAIN)]
-    project.make(*(f"evals/quickstart-{stage}/{suite}" for stage, suite, _ in evals))
+    process = project.start(*(f"evals/quickstart-{stage}/{suite}" for stage, suite, _ in evals))
+    said = process.communicate()[0]
+    assert process.returncode == 0, said
     print(f"seed {seed} is built", flush=True)
     return project
 
