@@ -1,5 +1,6 @@
 """Work spread over processes, its results in the order of what was asked, and kept over a kill."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -22,7 +23,8 @@ def spread(work: Callable, items: Iterable, processes: int) -> Iterator[Any]:
     if processes == 1:
         yield from map(work, items)
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=die_with_parent) as pool:
+    mortal = {"initializer": die_with_parent, "initargs": (str(os.getpid()),)}
+    with ProcessPoolExecutor(processes, get_context("spawn"), **mortal) as pool:
         while window := list(islice(items, AHEAD * processes)):
             yield from pool.map(work, window)
 
