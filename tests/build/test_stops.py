@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from kills import Place, first_step, ranks_of
 
-from conftest import SFT, Project, clean_environment
+from conftest import PAGE, SFT, Project, clean_environment
 from posttrain.build import status
 from posttrain.build.job import Job
 from posttrain.files import read_json
@@ -18,6 +18,16 @@ from posttrain.files import read_json
 RUNTIME = "runtime: {save_steps: 1, logging_steps: 1}"
 SELDOM = "runtime: {save_steps: 1000, logging_steps: 1}"  # so that a checkpoint is the stop's
 TWO = "runtime: {save_steps: 1000, logging_steps: 1, processes: 2, launch: ddp}"
+ANEW = "was stopped, and has kept nothing to go on from; run again to begin anew"
+TRIES, ROWS = "completions/tries", "data/micro-rows"
+TRIES_SECTION = """\
+completions:
+  tries:
+    model: micro-sft
+    prompts: micro-rows
+    sampling: {n: 16, max_new_tokens: 24, block_size: 64}
+    runtime: {shards: 1}
+"""
 READS = "runtime: {save_steps: 1000, logging_steps: 1, dataloader_num_workers: 1}"
 
 
@@ -29,14 +39,13 @@ def unmade(project: Project, runtime: str = SELDOM) -> Place:
     return place
 
 
-def supervisor(project: Project) -> subprocess.Popen:
+def supervisor(project: Project, script: str = "scripts/train_sft.py", target: str = SFT) -> subprocess.Popen:
     """The shell line of the rule, as a person would paste it."""
-    project.make("-n", SFT)
-    plan = max(project.root.glob(".posttrain/plan/*.json"), key=lambda path: path.stat().st_mtime)
+    project.make("-n", target)
     return subprocess.Popen(
-        [sys.executable, "-m", "posttrain.build", "scripts/train_sft.py", SFT],
+        [sys.executable, "-m", "posttrain.build", script, target],
         cwd=project.root,
-        env=clean_environment() | {"POSTTRAIN_PLAN": str(plan.relative_to(project.root))},
+        env=clean_environment() | {"POSTTRAIN_PLAN": str(project.plan().relative_to(project.root))},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -168,8 +177,67 @@ def test_interrupted_twice_it_ends_at_once(built):
     assert process.wait(timeout=60) == 1
     assert place.carriers() == []
     said = built.status(SFT)
-    assert said["state"] == "broken"
-    assert said["why"].startswith("was stopped before its first checkpoint")
+    assert (said["state"], said["why"]) == ("broken", ANEW)
+
+
+def test_interrupted_twice_a_trainer_with_a_checkpoint_goes_on_from_it(built):
+    """The second comes while the trainer stands still, so nothing of its step is saved."""
+    content, place = built.content(SFT), unmade(built, RUNTIME)
+    process = supervisor(built)
+    built.wait(place.whole, 300)
+    for pid in ranks_of(place):
+        os.kill(pid, signal.SIGSTOP)
+    step = place.whole()
+    process.send_signal(signal.SIGINT)
+    built.wait((place.work / "stop").exists)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == os.EX_TEMPFAIL
+    assert place.carriers() == []
+    assert built.status(SFT)["state"] == "resume"
+    assert built.make(SFT)[1] == [SFT]
+    assert first_step(read_json(built.path(f"{SFT}.run.json"))["metrics"]) == step
+    assert built.content(SFT) == content
+
+
+def test_a_stopped_sampler_goes_on_from_its_last_block(built):
+    """On another number of shards, if one likes."""
+    with built.path(PAGE).open("a") as page:
+        page.write(TRIES_SECTION)
+    built.make(TRIES)
+    content, place = built.content(TRIES), Place(built, TRIES)
+    built.forget(TRIES)
+    built.edit("shards: 1", "shards: 2")
+    process = supervisor(built, "scripts/sample_completions.py", TRIES)
+    built.wait((place.work / "kept/blocks/0.json").exists, 300)
+    for pid in place.carriers():  # SLURM's SIGTERM goes to all processes of a step
+        os.kill(pid, signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == os.EX_TEMPFAIL
+    assert place.carriers() == []
+    assert built.status(TRIES)["state"] == "resume"
+    built.edit("shards: 2", "shards: 1")
+    built.make(TRIES)
+    assert read_json(built.path(f"{TRIES}.run.json"))["resumes"] == 1
+    assert built.content(TRIES) == content
+
+
+def test_what_keeps_nothing_says_that_it_begins_anew(built):
+    """A mixture of rows, held up while it is made."""
+    content, place = built.content(ROWS), Place(built, ROWS)
+    built.forget(ROWS)
+    sound, slow = "    with open_job(__doc__) as job:\n", "        __import__('time').sleep(600)\n"
+    built.edit(sound, sound + slow, "scripts/mix_rows.py")
+    process = supervisor(built, "scripts/mix_rows.py", ROWS)
+    built.wait(lambda: place.carriers() and place.project.status(ROWS))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 1
+    assert place.carriers() == []
+    said = built.status(ROWS)
+    assert (said["state"], said["why"]) == ("broken", ANEW)
+    built.edit(slow, "", "scripts/mix_rows.py")
+    built.make(ROWS)
+    assert read_json(built.path(f"{ROWS}.run.json"))["resumes"] == 0
+    assert built.content(ROWS) == content
 
 
 def test_a_trainer_that_raises_says_why_and_where(built):

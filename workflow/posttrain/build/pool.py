@@ -23,8 +23,8 @@ def spread(work: Callable, items: Iterable, processes: int) -> Iterator[Any]:
     if processes == 1:
         yield from map(work, items)
         return
-    alike = {"mp_context": get_context("spawn"), "initializer": die_with_parent, "initargs": (str(os.getpid()),)}
-    with ProcessPoolExecutor(processes, **alike) as pool:
+    mortal = {"initializer": die_with_parent, "initargs": (str(os.getpid()),)}
+    with ProcessPoolExecutor(processes, get_context("spawn"), **mortal) as pool:
         while window := list(islice(items, AHEAD * processes)):
             yield from pool.map(work, window)
 

@@ -2,7 +2,7 @@
 read by whoever waits for it.
 
 A launcher does not pass its ranks' exit codes on, so this file says how a stage ended: `done`, `resume` (stopped
-on request, with a checkpoint) or `broken`.
+on request, with what the next run goes on from) or `broken`.
 """
 
 import json

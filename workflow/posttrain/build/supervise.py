@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from posttrain.build import gpus, processes, record, status, store
 from posttrain.build.lease import Lease, mark
@@ -21,7 +22,9 @@ from posttrain.files import Refusal, digest, file_digest, folder_digests, read_j
 from posttrain.recipes import identity
 
 ONLINE = ("fetch_snapshot", "fetch_wheel")  # the stages that may use the network
-RESUME = os.EX_TEMPFAIL  # 75: stopped with a checkpoint; the same command goes on
+RESUME = os.EX_TEMPFAIL  # 75: stopped, with what the same command goes on from
+CHECKPOINTS = "checkpoints/checkpoint-*/complete.json"
+KEPT = (CHECKPOINTS, "kept/*/*.json", "download/*/*")  # in a work folder: what a run goes on from
 
 
 class Supervisor:
@@ -96,7 +99,7 @@ class Supervisor:
         return contents
 
     def open_work(self, key: str) -> Path:
-        """The folder to work in; one with checkpoints is gone on with, on as many processes of the same launch."""
+        """The folder to work in; one that kept something is gone on with, checkpoints on the same launch only."""
         work = Path("work") / f"{self.path}.{key}"
         work.mkdir(parents=True, exist_ok=True)
         if store_ready(work):
@@ -108,15 +111,14 @@ class Supervisor:
         launch = {name: runtime[name] for name in ("processes", "launch") if name in runtime}
         before = read_json(work / "launch.json")
         changed = [f"{name} {before.get(name)} → {said}" for name, said in launch.items() if before.get(name) != said]
-        resumes = any(work.glob("checkpoints/checkpoint-*/complete.json"))
-        if resumes and changed:
+        if changed and any(work.glob(CHECKPOINTS)):
             raise Refusal(
                 f"{self.path}: {work} holds a checkpoint of another launch ({', '.join(changed)}); "
                 "set it back to go on, or delete the folder to start over"
             )
         write_json(work / "launch.json", launch)
-        before = status.read(work)
-        times, spent = before.get("resumes", 0) + resumes, status.spent(before)
+        said = status.read(work)
+        times, spent = said.get("resumes", 0) + keeps(work), status.spent(said)
         status.clear(work)
         status.write(work, target=self.path, state="running", resumes=times, spent=spent, pid=os.getpid())
         return work
@@ -141,24 +143,30 @@ class Supervisor:
             child.wait()
         for number in STOP_SIGNALS:  # what is left is to publish, which a stop would only repeat
             signal.signal(number, signal.SIG_IGN)
+        if status.read(work).get("state") != "done":
+            self.give_up(work, child.returncode)
+
+    def give_up(self, work: Path, returncode: int) -> NoReturn:
+        """End with why the stage's program was not done, and whether the next run goes on from what it did."""
         said = status.read(work)
-        if said.get("state") == "done":
-            return
-        if said.get("state") == "resume":
-            print(f"{self.path}: stopped at {status.sentence(said)}, with a checkpoint; run again to go on", flush=True)
+        stopped = self.stopping and said.get("state") != "broken"
+        if said.get("state") == "resume" or (stopped and keeps(work)):
+            status.write(work, state="resume")
+            at = status.sentence(said) or "work"
+            print(f"{self.path}: stopped at {at}; run again to go on from what it kept", flush=True)
             sys.exit(RESUME)
-        why = said.get("why") if said.get("state") == "broken" else f"its program ended with status {child.returncode}"
-        if self.stopping:
-            why = f"was stopped before its first checkpoint ({why})"
+        why = said.get("why") if said.get("state") == "broken" else f"its program ended with status {returncode}"
+        if stopped:
+            why = "was stopped, and has kept nothing to go on from; run again to begin anew"
         status.write(work, state="broken", why=why)
         if shutil.disk_usage(work).free < 1 << 20 or "No space left" in str(why):
             raise Refusal(f"{self.path}: no space left on the disk of {work}; free some and run again, it will go on")
         raise Refusal(f"{self.path}: {why}")
 
     def stop(self, number: int, work: Path, child: subprocess.Popen) -> None:
-        """Ask a trainer to save and stop; what has no checkpoints, or a second Ctrl-C, ends at once.
+        """Ask a trainer to save and stop; another stage ends at once, and at a second Ctrl-C a trainer too.
 
-        A second SIGTERM does not: SLURM sends it to all of a step's processes, and srun once more.
+        At a second SIGTERM it does not: SLURM sends it to all of a step's processes, and srun once more.
         """
         again, self.stopping = self.stopping, True
         (work / "stop").touch()
@@ -173,6 +181,11 @@ class Supervisor:
         write_json(work / "run.json", record.of_run(work, self.target, self.root))
         made = {"identity": self.target["identity"], "key": key, "inputs": inputs, "environment": self.environment}
         write_json(work / "manifest.json", made | store.describe(work / "files"))
+
+
+def keeps(work: Path) -> bool:
+    """Whether a work folder has something that the next run goes on from."""
+    return any(any(work.glob(pattern)) for pattern in KEPT)
 
 
 def strip(work: Path) -> None:
