@@ -77,7 +77,8 @@ def test_all_is_every_model(shipped):
     rules = jobs(output)
     # Of six points of the scan one is zephyr-7b-dpo itself.
     assert {rule: count for rule, count in rules.items() if rule.startswith(("init", "train", "restore"))} == {
-        "init_model": 1, "train_cpt": 1, "train_sft": 4, "train_dpo": 8, "train_orpo": 1, "train_reward": 1, "restore": 1,
+        "init_model": 1, "train_cpt": 1, "train_sft": 4, "train_dpo": 8, "train_orpo": 1, "train_reward": 1,
+        "restore": 1,
     }  # fmt: skip
 
 
