@@ -1,0 +1,120 @@
+"""Stages of training run in the tests' own process: one target of the micro-chain, its recipe varied at will."""
+
+import math
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import Trainer
+
+from conftest import WORDS, Project
+from posttrain.build.job import Job
+from posttrain.data import tokens
+from posttrain.files import read_json
+from posttrain.recipes import methods
+from posttrain.train import arguments, models, run
+from posttrain.train.trainers import DPOTrainer, ORPOTrainer, RewardTrainer, SFTTrainer
+
+TRAINERS = {"cpt": SFTTrainer, "sft": SFTTrainer, "reward": RewardTrainer, "dpo": DPOTrainer, "orpo": ORPOTrainer}
+STILL = 1e-4  # relative to the update: what rounding may change
+
+
+class Stage:
+    """Jobs of one target of the micro-chain, run in this process, each in a work folder of its own."""
+
+    def __init__(self, project: Project, target: str, folder: Path) -> None:
+        plan = max(project.path(".posttrain/plan").glob("*.json"), key=lambda path: path.stat().st_mtime)
+        self.target = read_json(plan)["targets"][target]
+        self.inputs = {role: project.path(path) for role, path in self.target["inputs"].items()}
+        self.path, self.folder, self.count = target, folder, 0
+
+    def of(self, method: str) -> "Stage":
+        """The same stage by another method, with that one's own fields as they are if unsaid."""
+        train, fields = self.target["own"]["train"], methods.METHODS[method].model_fields["train"].annotation
+        kept = {name: value for name, value in train.items() if name in fields.model_fields}
+        own = {"method": method, "train": fields(**kept).model_dump()}
+        self.target = self.target | {"own": self.target["own"] | own}
+        return self
+
+    def job(self, micro_batch_size: int = 8, runtime: dict | None = None, **train: object) -> Job:
+        self.count += 1
+        own = self.target["own"]
+        recipe = own | {"train": own["train"] | train}
+        said = self.target["runtime"] | {"micro_batch_size": micro_batch_size, "save_steps": 100}
+        said["gradient_accumulation_steps"] = recipe["train"]["batch_size"] // micro_batch_size
+        work = self.folder / f"{Path(self.path).name}.{self.count}"
+        (work / "files").mkdir(parents=True)
+        return Job(self.path, recipe, dict(self.inputs), {}, {}, said | (runtime or {}), work)
+
+    def tokenise(self, rows: list[dict], max_length: int = 48) -> None:
+        """Have the jobs to come learn from these rows."""
+        method = methods.METHODS[self.target["own"]["method"]].tokens
+        recipe = {"method": method, "max_length": max_length, "assistant_only_loss": False}
+        made = tokens.tokenise([rows], self.inputs["tokenizer"], recipe, processes=1)
+        folder = self.folder / f"tokens.{self.count}"
+        folder.mkdir()
+        tokens.write((table for table, _ in made), method, folder / "train.arrow")
+        self.inputs["tokens"] = folder
+
+    def trainer(self, job: Job, trained_from: Path | None = None, kind: type | None = None) -> Trainer:
+        """The trainer as the stage's script makes it; `trained_from` is another reference."""
+        method, tokenizer = job.recipe["method"], models.open_tokenizer(job)
+        args = getattr(arguments, {"cpt": "sft"}.get(method, method))(job)
+        parts = {"args": args, "processing_class": tokenizer, "train_dataset": models.open_tokens(job)}
+        if method == "reward":
+            parts["model"], parts["new_head"] = models.open_reward_base(job, tokenizer)
+        else:
+            parts["model"] = models.open_base(job, tokenizer)
+        if trained_from:
+            job.inputs["base"] = trained_from
+        if method == "dpo":
+            parts["ref_model"] = models.open_base(job, tokenizer)
+        return (kind or TRAINERS[method])(**parts)
+
+    def train(self, job: Job, **options: object) -> dict[str, torch.Tensor]:
+        """The weights after training."""
+        trainer = self.trainer(job, **options)
+        run.train(trainer, job)
+        return {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+
+    def base(self) -> dict[str, torch.Tensor]:
+        return self.trainer(self.job()).model.state_dict()
+
+
+def uneven(method: str, count: int = 64) -> list[dict]:
+    """Rows whose lengths differ several times over."""
+    draw = random.Random(0)  # noqa: S311
+
+    def turn(role: str, words: int) -> dict:
+        return {"role": role, "content": " ".join(draw.choices(WORDS, k=words))}
+
+    def answer(i: int) -> list[dict]:
+        return [turn("assistant", 1 + i % 7)]
+
+    if method == "sft":
+        return [{"messages": [turn("user", 1 + i % 2), *answer(i)]} for i in range(count)]
+    return [{"prompt": [turn("user", 1)], "chosen": answer(i), "rejected": answer(i + 3)} for i in range(count)]
+
+
+def changed(stage: Stage, copy: str, change: Callable[[str, torch.Tensor], torch.Tensor]) -> str:
+    """The name of a copy of the base whose weights were changed."""
+    shutil.copytree(stage.inputs["base"], stage.folder / copy)
+    path = stage.folder / copy / "model.safetensors"
+    weights = {name: change(name, tensor) for name, tensor in load_file(path).items()}
+    path.unlink()
+    save_file(weights, path, {"format": "pt"})
+    return copy
+
+
+def difference(a: dict, b: dict, base: dict) -> float:
+    """How far two trained models are apart, in lengths of the way that one has come."""
+    apart = sum(((a[name] - b[name]).double() ** 2).sum() for name in base)
+    way = sum(((a[name] - base[name]).double() ** 2).sum() for name in base)
+    return math.sqrt(apart / way)
+
+
+def weights(project: Project, target: str) -> dict[str, torch.Tensor]:
+    return load_file(project.path(f"{target}/model.safetensors"))

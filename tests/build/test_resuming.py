@@ -1,0 +1,68 @@
+"""A training that is gone on with ends as if it had never stopped."""
+
+import os
+import shutil
+
+import pytest
+import torch
+from kills import first_step
+from stages import STILL, Stage, difference, uneven
+
+from posttrain.build import status
+from posttrain.train import run
+
+pytest_plugins = ["stage_fixtures"]
+
+
+def test_two_steps_and_two_more_are_four_bit_for_bit(sft: Stage) -> None:
+    train = {"max_steps": 4, "runtime": {"save_steps": 2}}
+    through, stopped = sft.job(**train), sft.job(**train)
+    weights = sft.train(through)
+    shutil.copytree(through.checkpoints / "checkpoint-2", stopped.checkpoints / "checkpoint-2")
+    torn = stopped.checkpoints / "checkpoint-3"  # a later one, that a kill has cut short
+    shutil.copytree(through.checkpoints / "checkpoint-4", torn)
+    with open(torn / "optimizer.pt", "r+b") as file:
+        file.truncate(100)
+    assert run.newest(stopped.checkpoints) == str(stopped.checkpoints / "checkpoint-2")
+    assert not torn.exists()
+    again = sft.train(stopped)
+    assert [line["step"] for line in stopped.metrics["history"] if "loss" in line][-1] == 4
+    assert all(torch.equal(tensor, again[name]) for name, tensor in weights.items())
+
+
+def test_a_checkpoint_without_its_last_file_is_no_checkpoint(sft: Stage) -> None:
+    job = sft.job(max_steps=1, runtime={"save_steps": 1})
+    sft.train(job)
+    whole = job.checkpoints / "checkpoint-1"
+    assert run.newest(job.checkpoints) == str(whole)
+    (whole / run.COMPLETE).unlink()
+    assert run.newest(job.checkpoints) is None
+
+
+@pytest.mark.parametrize("method", ["dpo", "reward", "orpo"])
+def test_a_stop_between_steps_saves_and_goes_on_to_the_same_weights(dpo: Stage, method: str) -> None:
+    dpo.of(method).tokenise(uneven("dpo", 32))
+    through, stopped = dpo.job(), dpo.job()
+    weights = dpo.train(through)
+    (stopped.work / "stop").touch()
+    with pytest.raises(SystemExit) as stop:
+        dpo.train(stopped)
+    assert stop.value.code == os.EX_TEMPFAIL
+    assert status.read(stopped.work)["state"] == "resume" and status.read(stopped.work)["step"] == 1
+    (stopped.work / "stop").unlink()
+    again = dpo.train(stopped)
+    assert all(torch.equal(tensor, again[name]) for name, tensor in weights.items())
+
+
+@pytest.mark.parametrize("method", ["sft", "dpo"])
+def test_a_stop_is_gone_on_from_with_smaller_micro_batches(method: str, sft: Stage, dpo: Stage) -> None:
+    """Who ran out of memory keeps what was trained: the rows to skip are counted in whole batches."""
+    stage = {"sft": sft, "dpo": dpo}[method]
+    stage.tokenise(uneven(method))
+    train = {"batch_size": 8, "max_steps": 20, "learning_rate": 1e-3, "runtime": {"save_steps": 10}}
+    through, smaller = stage.job(8, **train), stage.job(4, **train)
+    weights = stage.train(through)
+    shutil.copytree(through.checkpoints / "checkpoint-10", smaller.checkpoints / "checkpoint-10")
+    again = stage.train(smaller)
+    assert first_step(smaller.metrics) == 10
+    assert difference(weights, again, stage.base()) < STILL
