@@ -330,7 +330,8 @@ PLAN = [
     Refused("unknown key of the site", put("stroe: /x\n", "config/site.yaml"), "config/site.yaml:1: stroe: no such key. Did you mean store? (a site says where, never what)"),
     Refused("identity in the site", put("account: a\ntrain: {beta: 1}\n", "config/site.yaml"), "config/site.yaml:2: train: no such key. Known: account, partition, runtime, store (a site says where, never what)", real=True),
     Refused("identity in the site's runtime", put('runtime:\n  "d*":\n    beta: 1\n', "config/site.yaml"), "config/site.yaml:3: models.dpo.runtime.beta: no such key. …"),
-    Refused("a site's list", put("runtime: [a]\n", "config/site.yaml"), "config/site.yaml:1: runtime: maps patterns of model names to runtime fields"),
+    Refused("a site's list", put("runtime: [a]\n", "config/site.yaml"), "config/site.yaml:1: runtime: maps patterns of names to runtime fields"),
+    Refused("a site's pattern of no section", put("runtime:\n  dpo: {hours: 2}\n  eval/*: {gpus: 1}\n", "config/site.yaml"), "config/site.yaml:3: runtime.eval/*: no such section. Did you mean evals?"),
     Refused("a store that is a number", put("store: 7\n", "config/site.yaml"), "config/site.yaml:1: store: 7: a word is wanted; write it in quotes"),
     Refused("missing folder of recipes", edit("- config/recipes", "- config/recipies", "config/config.yaml"), "config/config.yaml: recipes: there is no folder config/recipies", real=True),
     Refused("a word for folders of recipes", edit("recipes:\n  - config/recipes", "recipes: config/recipes", "config/config.yaml"), "config/config.yaml: recipes: is a list of folders"),
@@ -339,6 +340,7 @@ PLAN = [
     Refused("use of no target", add("use: {x: a}\n"), f"{AT}:40: use.x: say which target, as in `models/zephyr-7b-sft`"),
     # Completions, scores, selections
     Refused("completions of no model", samples("model: sft", "model: stf"), f"{MORE}:3: completions.tries.model: 'stf' is no model here and no hub id (org/name). Did you mean sft?", "completions/tries"),
+    Refused("a trainer's runtime for all samplers", both(put(SAMPLES, MORE), put("runtime:\n  completions/*:\n    shards: 2\n    save_steps: 5\n", "config/site.yaml")), "config/site.yaml:4: completions.tries.runtime.save_steps: no such key. …", "completions/tries"),
     Refused("completions of no prompts", samples("prompts: rows", "prompts: row"), f"{MORE}:4: completions.tries.prompts: there is no data/row. Did you mean rows?", "completions/tries"),
     Refused("mistyped key in sampling", samples("n: 4", "temprature: 1"), f"{MORE}:6: completions.tries.sampling.temprature: no such key. Did you mean temperature?", "completions/tries"),
     Refused("no completions of a prompt", samples("n: 4", "n: 0"), f"{MORE}:6: completions.tries.sampling.n: 0: input should be greater than 0", "completions/tries"),

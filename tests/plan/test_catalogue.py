@@ -94,6 +94,26 @@ def test_a_site_says_where_and_its_later_pattern_wins(fresh, monkeypatch):
     }
 
 
+def test_a_sites_pattern_with_a_slash_is_of_whole_targets(fresh, monkeypatch):
+    sampling = "completions:\n  micro-tries: {model: micro-sft, prompts: micro-rows, runtime: {shards: 3}}\n"
+    scores = "scores:\n  micro-tries: {completions: micro-tries, verifier: exact_match}\n"
+    suite = "evals:\n  micro: {models: [micro-sft], prompts: micro-rows, split: train, verifier: exact_match}\n"
+    add(fresh, sampling + scores + suite)
+    monkeypatch.chdir(fresh.root)
+    before = plan_of(fresh)
+    fresh.path("config/site.yaml").write_text(
+        "runtime:\n  'micro*': {mem_gb: 64}\n  completions/*: {gpus: 1}\n  evals/micro: {shards: 2}\n"
+        "  '*/micro-tries': {hours: 5}\n"
+    )
+    after = plan_of(fresh)
+    kinds = ("completions/micro-tries", "scores/micro-tries", "evals/micro-sft/micro", SFT, "data/micro-rows")
+    said = [[after[path]["runtime"].get(name) for name in ("gpus", "shards", "hours", "mem_gb")] for path in kinds]
+    assert said == [[1, 3, 5, 8], [0, 1, 5, 8], [0, 2, 1, 8], [0, 1, 1, 64], [None, None, 1, 8]]
+    assert {path: target["intent"] for path, target in after.items()} == {
+        path: target["intent"] for path, target in before.items()
+    }
+
+
 def test_use_puts_a_folder_in_a_targets_place(fresh, monkeypatch):
     theirs = fresh.path("theirs")
     theirs.mkdir()

@@ -35,7 +35,7 @@ def check(count: int) -> None:
     if count and "SLURM_JOB_ID" not in os.environ and len(there := visible()) < count:
         raise Refusal(
             f"runtime.gpus: {count} are asked for, and this machine has {len(there)}; "
-            "lower it in the recipe, or for models in config/site.yaml"
+            "lower it in the recipe, or in config/site.yaml"
         )
 
 

@@ -214,17 +214,26 @@ def read_site(path: Path) -> tuple[dict, Where]:
             raise Refusal(f"{where[(key,)]}: {key}: {site[key]!r}: a word is wanted; write it in quotes")
     patterns = site.get("runtime", {})
     if not isinstance(patterns, dict) or not all(isinstance(value, dict) for value in patterns.values()):
-        raise Refusal(f"{where[('runtime',)]}: runtime: maps patterns of model names to runtime fields")
+        raise Refusal(f"{where[('runtime',)]}: runtime: maps patterns of names to runtime fields")
+    for pattern in patterns:
+        section = whole_path(pattern).split("/")[0]
+        if not fnmatch.filter(sections.SECTIONS, section):
+            hint = did_you_mean(section, list(sections.SECTIONS))
+            raise Refusal(f"{where[('runtime', pattern)]}: runtime.{pattern}: no such section. {hint}")
     return site, where
+
+
+def whole_path(pattern: str) -> str:
+    """A site's pattern as one of targets: `evals/*` is one, and `zephyr-*` is of models."""
+    return pattern if "/" in pattern else f"models/{pattern}"
 
 
 def overlay(path: str, entry: Written, site: dict, site_where: Where) -> Written:
     """An entry with the site's runtime fields over its own; a later pattern wins."""
-    section, name = path.split("/", 1)
     value, where = entry.value, dict(entry.where)
     untrained = value.get("method") in ("init", "gguf")  # one pattern may name models of every method
     for pattern, said in site.get("runtime", {}).items():
-        if section == "models" and fnmatch.fnmatchcase(name, pattern) and isinstance(value.get("runtime", {}), dict):
+        if fnmatch.fnmatchcase(path, whole_path(pattern)) and isinstance(value.get("runtime", {}), dict):
             meant = {key: said[key] for key in said if not (untrained and key in TRAINING_ONLY)}
             value = merge(value, {"runtime": meant})
             inner = {at[1:]: place for at, place in site_where.items() if at[:2] == ("runtime", pattern)}
