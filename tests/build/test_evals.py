@@ -11,12 +11,17 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-from conftest import PAGE, SFT, Project, write_lines
+from conftest import PAGE, SFT, WORDS, Project, write_lines
+from posttrain.build.job import Job
+from posttrain.build.pool import BATCH
+from posttrain.data import rows
 from posttrain.evaluate import answers, text
 from posttrain.files import write_json
+from posttrain.sample import prompts
 
 SPELLING, BITS, WINS = "evals/micro-sft/spelling", "evals/micro-sft/bits", "evals/micro-reward/wins"
 TEXTS = ["an ant", "a bee, and one more bee", "Käfer", "x" * 70]
+TEXTS += [f"{a} and {b}" for a in WORDS[:6] for b in WORDS[:6]]  # more than one batch
 EVALS = """\
 evals:
   spelling:
@@ -35,6 +40,14 @@ REWARD = """\
     base: micro-sft
     preferences: micro-pairs
     train: {learning_rate: 1e-2, batch_size: 8, max_length: 48, bf16: false, seed: 1}
+"""
+
+
+JUDGED = """\
+completions:
+  judged: {model: micro-sft, prompts: micro-rows, sampling: {n: 4, temperature: 0.3, max_new_tokens: 16}}
+scores:
+  judged: {completions: judged, reward_model: micro-reward, max_length: 64}
 """
 
 
@@ -76,6 +89,36 @@ def test_accuracy_is_that_of_the_samples(once):
     assert said["finished"] == found.finished.mean()
 
 
+def test_the_figures_of_answers_of_which_some_are_right(micro_built, tmp_path):
+    """What is sampled is as a killed job left it: of the first four prompts 1, 2, 3 and all 4 samples are right."""
+    rows_folder, sampling = micro_built.path("data/micro-rows"), {"n": 4, "max_new_tokens": 12, "block_size": 128}
+    recipe = {"split": "train", "sampling": sampling, "verifier": "exact_match", "args": {}}
+    inputs = {"model": micro_built.path(SFT), "rows": rows_folder}
+    job = Job(SPELLING, recipe, inputs, {}, {}, {"shards": 1, "gpus": 0}, tmp_path)
+
+    def drawn(prompt: prompts.Prompt, sample: int, right: bool) -> dict:
+        said = {"prompt_id": prompt.number, "sample": sample, "prompt": prompt.turns, "reference": prompt.reference}
+        return said | {"completion": f" {prompt.reference}" if right else "wrong", "tokens": 3, "finished": right}
+
+    asked = prompts.read(rows_folder / "train.parquet")
+    greedy = [drawn(prompt, 0, prompt.number % 4 == 0) for prompt in asked]
+    sampled = [drawn(prompt, j, prompt.number < 4 and j <= prompt.number) for prompt in asked for j in range(4)]
+    write_json(job.kept / "greedy/0.json", {"made": greedy})
+    write_json(job.kept / "sampled/0.json", {"made": sampled})
+    said, made = answers.evaluate(job)
+    assert said == {
+        "prompts": 32,
+        "left_out": 0,
+        "accuracy": 8 / 32,
+        "sampled_accuracy": (1 + 2 + 3 + 4) / 128,
+        "pass@1": pytest.approx((1 + 2 + 3 + 4) / 128),
+        "pass@2": pytest.approx((1 / 2 + 5 / 6 + 1 + 1) / 32),
+        "pass@4": 4 / 32,
+        "finished": (8 + 10) / 160,
+    }
+    assert [row["score"] for row in made] == [float(row["finished"]) for row in greedy + sampled]
+
+
 def test_pass_at_k_is_the_share_of_k_samples_that_hold_a_right_one():
     for n, right in itertools.product(range(1, 7), range(7)):
         for k in range(1, n + 1):
@@ -102,7 +145,7 @@ def test_bits_per_byte_are_those_of_each_text_read_alone(once):
         [b / n for b, n in zip(expected, sizes, strict=True)], rel=1e-4
     )
     assert figures(once, BITS) == {
-        "texts": 4,
+        "texts": len(TEXTS),
         "bytes": sum(sizes),
         "bits_per_byte": pytest.approx(sum(expected) / sum(sizes), rel=1e-4),
     }
@@ -132,8 +175,36 @@ def test_a_reward_models_wins_are_those_of_its_scores(once):
     assert said["accuracy"] > 0.5, "four steps teach it something"
 
 
+def test_a_reward_models_scores_are_its_logits_and_what_is_chosen_goes_by_them(evaluated):
+    evaluated.edit("preferences:\n", "preferences:\n  judged: {scores: judged, select: best_vs_worst}\n")
+    evaluated.path(PAGE).write_text(evaluated.path(PAGE).read_text() + JUDGED)
+    evaluated.make("preferences/judged")
+    made = pd.DataFrame(rows.read(evaluated.path("completions/judged/completions.parquet")))
+    scores = pd.DataFrame(rows.read(evaluated.path("scores/judged/scores.parquet")))
+    tokenizer = AutoTokenizer.from_pretrained(evaluated.path("models/micro-reward"))
+    model = AutoModelForSequenceClassification.from_pretrained(evaluated.path("models/micro-reward")).eval()
+    assert len(made) == 128 > BATCH
+    assert scores[["prompt_id", "sample"]].equals(made[["prompt_id", "sample"]])
+    for row, score in zip(made.itertuples(), scores.score, strict=True):
+        turns = [*row.prompt, {"role": "assistant", "content": row.completion}]
+        ids = tokenizer.apply_chat_template(turns, return_tensors="pt", return_dict=True)["input_ids"]
+        with torch.no_grad():
+            assert score == pytest.approx(model(ids).logits.item(), abs=1e-4)
+    made["score"] = scores.score
+    whole = made[made.finished & (made.completion.str.strip() != "")]
+    several = [found for _, found in whole.groupby("prompt_id") if found.completion.str.strip().nunique() > 1]
+    picked = rows.read(evaluated.path("preferences/judged/train.parquet"))
+    assert picked
+    for pair, found in zip(picked, several, strict=True):
+        assert pair["prompt"] == found.prompt.iloc[0]
+        assert pair["chosen"][0]["content"] in set(found[found.score == found.score.max()].completion)
+        assert pair["rejected"][0]["content"] in set(found[found.score == found.score.min()].completion)
+
+
 @pytest.mark.parametrize("target", [SPELLING, BITS, WINS])
 def test_shards_change_no_byte_of_a_figure(evaluated, target):
+    """Each is of several blocks or batches."""
+    assert len(TEXTS) > BATCH and 2 * len(rows.read(evaluated.path("preferences/micro-pairs/train.parquet"))) > BATCH
     content = evaluated.content(target)
     evaluated.edit("runtime: {shards: 1}", "runtime: {shards: 2}")
     evaluated.forget(target)
