@@ -3,6 +3,7 @@ SFT and DPO, and the long one of every kind (chain.py)."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -124,6 +125,12 @@ class Project:
         output, trained = self.make(*args, rc=1)
         assert trained == [], "refused only after training had begun"
         return output
+
+    def planned(self, *asked: str) -> dict[str, str]:
+        """The targets that a dry run would make, each with its rule."""
+        output = self.make("-n", *asked)[0]
+        jobs = re.findall(r"^(?:local)?rule (\w+):\n(?: .*\n)*?    output: (\S+)\.json,", output, re.MULTILINE)
+        return {target: rule for rule, target in jobs}
 
     def journal(self) -> list[dict]:
         path = self.path(".posttrain/journal.jsonl")

@@ -3,7 +3,7 @@
     python tests/prove_kills.py --trials 50 --seed 0
 
 Each trial takes a stage out of a finished build, starts it, kills (-9) one process or all at a point of it, and builds
-again: the result must be the undisturbed build's to the byte. test_kills.py makes twelve chosen ones.
+again: the result must be the undisturbed build's to the byte. test_kills.py makes thirteen chosen ones.
 """
 
 import argparse
@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent / "build"))
 
 import kills
 
+from chain import CHAIN
 from conftest import Project, checkout
 from results import put
 
@@ -32,8 +33,8 @@ def main() -> None:
     trials = draw(args.trials, args.seed) if args.only is None else [draw(args.trials, args.seed)[args.only]]
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="posttrain-kills-") as folder:
-        built = checkout(Path(folder, "built"))
-        built.make()
+        built = checkout(Path(folder, "built"), CHAIN)
+        built.make(*kills.TARGETS.values())
         faults = []
         for number, trial in enumerate(trials, 1):
             faults += make(trial, built, Path(folder, str(trial.seed)))
@@ -48,7 +49,8 @@ def draw(number: int, seed: int) -> list[kills.Trial]:
     trials = []
     for i in range(number):
         point = list(kills.POINTS)[i % len(kills.POINTS)]
-        stage, victim = dice.choice(list(kills.TARGETS)), dice.choice(kills.POINTS[point])
+        pairs = [(stage, victim) for stage in kills.TARGETS for victim in kills.POINTS[point]]
+        stage, victim = dice.choice([pair for pair in pairs if kills.possible(*pair, point)])
         trials.append(kills.Trial(seed * 1000 + i, stage, victim, point))
     return trials
 
@@ -79,10 +81,11 @@ def table(trials: list[kills.Trial], args: argparse.Namespace, seconds: float) -
         f"the undisturbed build's digests, {hits} kills came where they were aimed; {seconds / 60:.0f} minutes on "
         f"{os.cpu_count()} CPUs ({platform.machine()}), Python {platform.python_version()}.",
         "",
-        "*checkpoint*: the newest whole one that the kill left (of 4 steps); *went on from*: the step at which the",
-        "next run began, – where nothing was left to train. Digests count as equal only if the next `snakemake` ended",
-        "well, programs of two supervisors were never seen alive (looked for ten times a second), nothing half-made",
-        "had a manifest, every whole checkpoint was gone on from, and no process was left over.",
+        "*checkpoint*: the newest whole one that the kill left (of 4 steps), or how many of a sampler's 8 blocks;",
+        "*went on from*: where the next run began, – where nothing was left to do. Digests count as equal only if the",
+        "next `snakemake` ended well, programs of two supervisors were never seen alive and no block was written twice",
+        "(looked for ten times a second), nothing half-made had a manifest, every whole checkpoint was gone on from,",
+        "and no process was left over.",
         "",
         head,
         "|---|---|---|---|---|---|---|---|---|",

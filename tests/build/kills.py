@@ -16,23 +16,24 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from conftest import DPO, SFT, Project
+from conftest import Project
 from posttrain.build import lease, status, store
 from posttrain.files import folder_digests, read_json
 
-TARGETS = {"sft": SFT, "dpo": DPO}
+TARGETS = {"sft": "models/chain-sft", "dpo": "models/chain-dpo", "sample": "completions/chain-tries"}
 WORKING = ("rank", "launcher", "supervisor", "snakemake", "all")  # who can be killed while a trainer runs
 AFTER = ("supervisor", "snakemake", "all")  # who is left when it has ended
 POINTS = {
-    "start": WORKING,  # the trainer's program is being imported
-    "step": WORKING,  # between a whole checkpoint and the next
+    "start": WORKING,  # the stage's program is being imported
+    "step": WORKING,  # between a whole checkpoint, or a block of prompts, and the next
     "checkpoint": WORKING,  # a checkpoint has its first file and no complete.json
-    "trained": WORKING,  # the model is being saved, opened and compared
+    "trained": WORKING,  # the model is being saved, opened and compared; or completions are
     "manifest": AFTER,  # in the work folder; not yet in the store
     "copy": AFTER,  # into a store on another file system
     "published": AFTER,  # in the store, without a link
     "linked": ("snakemake", "all"),  # the link is there, its manifest not; a living Snakemake takes the link away
 }
+FIRST_FILES = {"models": "config.json", "completions": "completions.parquet"}  # of an artifact
 OTHER_DISK = Path("/dev/shm")
 
 
@@ -45,7 +46,7 @@ class Trial:
     victim: str
     point: str
     hit: str = "missed"
-    step: int = 0  # the newest whole checkpoint that the kill left
+    step: int = 0  # the newest whole checkpoint that the kill left, or how many blocks
     resumed: int | None = None  # the step that the next run went on from; None if it was not to train
     seconds: float = 0
     same: bool = False
@@ -53,6 +54,11 @@ class Trial:
     @property
     def name(self) -> str:
         return f"{self.stage}-{self.victim}-at-{self.point}"
+
+
+def possible(stage: str, victim: str, point: str) -> bool:
+    """A sampler is started without a launcher, and writes no checkpoints."""
+    return stage != "sample" or (victim != "launcher" and point != "checkpoint")
 
 
 class Place:
@@ -77,10 +83,14 @@ class Place:
     def checkpoints(self) -> list[Path]:
         return sorted(self.work.glob("checkpoints/checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
 
+    def kept(self) -> dict[Path, int]:
+        """The pieces of the work that are finished, and when each was written."""
+        return {path: path.stat().st_mtime_ns for path in self.work.glob("kept/*/*.json")}
+
     def whole(self) -> int:
-        """The step of the newest whole checkpoint, or 0."""
+        """The step of the newest whole checkpoint, or the number of pieces that are kept."""
         steps = [int(path.name.split("-")[1]) for path in self.checkpoints() if (path / "complete.json").exists()]
-        return steps[-1] if steps else 0
+        return steps[-1] if steps else len(self.kept())
 
     def point(self) -> str:
         """Where the build stands, by what is on the disk."""
@@ -99,15 +109,18 @@ class Place:
         checkpoints = self.checkpoints()
         if checkpoints:
             return "step" if (checkpoints[-1] / "complete.json").exists() else "checkpoint"
+        if self.kept():
+            return "step"
         return "start" if len(self.project.started()) > self.before else "before"
 
     def reached(self, point: str, step: int) -> Callable[[], bool]:
         """A question, as cheap as can be, that is first answered yes when the point is reached."""
-        checkpoint = str(self.work / f"checkpoints/checkpoint-{step}")
+        checkpoint, block = (str(self.work / f"{name}{step}") for name in ("checkpoints/checkpoint-", "kept/blocks/"))
+        kind = self.target.split("/")[0]
         asked = {
-            "step": checkpoint + "/complete.json",
+            "step": f"{checkpoint}/complete.json" if kind == "models" else f"{block}.json",
             "checkpoint": checkpoint,
-            "trained": str(self.work / "files/config.json"),
+            "trained": str(self.work / "files" / FIRST_FILES[kind]),
             "manifest": str(self.work / "manifest.json"),
             "copy": str(self.store / ".incoming" / self.key),
             "published": str(self.entry),
@@ -118,7 +131,7 @@ class Place:
         return lambda: os.path.lexists(asked[point])
 
     def carriers(self) -> list[int]:
-        """The launcher and the ranks that are alive."""
+        """The launcher and the ranks that are alive; of a sampler, its program."""
         return [pid for pid in lease.carriers(lease.mark(self.store, self.key)) if lease.started(pid)]
 
     def supervisors(self) -> set[bytes]:
@@ -166,7 +179,8 @@ def kill(trial: Trial, place: Place, snakemake: subprocess.Popen) -> None:
         assert snakemake.poll() is None, snakemake.communicate()[0]
         time.sleep(0.01)
     victims = find(trial.victim, place, snakemake)  # before the point: to look through /proc takes longer than it lasts
-    while not place.work.joinpath("checkpoints").exists() and snakemake.poll() is None and not reached():
+    working = [place.work / name for name in ("checkpoints", "kept")]
+    while not any(folder.exists() for folder in working) and snakemake.poll() is None and not reached():
         time.sleep(0.01)
     while not reached() and snakemake.poll() is None:
         pass  # a point may last a millisecond
@@ -210,19 +224,22 @@ def ranks_of(place: Place) -> Iterator[int]:
     for pid in place.carriers():
         with suppress(OSError):
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if b"scripts/train_" in b" ".join(words) and b"accelerate.commands.launch" not in words:
+            if b"scripts/" in b" ".join(words) and b"accelerate.commands.launch" not in words:
                 yield pid
 
 
 def build_again(trial: Trial, place: Place) -> str:
     """The next run, in which at no time programs of two supervisors are alive."""
-    before, began = len(place.project.started()), False
+    before, began, kept = len(place.project.started()), False, {}
     process = place.project.start(place.target)
     while process.poll() is None:
         if len(place.project.started()) > before:
             assert len(place.supervisors()) < 2, "two jobs write"
             if not began:  # by now what was left of the killed job is gone, and nothing new is made for seconds
-                began, trial.step = True, place.whole()
+                began, trial.step, kept = True, place.whole(), place.kept()
+            with suppress(FileNotFoundError):  # they go when all is made
+                now = place.kept()
+                assert all(now.get(path, when) == when for path, when in kept.items()), "what was kept is made again"
         time.sleep(0.1)
     output = process.communicate()[0]
     assert process.returncode == 0, output
@@ -246,7 +263,7 @@ def assert_made(trial: Trial, place: Place) -> None:
     assert not (place.work / status.NAME).exists()
     run = read_json(place.project.path(f"{place.target}.run.json"))
     if trial.hit in ("start", "step", "checkpoint", "trained"):
-        trial.resumed = first_step(run["metrics"])
+        trial.resumed = first_step(run["metrics"]) if "history" in run["metrics"] else trial.step
         assert trial.resumed == trial.step, "a whole checkpoint was not gone on from"
         assert run["resumes"] == (trial.step > 0)
     assert place.project.started()[place.before :].count(place.target) == (1 if trial.resumed is None else 2)

@@ -8,7 +8,7 @@ import interruptions
 import pytest
 
 from chain import CHAIN, ENDS
-from conftest import Project, checkout
+from conftest import checkout
 
 NOTHING = "Nothing to be done"
 BEST, PAIRS = "data/chain-best", "preferences/chain-pairs"
@@ -22,13 +22,12 @@ TRIED_AGAIN = ["completions/chain-rs-tries", *JUDGED_AGAIN]
 CHOSEN = [BEST, "tokens", "models/chain-rs", *TRIED_AGAIN]
 TRIED = ["completions/chain-tries", "scores/chain-tries", "preferences/chain-judged", "tokens", *REWARDED[:2], *CHOSEN]
 SHOWN = ["models/chain-sft", "evals/chain-sft/spelling", *TRIED]
+READ = ["models/chain-cpt", "evals/chain-cpt/words", *SHOWN]
 
 
-def planned(project: Project, *asked: str) -> list[tuple[str, str]]:
-    """What a dry run would make: each target and the rule that makes it. Tokens are named by what they are."""
-    output = project.make("-n", *(asked or ENDS))[0]
-    jobs = re.findall(r"^(?:local)?rule (\w+):\n(?: .*\n)*?    output: (\S+)\.json,", output, re.MULTILINE)
-    return sorted((re.sub(r"^tokens/.*", "tokens", target), rule) for rule, target in jobs)
+def named(planned: dict[str, str]) -> Counter:
+    """The targets of a plan; tokens are named by what they are."""
+    return Counter(re.sub(r"^tokens/.*", "tokens", target) for target in planned)
 
 
 FREE = {
@@ -57,6 +56,7 @@ EDITS = {
     "both draws": ("block_size: 32, seed: 1", "block_size: 32, seed: 2", TRIED),
     "the least score": ("select: best_of_n", "select: best_of_n, min_score: 0.1", CHOSEN),
     "sft's epochs": ("num_train_epochs: 1", "num_train_epochs: 2", SHOWN),
+    "cpt's length": ("max_length: 32, bf16", "max_length: 24, bf16", ["tokens", *READ]),
     "the suite's draw": ("sampling: {n: 2", "sampling: {n: 3", [SPELLING, "evals/chain-sft/spelling"]),
 }  # fmt: skip
 
@@ -64,9 +64,9 @@ EDITS = {
 @pytest.mark.parametrize(("old", "new", "cost"), EDITS.values(), ids=EDITS)
 def test_an_edit_costs_what_follows_and_no_more(chain, old, new, cost):
     chain.edit(old, new)
-    jobs = planned(chain)
-    assert Counter(target for target, _ in jobs) == Counter(cost)
-    assert "restore" not in {rule for _, rule in jobs}, "nothing of the kind was ever made"
+    planned = chain.planned(*ENDS)
+    assert named(planned) == Counter(cost)
+    assert "restore" not in planned.values(), "nothing of the kind was ever made"
 
 
 def test_an_edit_taken_back_costs_nothing(chain, chain_built):
@@ -76,7 +76,7 @@ def test_an_edit_taken_back_costs_nothing(chain, chain_built):
     assert chain.started()[before:] == TUNED
     assert chain.content(DPO) != chain_built.content(DPO)
     chain.edit("sft], beta: 0.2", "sft], beta: 0.1")
-    assert planned(chain, *ENDS, DPO) == sorted((target, "restore") for target in TUNED)
+    assert chain.planned(*ENDS, DPO) == dict.fromkeys(TUNED, "restore")
     chain.make(*ENDS, DPO)
     assert chain.started()[before:] == TUNED
     assert chain.made() == chain_built.made()
@@ -87,8 +87,8 @@ def test_what_was_deleted_is_restored_from_the_store(chain, chain_built):
     before, made = len(chain.started()), chain_built.standing()
     for kind in {path.split("/")[0] for path in made}:
         shutil.rmtree(chain.path(kind))
-    assert planned(chain) == sorted((end, "restore") for end in ENDS), "what ends are made of is not needed"
-    assert {rule for _, rule in planned(chain, *made)} == {"restore"}
+    assert chain.planned(*ENDS) == dict.fromkeys(ENDS, "restore"), "what they are made of is not needed"
+    assert chain.planned(*made) == dict.fromkeys(made, "restore")
     chain.make(*ENDS)
     assert chain.started()[before:] == []
     assert {end: chain.manifest(end) for end in ENDS} == {end: chain_built.manifest(end) for end in ENDS}
