@@ -109,7 +109,7 @@ def test_an_edited_row_costs_what_follows_and_back_nothing(built):
     assert "data/micro-rows: rows.jsonl has other content\n" in output
     assert weights(built, SFT) != before
     built.edit('"art', '"ant', "rows.jsonl")
-    assert built.make()[1] == []
+    assert built.make(SFT)[1] == []
     assert weights(built, SFT) == before
     assert NOTHING in built.make("-n", DPO)[0]
 
