@@ -1,17 +1,60 @@
-"""Whole builds by the methods beside SFT and DPO: text, a reward model, ORPO, on the long chain."""
+"""Whole builds by the methods beside SFT and DPO: text, chat, a reward model, ORPO, on the micro-chain."""
 
 import json
 import math
+import os
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from stages import STILL, difference, weights
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-from conftest import Project
-from posttrain.data import rows
+from conftest import MICRO, WORDS, Project, checkout, write_lines
 
-CPT, SFT, REWARD, ORPO = (f"models/chain-{name}" for name in ("cpt", "sft", "reward", "orpo"))
+CPT, CHAT, REWARD, ORPO = (f"models/micro-{name}" for name in ("cpt", "chat", "reward", "orpo"))
+PAGE = f"""{MICRO}\
+  micro-cpt:
+    method: cpt
+    base: micro-init
+    data: micro-text
+    train: {{learning_rate: 1e-2, batch_size: 8, max_length: 32, bf16: false, seed: 1}}
+    runtime: {{logging_steps: 1}}
+  micro-chat:
+    extends: micro-sft
+    base: micro-cpt
+  micro-reward:
+    method: reward
+    base: micro-chat
+    preferences: micro-pairs
+    train: {{learning_rate: 1e-2, batch_size: 8, num_train_epochs: 2, max_length: 48, bf16: false, seed: 1}}
+    runtime: {{logging_steps: 1}}
+  micro-orpo:
+    method: orpo
+    base: micro-chat
+    preferences: micro-pairs
+    train: {{learning_rate: 1e-2, batch_size: 8, num_train_epochs: 2, max_length: 48, bf16: false, seed: 1}}
+    runtime: {{logging_steps: 1}}
+""".replace("preferences:\n", "  micro-text:\n    sources:\n      - {path: texts.jsonl}\n\npreferences:\n", 1)
+
+
+def methods_checkout(root: Path) -> Project:
+    project = checkout(root, PAGE)
+    write_lines(project.path("texts.jsonl"), [{"text": f"{a} and {b} and {a}"} for a in WORDS[:8] for b in WORDS])
+    return project
+
+
+@pytest.fixture(scope="session")
+def methods_built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """All models, built once for all tests and all workers. Never written to."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "methods-built"
+    with FileLock(f"{root}.lock"):
+        if not (root / f"{ORPO}.json").exists():
+            methods_checkout(root).make(REWARD, ORPO)
+    return Project(root)
 
 
 def losses(project: Project, target: str) -> list[float]:
@@ -19,46 +62,48 @@ def losses(project: Project, target: str) -> list[float]:
     return [line["loss"] for line in record["metrics"]["history"] if "loss" in line]
 
 
-@pytest.mark.parametrize("target", [CPT, SFT, REWARD, ORPO])
-def test_what_is_learnt_lowers_the_loss(chain_built: Project, target: str) -> None:
-    found = losses(chain_built, target)
-    half = len(found) // 2
-    assert half >= 2 and all(map(math.isfinite, found))
-    assert sum(found[half:]) < 0.95 * sum(found[:half])
+def test_each_model_is_made_of_the_one_before(methods_built: Project) -> None:
+    made = [path for path in methods_built.started() if path.startswith("models/")]
+    assert made[:3] == ["models/micro-init", CPT, CHAT]
+    assert set(made[3:]) == {REWARD, ORPO}
 
 
-@pytest.mark.parametrize("target", [CPT, SFT, ORPO])
-def test_a_language_model_opens_as_one(chain_built: Project, target: str) -> None:
-    folder = chain_built.path(target)
+@pytest.mark.parametrize("target", [CPT, CHAT, REWARD, ORPO])
+def test_what_is_learnt_lowers_the_loss(methods_built: Project, target: str) -> None:
+    found = losses(methods_built, target)
+    assert len(found) >= 4 and all(map(math.isfinite, found))
+    assert found[-1] < 0.95 * found[0]
+
+
+@pytest.mark.parametrize("target", [CPT, CHAT, ORPO])
+def test_a_language_model_opens_as_one(methods_built: Project, target: str) -> None:
+    folder = methods_built.path(target)
     model, report = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
     assert not report["missing_keys"] and not report["unexpected_keys"]
     assert model.get_input_embeddings().num_embeddings == len(AutoTokenizer.from_pretrained(folder))
 
 
-def test_a_reward_model_opens_as_one_and_prefers_what_was_chosen(chain_built: Project) -> None:
-    folder = chain_built.path(REWARD)
+def test_a_reward_model_opens_as_one_and_prefers_what_was_chosen(methods_built: Project) -> None:
+    folder = methods_built.path(REWARD)
     model, report = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
     assert not report["missing_keys"] and not report["unexpected_keys"]
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert (model.config.num_labels, model.config.pad_token_id) == (1, tokenizer.pad_token_id)
-    pairs = rows.read(chain_built.path("preferences/chain-judged/train.parquet"))
+    rows = [json.loads(line) for line in methods_built.path("pairs.jsonl").read_text().splitlines()]
 
     def score(turns: list[dict]) -> float:
         ids = tokenizer.apply_chat_template(turns, return_dict=True, return_tensors="pt")["input_ids"]
         with torch.no_grad():
             return model(ids).logits.item()
 
-    right = [score(pair["prompt"] + pair["chosen"]) > score(pair["prompt"] + pair["rejected"]) for pair in pairs]
-    assert sum(right) > 0.75 * len(pairs)
+    right = [score(row["prompt"] + row["chosen"]) > score(row["prompt"] + row["rejected"]) for row in rows]
+    assert sum(right) > 0.75 * len(rows)
 
 
-def test_orpo_reads_the_tokens_of_dpo(chain: Project) -> None:
+def test_orpo_reads_the_tokens_of_dpo(methods_built: Project) -> None:
     """Equal tokens are one target, whatever the method."""
-    judge = "  chain-judge:\n    extends: chain-reward\n    preferences: chain-pairs\n\nevals:"
-    chain.edit("\nevals:", judge)
-    chain.make("-n", ORPO)
-    targets = json.loads(chain.plan().read_text())["targets"]
-    tokens = {name: targets[f"models/chain-{name}"]["inputs"]["tokens"] for name in ("dpo", "orpo", "judge", "rs")}
+    targets = json.loads(methods_built.plan().read_text())["targets"]
+    tokens = {name: targets[f"models/micro-{name}"]["inputs"]["tokens"] for name in ("dpo", "orpo", "reward", "chat")}
     assert tokens["dpo"] == tokens["orpo"]
     assert len(set(tokens.values())) == 3
     assert targets[targets[CPT]["inputs"]["tokens"]]["identity"] == {
@@ -66,20 +111,32 @@ def test_orpo_reads_the_tokens_of_dpo(chain: Project) -> None:
     }  # fmt: skip
 
 
-def test_texts_of_a_build_fill_their_rows(chain_built: Project) -> None:
-    tokens = json.loads(chain_built.plan().read_text())["targets"][CPT]["inputs"]["tokens"]
-    (ledger,) = json.loads(chain_built.path(f"{tokens}/ledger.json").read_text())["entries"]
-    metrics = json.loads(chain_built.path(f"{tokens}.run.json").read_text())["metrics"]
+def test_texts_of_a_build_fill_their_rows(methods_built: Project) -> None:
+    tokens = json.loads(methods_built.plan().read_text())["targets"][CPT]["inputs"]["tokens"]
+    (ledger,) = json.loads(methods_built.path(f"{tokens}/ledger.json").read_text())["entries"]
+    metrics = json.loads(methods_built.path(f"{tokens}.run.json").read_text())["metrics"]
     assert (ledger["read"], ledger["kept"]) == (128, 128)
     assert metrics["rows"] == -(-metrics["tokens"] // 32)
     assert metrics["longest"] == 32
 
 
-def test_two_processes_make_the_models_that_one_makes(chain_built: Project, chain: Project) -> None:
-    chain.edit("runtime: {save_steps: 1, logging_steps: 1}", "runtime: {processes: 2, launch: ddp}")
+def test_two_processes_make_the_models_that_one_makes(methods_built: Project, tmp_path: Path) -> None:
+    shutil.copytree(methods_built.root, tmp_path / "p", symlinks=True)
+    two = Project(tmp_path / "p")
+    two.edit("runtime: {logging_steps: 1}", "runtime: {processes: 2, launch: ddp}")
     for target in (REWARD, ORPO):
-        chain.forget(target)
-    assert set(chain.make(REWARD, ORPO)[1]) == {REWARD, ORPO}
-    for target, base in ((REWARD, SFT), (ORPO, "models/chain-rs")):
-        assert chain.manifest(f"{target}.run")["launch"]["processes"] == 2
-        assert difference(weights(chain_built, target), weights(chain, target), weights(chain_built, base)) < STILL
+        two.forget(target)
+    assert set(two.make(REWARD, ORPO)[1]) == {REWARD, ORPO}
+    base = weights(methods_built, CHAT)
+    for target in (REWARD, ORPO):
+        assert two.manifest(f"{target}.run")["launch"]["processes"] == 2
+        assert difference(weights(methods_built, target), weights(two, target), base) < STILL
+
+
+def test_two_clean_builds_have_equal_weights(methods_built: Project, tmp_path: Path) -> None:
+    elsewhere = methods_checkout(tmp_path / "else where")
+    elsewhere.make(REWARD, ORPO)
+    for target in (CPT, CHAT, REWARD, ORPO):
+        assert elsewhere.content(target) == methods_built.content(target)
+        one, two = (project.path(f"{target}/model.safetensors").read_bytes() for project in (elsewhere, methods_built))
+        assert one == two
