@@ -11,10 +11,11 @@ export PYTHONHASHSEED := 0
 .DEFAULT_GOAL := quickstart
 
 # torch first and exact: the build that this machine's index has of it (PyPI's for Linux is CUDA's), and no second one.
+# Not compiled: that takes a minute of which most is of modules that nothing imports.
 .venv/ready: pyproject.toml envs/train.lock
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet torch==2.13.0
-	$(BIN)/pip install --quiet --constraint envs/train.lock --editable '.[quickstart,slurm,dev]'
+	$(BIN)/pip install --quiet --no-compile torch==2.13.0
+	$(BIN)/pip install --quiet --no-compile --constraint envs/train.lock --editable '.[quickstart,slurm,dev]'
 	touch $@
 
 quickstart: .venv/ready

@@ -27,10 +27,7 @@ def main() -> None:
             model = gguf.open_model(file, tokenizer, job.recipe["dtype"])
         except ValueError as error:  # transformers', of an architecture or a vocabulary that it does not read
             raise Refusal(f"{file.name}: {error}") from None
-        model.save_pretrained(job.out)
-        tokenizer.save_pretrained(job.out)
-        models.prove(model, job, sharded=False)
-        job.metrics["parameters"] = model.num_parameters()
+        models.save(model, tokenizer, job)
 
 
 if __name__ == "__main__":

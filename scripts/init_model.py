@@ -11,10 +11,7 @@ def main() -> None:
     with open_job(__doc__) as job:
         tokenizer = models.open_tokenizer(job)
         model = models.init(job.recipe["architecture"], tokenizer, job.recipe["seed"])
-        model.save_pretrained(job.out)
-        tokenizer.save_pretrained(job.out)
-        models.prove(model, job, sharded=False)
-        job.metrics["parameters"] = model.num_parameters()
+        models.save(model, tokenizer, job)
 
 
 if __name__ == "__main__":

@@ -112,11 +112,11 @@ class Project:
             start_new_session=True,
         )
 
-    def make(self, *args: str, rc: int = 0, **env: str) -> tuple[str, list[str]]:
+    def make(self, *args: str, rc: int = 0, timeout: float | None = 600, **env: str) -> tuple[str, list[str]]:
         """Run snakemake to its end; its output, and the models whose trainer was started."""
         before = len(self.started())
         process = self.start(*(args or (DPO,)), **env)
-        output = process.communicate(timeout=600)[0]
+        output = process.communicate(timeout=timeout)[0]
         assert process.returncode == rc, output
         return output, [path for path in self.started()[before:] if path.startswith("models/")]
 
@@ -156,7 +156,7 @@ class Project:
 
     def standing(self) -> list[str]:
         """The targets that have a manifest, of the newest plan."""
-        return [path for path in json.loads(self.plan().read_text())["targets"] if self.path(f"{path}.json").exists()]
+        return [path for path in self.targets() if self.path(f"{path}.json").exists()]
 
     def made(self) -> dict[str, bytes]:
         """What a build made, by its path: every artifact's files and its manifest, less the run record."""
@@ -170,8 +170,15 @@ class Project:
         """The newest frozen plan."""
         return max(self.root.glob(".posttrain/plan/*.json"), key=os.path.getmtime)
 
+    def targets(self) -> dict[str, dict]:
+        """The targets of the newest plan."""
+        return json.loads(self.plan().read_text())["targets"]
+
     def content(self, target: str = DPO) -> str:
         return self.manifest(target)["content"]
+
+    def weights(self, target: str = DPO) -> bytes:
+        return self.path(f"{target}/model.safetensors").read_bytes()
 
     def status(self, target: str) -> dict:
         """What the running job of a target says, or {}."""

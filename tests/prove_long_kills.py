@@ -34,7 +34,7 @@ def main() -> None:
     page = CHAIN if args.chain else (ROOT / "config/recipes/quickstart.yaml").read_text()
     with tempfile.TemporaryDirectory(prefix="posttrain-long-kills-") as folder:
         undisturbed, killed = (checkout(Path(folder, name), page) for name in ("undisturbed", "killed"))
-        undisturbed.make(args.target)
+        undisturbed.make(args.target, timeout=None)
         began, made = time.monotonic(), []
         for kill in interruptions.build(killed, args.target, kills=args.kills, seed=args.seed, like=undisturbed):
             print(row(kill), flush=True)

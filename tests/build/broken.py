@@ -317,7 +317,7 @@ PLAN = [
     Refused("a wheel of any version", add(WHEEL.replace("==1.0", "==1.*")), f"{AT}:42: models.packed.wheel: 'tiny-gguf==1.*' is not one version of a package (name==version)"),
     Refused("a wheel that is an option", add(WHEEL.replace("tiny-gguf==1.0", "--index-url=x==1")), f"{AT}:42: models.packed.wheel: '--index-url=x==1' is not one version of a package (name==version)"),
     Refused("a file that climbs", add(WHEEL.replace("tiny.gguf", "../../tiny.gguf")), f"{AT}:43: models.packed.file: '../../tiny.gguf' is not the path of a .gguf file in the wheel"),
-    Refused("a file of the machine", add(WHEEL.replace("tiny.gguf", "/tmp/tiny.gguf")), f"{AT}:43: models.packed.file: '/tmp/tiny.gguf' is not the path of a .gguf file in the wheel"),
+    Refused("a file of the machine", add(WHEEL.replace("tiny.gguf", "/tiny.gguf")), f"{AT}:43: models.packed.file: '/tiny.gguf' is not the path of a .gguf file in the wheel"),
     Refused("a file that is no GGUF", add(WHEEL.replace("tiny.gguf", "tiny.bin")), f"{AT}:43: models.packed.file: 'tiny.bin' is not the path of a .gguf file in the wheel"),
     Refused("a gguf without its file", add(WHEEL.replace("    file: tiny.gguf\n", "")), f"{AT}:40: models.packed.file: is missing"),
     Refused("weights of an unknown type", add(WHEEL + "    dtype: float16\n"), f"{AT}:44: models.packed.dtype: 'float16': input should be 'float32' or 'bfloat16'"),

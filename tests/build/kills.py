@@ -146,8 +146,7 @@ class Place:
 
 def strike(trial: Trial, built: Project, root: Path) -> Trial:
     """Unmake a target, build it, kill, look, build again, and look again. Raises: AssertionError, saying what broke."""
-    shutil.copytree(built.root, root, symlinks=True)
-    place = Place(Project(root), TARGETS[trial.stage])
+    place = Place(built.copy(root), TARGETS[trial.stage])
     content = place.project.content(place.target)
     if trial.point == "copy":
         place.move_store(OTHER_DISK / f"posttrain-{os.getpid()}-{trial.seed}")

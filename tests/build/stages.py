@@ -13,7 +13,6 @@ from transformers import Trainer
 from conftest import WORDS, Project
 from posttrain.build.job import Job
 from posttrain.data import tokens
-from posttrain.files import read_json
 from posttrain.recipes import methods
 from posttrain.train import arguments, models, run
 from posttrain.train.trainers import DPOTrainer, ORPOTrainer, RewardTrainer, SFTTrainer
@@ -26,8 +25,7 @@ class Stage:
     """Jobs of one target of the micro-chain, run in this process, each in a work folder of its own."""
 
     def __init__(self, project: Project, target: str, folder: Path) -> None:
-        plan = max(project.path(".posttrain/plan").glob("*.json"), key=lambda path: path.stat().st_mtime)
-        self.target = read_json(plan)["targets"][target]
+        self.target = project.targets()[target]
         self.inputs = {role: project.path(path) for role, path in self.target["inputs"].items()}
         self.path, self.folder, self.count = target, folder, 0
 

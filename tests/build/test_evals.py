@@ -3,7 +3,6 @@
 import itertools
 import json
 import math
-import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -54,10 +53,8 @@ scores:
 @pytest.fixture(scope="module")
 def once(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A checkout in which each kind of evaluation was made."""
-    root = tmp_path_factory.mktemp("evals") / "p"
-    shutil.copytree(micro_built.root, root, symlinks=True)
-    project = Project(root)
-    write_lines(root / "texts.jsonl", [{"text": said} for said in TEXTS])
+    project = micro_built.copy(tmp_path_factory.mktemp("evals") / "p")
+    write_lines(project.path("texts.jsonl"), [{"text": said} for said in TEXTS])
     project.edit("data:\n", "data:\n  micro-text: {sources: [{path: texts.jsonl}]}\n")
     project.path(PAGE).write_text(project.path(PAGE).read_text() + REWARD + EVALS)
     project.make(SPELLING, BITS, WINS)
@@ -67,7 +64,7 @@ def once(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> Proj
 @pytest.fixture
 def evaluated(once: Project, tmp_path: Path) -> Project:
     """A copy of it."""
-    return Project(Path(shutil.copytree(once.root, tmp_path / "p", symlinks=True)))
+    return once.copy(tmp_path / "p")
 
 
 def figures(project: Project, target: str) -> dict:

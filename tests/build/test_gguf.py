@@ -128,7 +128,7 @@ def test_a_model_of_a_wheel_is_tuned(project: Project) -> None:
     assert tokenizer.tokenize("a  12") == ["a", "ĠĠ", "1", "2"]  # as GPT-2's it would be a Ġ Ġ 1 2
     assert tokenizer.chat_template == STOCK
     assert json.loads(project.path(f"{SFT}/config.json").read_text())["eos_token_id"] == END
-    tokens = json.loads(project.plan().read_text())["targets"][SFT]["inputs"]["tokens"]
+    tokens = project.targets()[SFT]["inputs"]["tokens"]
     rows = Dataset.from_file(str(project.path(f"{tokens}/train.arrow"))).to_list()
     learnt = [[label for label in row["labels"] if label != IGNORED] for row in rows]
     assert len(learnt) == 32 and all(ids[-1] == END and ids.count(END) == 1 for ids in learnt)

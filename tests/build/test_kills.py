@@ -21,7 +21,7 @@ TRIALS = [
     ("dpo", "launcher", "step"),
     ("dpo", "snakemake", "checkpoint"),
     ("dpo", "rank", "trained"),
-    ("sample", "all", "copy"),
+    ("dpo", "all", "copy"),
     ("dpo", "snakemake", "published"),
     ("sample", "all", "linked"),
     ("sample", "rank", "step"),

@@ -2,17 +2,14 @@
 
 import json
 import math
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from filelock import FileLock
 from stages import STILL, difference, weights
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-from conftest import MICRO, WORDS, Project, checkout, write_lines
+from conftest import MICRO, Project, built_once, checkout
 
 CPT, CHAT, REWARD, ORPO = (f"models/micro-{name}" for name in ("cpt", "chat", "reward", "orpo"))
 PAGE = f"""{MICRO}\
@@ -40,21 +37,9 @@ PAGE = f"""{MICRO}\
 """.replace("preferences:\n", "  micro-text:\n    sources:\n      - {path: texts.jsonl}\n\npreferences:\n", 1)
 
 
-def methods_checkout(root: Path) -> Project:
-    project = checkout(root, PAGE)
-    write_lines(project.path("texts.jsonl"), [{"text": f"{a} and {b} and {a}"} for a in WORDS[:8] for b in WORDS])
-    return project
-
-
 @pytest.fixture(scope="session")
 def methods_built(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """All models, built once for all tests and all workers. Never written to."""
-    base = tmp_path_factory.getbasetemp()
-    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "methods-built"
-    with FileLock(f"{root}.lock"):
-        if not (root / f"{ORPO}.json").exists():
-            methods_checkout(root).make(REWARD, ORPO)
-    return Project(root)
+    return built_once(tmp_path_factory, "methods-built", PAGE, [REWARD, ORPO])
 
 
 def losses(project: Project, target: str) -> list[float]:
@@ -102,7 +87,7 @@ def test_a_reward_model_opens_as_one_and_prefers_what_was_chosen(methods_built: 
 
 def test_orpo_reads_the_tokens_of_dpo(methods_built: Project) -> None:
     """Equal tokens are one target, whatever the method."""
-    targets = json.loads(methods_built.plan().read_text())["targets"]
+    targets = methods_built.targets()
     tokens = {name: targets[f"models/micro-{name}"]["inputs"]["tokens"] for name in ("dpo", "orpo", "reward", "chat")}
     assert tokens["dpo"] == tokens["orpo"]
     assert len(set(tokens.values())) == 3
@@ -112,7 +97,7 @@ def test_orpo_reads_the_tokens_of_dpo(methods_built: Project) -> None:
 
 
 def test_texts_of_a_build_fill_their_rows(methods_built: Project) -> None:
-    tokens = json.loads(methods_built.plan().read_text())["targets"][CPT]["inputs"]["tokens"]
+    tokens = methods_built.targets()[CPT]["inputs"]["tokens"]
     (ledger,) = json.loads(methods_built.path(f"{tokens}/ledger.json").read_text())["entries"]
     metrics = json.loads(methods_built.path(f"{tokens}.run.json").read_text())["metrics"]
     assert (ledger["read"], ledger["kept"]) == (128, 128)
@@ -121,8 +106,7 @@ def test_texts_of_a_build_fill_their_rows(methods_built: Project) -> None:
 
 
 def test_two_processes_make_the_models_that_one_makes(methods_built: Project, tmp_path: Path) -> None:
-    shutil.copytree(methods_built.root, tmp_path / "p", symlinks=True)
-    two = Project(tmp_path / "p")
+    two = methods_built.copy(tmp_path / "p")
     two.edit("runtime: {logging_steps: 1}", "runtime: {processes: 2, launch: ddp}")
     for target in (REWARD, ORPO):
         two.forget(target)
@@ -134,9 +118,8 @@ def test_two_processes_make_the_models_that_one_makes(methods_built: Project, tm
 
 
 def test_two_clean_builds_have_equal_weights(methods_built: Project, tmp_path: Path) -> None:
-    elsewhere = methods_checkout(tmp_path / "else where")
+    elsewhere = checkout(tmp_path / "else where", PAGE)
     elsewhere.make(REWARD, ORPO)
     for target in (CPT, CHAT, REWARD, ORPO):
         assert elsewhere.content(target) == methods_built.content(target)
-        one, two = (project.path(f"{target}/model.safetensors").read_bytes() for project in (elsewhere, methods_built))
-        assert one == two
+        assert elsewhere.weights(target) == methods_built.weights(target)

@@ -1,7 +1,6 @@
 """A model's page: what it shows is what stands, in one file that needs no other."""
 
 import json
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import DPO, PAGE, SFT, Project
-from posttrain.files import read_json
 from posttrain.plan import lineage
 from posttrain.report import draw, page
 
@@ -67,7 +65,7 @@ class Reader(HTMLParser):
 @pytest.fixture(scope="module")
 def once(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A checkout in which a page was made."""
-    project = Project(Path(shutil.copytree(micro_built.root, tmp_path_factory.mktemp("report") / "p", symlinks=True)))
+    project = micro_built.copy(tmp_path_factory.mktemp("report") / "p")
     project.path(PAGE).write_text(project.path(PAGE).read_text() + SUITE)
     project.make(REPORT)
     return project
@@ -75,11 +73,7 @@ def once(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> Proj
 
 @pytest.fixture
 def reported(once: Project, tmp_path: Path) -> Project:
-    return Project(Path(shutil.copytree(once.root, tmp_path / "p", symlinks=True)))
-
-
-def targets(project: Project) -> dict[str, dict]:
-    return json.loads(project.plan().read_text())["targets"]
+    return once.copy(tmp_path / "p")
 
 
 def test_a_page_needs_no_other_file(once):
@@ -129,7 +123,7 @@ def test_what_a_model_says_is_never_markup(reported, monkeypatch):
     samples.unlink()
     frame.to_parquet(samples)
     monkeypatch.chdir(reported.root)
-    text = page.render(targets(reported), DPO)
+    text = page.render(reported.targets(), DPO)
     assert "script" not in Reader(text).tags
     assert "<script>alert(1)</script>" in Reader(text).text
 
@@ -160,7 +154,7 @@ def test_a_page_of_no_model_is_answered_with_the_nearest(reported):
 
 def test_every_model_of_the_lineage_is_drawn_and_each_arc_leads_downward(once, monkeypatch):
     monkeypatch.chdir(once.root)
-    drawn = page.shown(targets(once), DPO)["lineage"]
+    drawn = page.shown(once.targets(), DPO)["lineage"]
     names = [row["name"] for row in drawn["rows"]]
     assert sorted(names) == ["micro-dpo", "micro-init", "micro-pairs", "micro-rows", "micro-sft"]
     arcs = {(names[i], row["name"]) for row in drawn["rows"] for i in row["inputs"]}
@@ -191,9 +185,8 @@ def test_shares_are_drawn_to_a_hundred_and_other_figures_to_the_largest():
 
 
 def test_a_plan_says_what_a_page_shows_inputs_first(once):
-    plan = targets(once)
+    plan = once.targets()
     shown = lineage.reported(plan, DPO)
     assert {"evals/micro-sft/spelling", "evals/micro-dpo/spelling", SFT, DPO} <= set(shown)
     assert all(shown.index(made) < shown.index(path) for path in shown for made in plan[path]["inputs"].values())
     assert set(lineage.reported(plan, SFT)) < set(shown)
-    assert read_json(once.plan())["targets"].keys() >= set(shown)

@@ -3,7 +3,6 @@
 import json
 import random
 import re
-import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -51,16 +50,14 @@ def with_samples(project: Project) -> Project:
 @pytest.fixture(scope="module")
 def once(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A checkout in which completions were drawn, scored, and the best of them kept."""
-    root = tmp_path_factory.mktemp("samples") / "p"
-    shutil.copytree(micro_built.root, root, symlinks=True)
-    project = with_samples(Project(root))
+    project = with_samples(micro_built.copy(tmp_path_factory.mktemp("samples") / "p"))
     project.make(BEST)
     return project
 
 
 @pytest.fixture
 def sampled(once: Project, tmp_path: Path) -> Project:
-    return Project(Path(shutil.copytree(once.root, tmp_path / "p", symlinks=True)))
+    return once.copy(tmp_path / "p")
 
 
 def table(project: Project, target: str) -> list[dict]:

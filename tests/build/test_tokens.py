@@ -6,37 +6,15 @@ import pyarrow as pa
 import pytest
 import trl
 from datasets import Dataset
+from talks import ASSISTANT, TALK, USER, conversations, preferences, recipe, tokenise, tokenizer_of
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
-from trl.trainer.dpo_trainer import DataCollatorForPreference
-from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from conftest import ROOT, checkout, pairs, rows, write_lines
-from posttrain.data import tokenizer as tokenizers
+from conftest import checkout, rows, write_lines
 from posttrain.data import tokens
 from posttrain.data.ledger import Ledger
-from posttrain.files import Refusal, file_digest, read_json
-from posttrain.recipes import template
+from posttrain.files import file_digest, read_json
 from posttrain.train import models, trainers
-
-USER, ASSISTANT, SYSTEM = ({"role": role} for role in ("user", "assistant", "system"))
-TALK = [
-    SYSTEM | {"content": "Be brief."},
-    USER | {"content": "hi"},
-    ASSISTANT | {"content": "yes"},
-    USER | {"content": "sure?"},
-    ASSISTANT | {"content": "no é"},
-]
-
-
-def tokenizer_of(name: str) -> PreTrainedTokenizerBase:
-    made = tokenizers.of_bytes()
-    if name == "smollm2":  # its beginning opens every turn, and its end is its pad
-        tokenizers.add_tokens(made, ["<|im_start|>", "<|im_end|>"], "<|im_end|>")
-        made.bos_token, made.pad_token = "<|im_start|>", "<|im_end|>"
-    made.chat_template = template.read(ROOT / "config/templates", name)
-    tokenizers.check(made)
-    return made
 
 
 @pytest.fixture(params=["bytes", "zephyr"])
@@ -50,34 +28,10 @@ def folder(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> Path:
     return tmp_path / "tokenizer"
 
 
-def conversations() -> list[dict]:
-    return [*rows(), {"messages": TALK}, {"messages": TALK[1:3]}]
-
-
-def preferences() -> list[dict]:
-    """The micro-chain's pairs, one of several turns, and one whose answers begin alike."""
-    several = {"prompt": TALK[:4], "chosen": [TALK[4]], "rejected": [ASSISTANT | {"content": "nope"}]}
-    return [*pairs(), several]
-
-
 def texts() -> list[dict]:
     """Plain texts of uneven lengths, one of which says its end itself."""
     said = [" ".join(turn["content"] for turn in row["messages"]) * (1 + i % 3) for i, row in enumerate(rows())]
     return [{"text": text} for text in [*said, "the end</s>", "é"]]
-
-
-def recipe(method: str, max_length: int = 1000, only: bool = False) -> dict:
-    return {"method": method, "max_length": max_length, "assistant_only_loss": only}
-
-
-def tokenise(rows: list[dict], folder: Path, recipe: dict, processes: int = 1) -> tuple[list[dict], Ledger]:
-    """The tokens of rows, in batches of eleven, and what was cut or dropped."""
-    batches = (rows[i : i + 11] for i in range(0, len(rows), 11))
-    made = list(tokens.tokenise(batches, folder, recipe, processes))
-    ledger = Ledger("rows")
-    for _, counted in made:
-        ledger.add(counted)
-    return [row for table, _ in made for row in table.to_pylist()], ledger
 
 
 def write(rows: list[dict], method: str, path: Path) -> None:
@@ -223,108 +177,6 @@ def test_tokens_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     assert Dataset.from_file(str(tmp_path / "tokens.arrow")).to_list() == made
 
 
-# Templates, letter by letter
-
-
-GOLDEN = {
-    "bytes": (
-        "<|system|>Be brief.<|user|>hi<|assistant|>yes</s><|user|>sure?<|assistant|>no é</s>",
-        ["yes</s>", "no é</s>"],
-    ),
-    "zephyr": (
-        "<|system|>\nBe brief.</s>\n<|user|>\nhi</s>\n<|assistant|>\nyes</s>\n"
-        "<|user|>\nsure?</s>\n<|assistant|>\nno é</s>\n",
-        ["yes</s>", "no é</s>"],
-    ),
-    "smollm2": (
-        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n"
-        "<|im_start|>assistant\nyes<|im_end|>\n<|im_start|>user\nsure?<|im_end|>\n"
-        "<|im_start|>assistant\nno é<|im_end|>\n",
-        ["yes<|im_end|>", "no é<|im_end|>"],
-    ),
-}
-
-
-@pytest.mark.parametrize("name", GOLDEN)
-def test_a_template_says_this_and_learns_that(name: str) -> None:
-    text, learnt = GOLDEN[name]
-    tokenizer = tokenizer_of(name)
-    row = tokens.sft_tokens({"messages": TALK}, tokenizer, recipe("sft", only=True), Ledger("rows"))
-    assert tokenizer.apply_chat_template(TALK, tokenize=False) == tokenizer.decode(row["input_ids"]) == text
-    assert answers(row, tokenizer) == learnt
-    whole = tokens.sft_tokens({"messages": TALK}, tokenizer, recipe("sft"), Ledger("rows"))
-    assert whole == {"input_ids": row["input_ids"], "labels": row["input_ids"]}
-
-
-def answers(row: dict, tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """The stretches that a row's loss is of."""
-    said, before = [], tokens.IGNORED
-    for label in row["labels"]:
-        if label != tokens.IGNORED:
-            said = [*said[:-1], [*said[-1], label]] if before != tokens.IGNORED else [*said, [label]]
-        before = label
-    return [tokenizer.decode(stretch) for stretch in said]
-
-
-PUBLISHED = {
-    # The Alignment Handbook's, as its YAML files have it.
-    "zephyr": """\
-{% for message in messages %}
-{% if message['role'] == 'user' %}
-{{ '<|user|>\n' + message['content'] + eos_token }}
-{% elif message['role'] == 'system' %}
-{{ '<|system|>\n' + message['content'] + eos_token }}
-{% elif message['role'] == 'assistant' %}
-{{ '<|assistant|>\n'  + message['content'] + eos_token }}
-{% endif %}
-{% if loop.last and add_generation_prompt %}
-{{ '<|assistant|>' }}
-{% endif %}
-{% endfor %}""",
-    # SmolLM2-135M-Instruct's, as its GGUF file has it.
-    "smollm2": (
-        "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\n"
-        "You are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}"
-        "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
-        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-    ),
-}
-
-
-@pytest.mark.parametrize("name", PUBLISHED)
-@pytest.mark.parametrize("turns", [TALK, TALK[1:], TALK[:4], TALK[1:2]], ids=["talk", "no system", "asked", "one"])
-@pytest.mark.parametrize("asks", [False, True], ids=["text", "prompt"])
-def test_a_template_speaks_as_published(name: str, turns: list[dict], asks: bool) -> None:
-    tokenizer, said = tokenizer_of(name), {"tokenize": False, "add_generation_prompt": asks}
-    ours = tokenizer.apply_chat_template(turns, **said)
-    assert ours == tokenizer.apply_chat_template(turns, **said, chat_template=PUBLISHED[name])
-
-
-@pytest.mark.parametrize("name", GOLDEN)
-def test_a_prompt_is_where_its_answer_begins(name: str) -> None:
-    tokenizer = tokenizer_of(name)
-    ledger = Ledger("rows")
-    row = tokens.dpo_tokens(preferences()[-1], tokenizer, recipe("dpo"), ledger)
-    assert not ledger.altered and not ledger.dropped
-    asked = tokenizer.apply_chat_template(TALK[:4], tokenize=False, add_generation_prompt=True)
-    assert tokenizer.decode(row["prompt_ids"]) == asked
-    assert tokenizer.decode(row["chosen_ids"]).rstrip("\n") == f"no é{tokenizer.eos_token}"
-
-
-def test_an_end_that_is_the_pad_too_is_learnt_and_no_pad_is(tmp_path: Path) -> None:
-    tokenizer = tokenizer_of("smollm2")
-    tokenizer.save_pretrained(tmp_path / "tokenizer")
-    end = tokenizer.eos_token_id
-    made, _ = tokenise(conversations(), tmp_path / "tokenizer", recipe("sft", only=True))
-    batch = DataCollatorForLanguageModeling(end)(made)
-    said = sum(turn["role"] == "assistant" for row in conversations() for turn in row["messages"])
-    assert batch["attention_mask"].min() == 0 and (batch["labels"] == end).sum() == said
-    made, _ = tokenise(preferences(), tmp_path / "tokenizer", recipe("dpo"))
-    batch = DataCollatorForPreference(end)(made)
-    learnt = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, tokens.IGNORED)
-    assert batch["attention_mask"].min() == 0 and (learnt == end).sum(1).tolist() == [1] * len(learnt)
-
-
 # What is cut, dropped, refused
 
 
@@ -349,8 +201,7 @@ def test_what_is_cut_and_dropped_stands_in_the_ledger(tmp_path: Path) -> None:
         "learning_rate: 1e-3, batch_size: 8, max_length: 48", "learning_rate: 1e-3, batch_size: 2, max_length: 12"
     )
     project.make("-n", "models/micro-dpo")
-    plan = read_json(max(project.path(".posttrain/plan").glob("*.json"), key=lambda path: path.stat().st_mtime))
-    target = plan["targets"]["models/micro-dpo"]["inputs"]["tokens"]
+    target = project.targets()["models/micro-dpo"]["inputs"]["tokens"]
     project.make(target)
     (entry,) = read_json(project.path(f"{target}/ledger.json"))["entries"]
     assert (entry["read"], entry["kept"], entry["altered"]) == (5, 3, {"cut to max_length": 3})
@@ -374,81 +225,3 @@ def test_a_row_of_which_nothing_is_left_to_learn_is_dropped() -> None:
     assert (
         tokens.sft_tokens(row, tokenizer_of("bytes"), recipe("sft", 5, only=True), ledger)["labels"][:4] == [-100] * 4
     )
-
-
-def test_answers_that_no_template_marks_are_refused() -> None:
-    made = tokenizer_of("bytes")
-    made.chat_template = made.chat_template.replace("{%- generation -%}", "").replace("{%- endgeneration -%}", "")
-    with pytest.raises(Refusal, match="the chat template does not mark what the assistant says"):
-        tokens.sft_tokens({"messages": TALK}, made, recipe("sft", only=True), Ledger("rows"))
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (("+ eos_token", ""), "does not end an assistant's turn with the eos token '</s>'"),
-        (("{%- for", "{{- bos_token + bos_token -}}{%- for"), "adds '<s>' more than once"),
-    ],
-    ids=["no end", "two begins"],
-)
-def test_a_template_that_teaches_no_end_is_refused(change: tuple[str, str], said: str) -> None:
-    made = tokenizer_of("bytes")
-    made.chat_template = made.chat_template.replace(*change, 1)
-    with pytest.raises(Refusal, match=said):
-        tokenizers.check(made)
-
-
-ROLE = "<|{{ m.role }}|>"
-ENDS = {
-    "an end before the answer": ROLE + "{{ eos_token + m.content }}",
-    "an end of the last answer alone": ROLE + "{{ m.content }}{% if loop.last %}{{ eos_token }}{% endif %}",
-    "an end of the first answer alone": ROLE + "{{ m.content }}{% if not loop.last %}{{ eos_token }}{% endif %}",
-    "an end after the next question": ROLE + "{{ m.content }}{% if m.role == 'user' %}{{ eos_token }}{% endif %}",
-    "an end after more text": ROLE + "{{ m.content }} Over.{{ eos_token }}",
-}
-OUTSIDE = {
-    "an end after what is marked": ROLE + "{% generation %}{{ m.content }}{% endgeneration %}{{ eos_token }}",
-    "an end before what is said": ROLE
-    + "{%- generation -%}{{ eos_token + m.content }}{%- endgeneration -%}{{ eos_token }}",
-}
-
-
-@pytest.mark.parametrize("turn", [*ENDS.values(), *OUTSIDE.values()], ids=[*ENDS, *OUTSIDE])
-def test_every_answer_ends_with_an_end_that_is_learnt(turn: str) -> None:
-    made = tokenizers.of_bytes()
-    made.chat_template = "{% for m in messages %}" + turn + "{% endfor %}"
-    said = "leaves the eos token '</s>' out of what it marks" if turn in OUTSIDE.values() else "does not end an"
-    with pytest.raises(Refusal, match=said):
-        tokenizers.check(made)
-
-
-def test_space_may_stand_before_an_end() -> None:
-    made = tokenizers.of_bytes()
-    made.chat_template = (
-        "{% for m in messages %}{% generation %}{{ m.content + '\n' + eos_token }}{% endgeneration %}{% endfor %}"
-    )
-    tokenizers.check(made)
-
-
-def test_markers_that_are_no_tokens_are_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """Zephyr's are none of Mistral's, and it was trained so: a word, not a refusal."""
-    made = tokenizer_of("zephyr")
-    assert capsys.readouterr().out == ""
-    made.chat_template = made.chat_template.replace("|assistant|", "|model|").replace("'<|' +", "'[INST]<|' +")
-    tokenizers.check(made)
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("the chat template's <|model|>, [INST] are no tokens of the tokenizer")
-    tokenizers.add_tokens(made, ["<|model|>", "[INST]"], None)
-    tokenizers.check(made)
-    assert capsys.readouterr().out == ""
-
-
-def test_an_added_token_is_one_token_that_may_end_an_answer() -> None:
-    made = tokenizers.of_bytes()
-    length = len(made)
-    tokenizers.add_tokens(made, ["<|im_start|>", "<|im_end|>"], "<|im_end|>")
-    assert len(made) == length + 2
-    assert made.encode("a<|im_end|>b")[1] == made.eos_token_id == length + 1
-    assert set(made.all_special_tokens) >= {"<|user|>", "<|im_start|>"}  # those it had before stay special
-    with pytest.raises(Refusal, match="eos_token '<|eot|>' is not in the vocabulary"):
-        tokenizers.add_tokens(made, [], "<|eot|>")

@@ -127,7 +127,7 @@ def test_a_recipe_edited_while_its_job_waits_waits_for_the_next_plan(cluster: Cl
 def test_a_preempted_job_saves_where_it_is_and_goes_on_from_there(
     cluster: Cluster, long: Project, tmp_path: Path
 ) -> None:
-    uninterrupted = Project(Path(shutil.copytree(long.root, tmp_path / "q", symlinks=True)))
+    uninterrupted = long.copy(tmp_path / "q")
     main = long.start(DPO, *ON_SLURM, PATH=cluster.path)
     stop_the_clock(long)
     number = cluster.jobs(long.root)[TRAINED]["JobId"]

@@ -14,6 +14,9 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)  # SLURM's, a per
 # Settings of another launch, or of the user's shell, that would change this one unseen.
 FOREIGN = ("ACCELERATE_", "FSDP_", "DEEPSPEED_", "PET_", "TORCHELASTIC_")
 FOREIGN_NAMES = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PYTHONPATH"}
+# Snakemake sets them all to a job's threads, of all its processes together. MKL's counts more for torch than OMP's, and
+# with another number of threads a sum is another number.
+THREADS = tuple(f"{library}_NUM_THREADS" for library in ("OMP", "MKL", "OPENBLAS", "GOTO", "NUMEXPR"))
 
 
 def die_with_parent(ancestor: str | None = None) -> None:
@@ -43,14 +46,13 @@ def environment(work: Path, mark: str, threads: int, online: bool) -> dict[str, 
         "POSTTRAIN_SUPERVISOR": str(os.getpid()),
         "HF_DATASETS_CACHE": str(work / "cache/datasets"),
         "HF_HUB_DISABLE_TELEMETRY": "1",
-        "OMP_NUM_THREADS": str(threads),
         "PET_SIGNALS_TO_HANDLE": "SIGHUP",  # torchrun must not end the ranks on a signal meant for them
         "PYTHONHASHSEED": "0",  # else peft writes target_modules in another order each time
         "PYTHONUNBUFFERED": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "TQDM_DISABLE": "1",
         "TRL_EXPERIMENTAL_SILENCE": "1",
-    }  # fmt: skip
+    } | dict.fromkeys(THREADS, str(threads))  # fmt: skip
 
 
 def command(script: str, arguments: list[str], runtime: dict, root: Path) -> list[str]:

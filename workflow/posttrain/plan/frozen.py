@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,11 @@ def mark_twins(known: dict[str, dict]) -> None:
         target["rule"] = "restore" if target["hit"] or target["twin"] else target["stage"]
 
 
+def any_of(names: Iterable[str]) -> str:
+    """A regular expression of these names; of none, one that nothing matches."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
 class Plan:
     """What the rules ask of the frozen plan."""
 
@@ -123,16 +129,12 @@ class Plan:
     def made_by(self, rule: str, kind: str = "") -> str:
         """A wildcard's constraint: the names of the targets that a rule makes (whole paths without a kind)."""
         prefix = f"{kind}/" if kind else ""
-        names = [
-            path.removeprefix(prefix)
-            for path, target in self.targets.items()
-            if target["rule"] == rule and path.startswith(prefix)
-        ]
-        return "|".join(map(re.escape, names)) or "(?!)"
+        made = [path for path, target in self.targets.items() if target["rule"] == rule and path.startswith(prefix)]
+        return any_of(path.removeprefix(prefix) for path in made)
 
     def named(self, kind: str) -> str:
         """A wildcard's constraint: the names of all targets of a kind, whatever makes them."""
-        return "|".join(re.escape(path.removeprefix(f"{kind}/")) for path in self.all(kind)) or "(?!)"
+        return any_of(path.removeprefix(f"{kind}/") for path in self.all(kind))
 
     def reported(self, path: str) -> list[str]:
         return reported(self.targets, path)
@@ -163,9 +165,8 @@ class Plan:
 
     def unknown(self) -> str:
         """A wildcard's constraint: whatever looks like a target and is none."""
-        known = "|".join(map(re.escape, self.targets))
         page = rf"reports/({self.named('models')})\.html"
-        return rf"(?!(({known})(\.run)?(\.json)?|{page})$)({'|'.join(KINDS)}|reports)/.+"
+        return rf"(?!(({any_of(self.targets)})(\.run)?(\.json)?|{page})$)({'|'.join(KINDS)}|reports)/.+"
 
     def suggest(self, nope: str) -> Refusal:
         """The answer to a name that no recipe has."""

@@ -46,12 +46,13 @@ def passed_over(frame: pd.DataFrame) -> Ledger:
     """A ledger of the completions: those that were cut or say nothing are never chosen."""
     ledger = Ledger("completions")
     ledger.read = len(frame)
-    for _, row in frame.sort_values(["prompt_id", "sample"]).iterrows():
-        if not row.finished:
-            ledger.drop("cut at max_new_tokens", row.prompt, row.completion)
-        elif not row.completion.strip():
-            ledger.drop("empty", row.prompt, row.completion)
+    for _, row in frame[~choosable(frame)].sort_values(["prompt_id", "sample"]).iterrows():
+        ledger.drop("empty" if row.finished else "cut at max_new_tokens", row.prompt, row.completion)
     return ledger
+
+
+def choosable(frame: pd.DataFrame) -> pd.Series:
+    return frame.finished & (frame.completion.str.strip() != "")
 
 
 def by_prompt(frame: pd.DataFrame, ledger: Ledger) -> Iterator[tuple[list[dict], pd.DataFrame]]:
@@ -59,7 +60,7 @@ def by_prompt(frame: pd.DataFrame, ledger: Ledger) -> Iterator[tuple[list[dict],
     frame = frame.sort_values(["prompt_id", "score", "sample"], ascending=[True, False, True])
     for _, found in frame.groupby("prompt_id", sort=True):
         ledger.read += 1
-        prompt, whole = list(found.iloc[0].prompt), found[found.finished & (found.completion.str.strip() != "")]
+        prompt, whole = list(found.iloc[0].prompt), found[choosable(found)]
         if whole.empty:
             ledger.drop("every completion is cut at max_new_tokens or empty", prompt, found.iloc[0].completion)
             continue

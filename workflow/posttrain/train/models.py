@@ -104,6 +104,14 @@ def agree_on_ends(config: object, tokenizer: PreTrainedTokenizerBase) -> None:
         setattr(config, name, getattr(tokenizer, name))
 
 
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, job: Job) -> None:
+    """Save a model that was not trained here, with its tokenizer, and prove it."""
+    model.save_pretrained(job.out)
+    tokenizer.save_pretrained(job.out)
+    prove(model, job, sharded=False)
+    job.metrics["parameters"] = model.num_parameters()
+
+
 def prove(model: PreTrainedModel, job: Job, sharded: bool) -> None:
     """Open what was saved, and refuse it unless every tensor is finite and the one that was trained.
 
