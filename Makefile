@@ -6,12 +6,13 @@ BIN := .venv/bin
 # One thread a process: two processes of two threads each on two cores are ten times slower.
 export OMP_NUM_THREADS := 1
 export PYTHONHASHSEED := 0
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: quickstart smollm2 test lint prove bench lock slurm
 .DEFAULT_GOAL := quickstart
 
 # torch first and exact: the build that this machine's index has of it (PyPI's for Linux is CUDA's), and no second one.
-# Not compiled: that takes a minute of which most is of modules that nothing imports.
+# pip compiles nothing: that takes a minute, and most modules are never imported. Those that are, are compiled and kept.
 .venv/ready: pyproject.toml envs/train.lock
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --no-compile torch==2.13.0
