@@ -21,13 +21,12 @@ def verified(job: Job, completions: list[dict]) -> list[float]:
     return [verify(row["completion"], row["reference"]) for row in completions]
 
 
-def rewarded(job: Job, completions: list[dict]) -> list[float]:
-    """What the reward model gives each completion."""
+def rewarded(job: Job, completions: list[dict]) -> list[float | None]:
+    """What the reward model gives each completion; None where it cannot read all of it."""
     from posttrain.score import reward  # a verifier needs no torch
 
-    folder = job.inputs["reward_model"]
     turns = [[*row["prompt"], {"role": "assistant", "content": row["completion"]}] for row in completions]
-    return reward.score_all(job, folder, reward.read(folder, turns, job.recipe["max_length"]))
+    return reward.score_all(job, job.inputs["reward_model"], turns)
 
 
 def main() -> None:
@@ -39,10 +38,13 @@ def main() -> None:
             for row, score in zip(completions, scores, strict=True)
         ]
         for row in made:
-            if not math.isfinite(row["score"]):
+            if row["score"] is not None and not math.isfinite(row["score"]):
                 raise Refusal(f"prompt {row['prompt_id']}, sample {row['sample']}: the score is {row['score']}")
         rows.write(made, rows.SCORES, job.out / "scores.parquet")
-        job.metrics |= {"completions": len(scores), "mean": sum(scores) / len(scores)}
+        given = [score for score in scores if score is not None]
+        if not given:
+            raise Refusal(f"max_length: no completion has as few as {job.recipe['max_length']} tokens with its prompt")
+        job.metrics |= {"completions": len(scores), "unread": len(scores) - len(given), "mean": sum(given) / len(given)}
 
 
 if __name__ == "__main__":

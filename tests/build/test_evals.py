@@ -3,11 +3,13 @@
 import itertools
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from conftest import PAGE, SFT, WORDS, Project, write_lines
@@ -17,8 +19,10 @@ from posttrain.data import rows
 from posttrain.evaluate import answers, text
 from posttrain.files import write_json
 from posttrain.sample import prompts
+from posttrain.score import reward
 
 SPELLING, BITS, WINS = "evals/micro-sft/spelling", "evals/micro-sft/bits", "evals/micro-reward/wins"
+USER, ASSISTANT, SIDES = {"role": "user"}, {"role": "assistant"}, ("chosen", "rejected")
 TEXTS = ["an ant", "a bee, and one more bee", "Käfer", "x" * 70]
 TEXTS += [f"{a} and {b}" for a in WORDS[:6] for b in WORDS[:6]]  # more than one batch
 EVALS = """\
@@ -196,6 +200,37 @@ def test_a_reward_models_scores_are_its_logits_and_what_is_chosen_goes_by_them(e
         assert pair["prompt"] == found.prompt.iloc[0]
         assert pair["chosen"][0]["content"] in set(found[found.score == found.score.max()].completion)
         assert pair["rejected"][0]["content"] in set(found[found.score == found.score.min()].completion)
+
+
+def test_what_a_reward_model_cannot_read_whole_has_no_score(once, tmp_path):
+    """The template's marks and the end are 3 tokens; the model has 64 places."""
+    said = [[USER | {"content": "a" * asked}, ASSISTANT | {"content": "b"}] for asked in (6, 7, 1, 99)]
+    for max_length, read in ((10, [True, False, True, False]), (1000, [True, True, True, False])):
+        job = Job(WINS, {"max_length": max_length}, {}, {}, {}, {"shards": 1, "gpus": 0}, tmp_path / str(max_length))
+        scores = reward.score_all(job, once.path("models/micro-reward"), said)
+        assert [score is not None for score in scores] == read
+
+
+def test_pairs_that_cannot_be_read_whole_are_left_out_of_the_figures(evaluated):
+    pairs = rows.read(evaluated.path("preferences/micro-pairs/train.parquet"))
+    texts = [["".join(turn["content"] for turn in pair["prompt"] + pair[side]) for side in SIDES] for pair in pairs]
+    lengths = [3 + max(map(len, both)) for both in texts]  # the template's marks and the end
+    evaluated.edit("split: train, max_length: 48", "split: train, max_length: 16")
+    evaluated.make(WINS)
+    found = figures(evaluated, WINS)
+    assert 0 < found["left_out"] == sum(length > 16 for length in lengths) < len(pairs)
+    assert found["pairs"] + found["left_out"] == len(pairs)
+
+
+def test_a_model_of_broken_numbers_has_no_figures(evaluated, tmp_path):
+    shutil.copytree(evaluated.path(SFT), tmp_path / "broken")
+    path = tmp_path / "broken/model.safetensors"
+    weights = {name: tensor * math.nan for name, tensor in load_file(path).items()}
+    path.unlink()
+    save_file(weights, path, {"format": "pt"})
+    page = evaluated.path(PAGE)
+    page.write_text(page.read_text() + f"use:\n  models/micro-sft: {tmp_path}/broken\n")
+    assert "bits_per_byte is nan; the model's numbers are broken" in evaluated.make(BITS, rc=1)[0]
 
 
 @pytest.mark.parametrize("target", [SPELLING, BITS, WINS])

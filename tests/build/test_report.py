@@ -1,6 +1,8 @@
 """A model's page: what it shows is what stands, in one file that needs no other."""
 
 import json
+import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import DPO, PAGE, SFT, Project
+from posttrain.files import write_json
 from posttrain.plan import lineage
 from posttrain.report import draw, page
 
@@ -116,16 +119,68 @@ def test_answers_stand_side_by_side_and_are_not_picked(once):
 
 
 def test_what_a_model_says_is_never_markup(reported, monkeypatch):
-    samples = reported.path("evals/micro-dpo/spelling/samples.parquet")
-    frame = pd.read_parquet(samples)
-    frame["completion"] = "</span><script>alert(1)</script>"
-    samples.parent.chmod(0o755)
-    samples.unlink()
-    frame.to_parquet(samples)
+    """Nor what a prompt, a right answer and a ledger's example say."""
+    said = "</span><script>alert({})</script>"
+    example = {"prompt": said.format(3), "completions": [said.format(4)]}
+    entry = {"of": "rows", "read": 2, "kept": 1, "altered": {}, "dropped": {said.format(5): {"count": 1}}}
+    entry["dropped"][said.format(5)]["examples"] = [example]
+    for name in ("micro-sft", "micro-dpo"):
+        samples = reported.path(f"evals/{name}/spelling/samples.parquet")
+        frame = pd.read_parquet(samples)
+        frame["completion"], frame["reference"] = said.format(0), said.format(1)
+        frame["prompt"] = [[{"role": "user", "content": said.format(2)}]] * len(frame)
+        replace(samples, frame.to_parquet)
+    replace(reported.path("data/micro-rows/ledger.json"), lambda path: write_json(path, {"entries": [entry]}))
+    monkeypatch.chdir(reported.root)
+    read = Reader(page.render(reported.targets(), DPO))
+    assert "script" not in read.tags
+    assert all(f"<script>alert({number})</script>" in read.text for number in range(6))
+
+
+def replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file of the store anew."""
+    path.parent.chmod(0o755)
+    path.unlink()
+    write(path)
+
+
+SAID = {
+    "models/chain-dpo": [
+        "rows.jsonl, all rows",
+        "cpt on chain-words, from chain-init",
+        "8 answers each to chain-rows, by chain-sft",
+        "chain-tries, by reasoning_gym",
+        "best of n of chain-tries",
+        "chain-rs-tries, by chain-reward",
+        "best vs worst of chain-rs-tries",
+        "spelling · right, sampled · chain-rows, test",
+        "words · bits per byte (fewer is better) · chain-words, test",
+        "judged · prefers the chosen answer · chain-judged, train",
+        "all completions score the same",
+        "chain-reward · reward",
+    ],
+    "models/chain-reward": ["reward on chain-judged, from chain-sft", "chain-cpt · cpt", "pairs right"],
+    "models/chain-orpo": ["orpo on chain-pairs, from chain-rs", "chain-orpo · orpo", "pairs right"],
+}
+
+
+@pytest.mark.parametrize("model", SAID)
+def test_each_kind_of_stage_is_told(chain_built, monkeypatch, model):
+    monkeypatch.chdir(chain_built.root)
+    read = Reader(page.render(chain_built.targets(), model)).text
+    assert [line for line in SAID[model] if line not in read] == []
+
+
+def test_a_suite_of_unlike_figures_keeps_its_columns(reported, monkeypatch):
+    """As when an evaluation was made by older code."""
+    path = reported.path("evals/micro-sft/spelling/figures.json")
+    older = {"left_out": 7777, **{name: 0.5 for name in json.loads(path.read_text()) if name != "left_out"}}
+    replace(path, lambda path: write_json(path, older))
     monkeypatch.chdir(reported.root)
     text = page.render(reported.targets(), DPO)
-    assert "script" not in Reader(text).tags
-    assert "<script>alert(1)</script>" in Reader(text).text
+    rows = re.findall(r"<tr>(.*?)</tr>", text[text.index("All figures of spelling") :], re.DOTALL)[:3]
+    head, sft, dpo = (re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows)
+    assert [dict(zip(head, cells, strict=True))["left_out"] for cells in (sft, dpo)] == ["7777", "0"]
 
 
 def test_a_page_is_made_again_when_what_it_shows_changes_and_only_then(reported):

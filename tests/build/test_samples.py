@@ -1,9 +1,10 @@
 """Completions, their scores, and the rows chosen from them."""
 
 import json
+import math
 import random
 import re
-import sys
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -13,16 +14,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessorList
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from conftest import PAGE, SFT, Project
 from posttrain.build.job import Job
 from posttrain.build.pool import batches, each_once
+from posttrain.checkpoints import open_chat_tokenizer
 from posttrain.data import rows
+from posttrain.data import tokenizer as tokenizers
 from posttrain.data.ledger import EXAMPLES, Ledger
 from posttrain.files import Refusal, write_json
 from posttrain.sample import generate
-from posttrain.sample.generate import GumbelNoise, Sampler, blocks
+from posttrain.sample.generate import Draw, Sampler, blocks, processors
 from posttrain.sample.prompts import Prompt, fitting, read
 from posttrain.score import select, verifiers
 
@@ -169,7 +172,7 @@ def test_a_prompt_that_leaves_no_room_is_left_out(micro_built):
 
 @pytest.fixture(scope="module")
 def sampler(micro_built: Project) -> Sampler:
-    return Sampler(micro_built.path(SFT), SAMPLING, "cpu")
+    return Sampler(micro_built.path(SFT), "cpu")
 
 
 def prompts(*words: str) -> list[Prompt]:
@@ -180,45 +183,51 @@ def test_a_draw_is_exact():
     """The draws of a token have the frequencies of the softmax (chi-square, 30 degrees of freedom, p = 1e-4)."""
     logits = torch.randn(31, generator=torch.Generator().manual_seed(0))
     draws = 20_000
-    noise = GumbelNoise([generate.key_of(5, i, 0) for i in range(draws)], 0)
-    found = Counter(noise(torch.zeros(draws, 0), logits.expand(draws, -1)).argmax(-1).tolist())
+    draw = Draw([generate.key_of(5, i, 0) for i in range(draws)], 0)
+    found = Counter(draw(torch.zeros(draws, 0), logits.expand(draws, -1)).argmax(-1).tolist())
     expected = draws * torch.softmax(logits, -1).numpy()
     assert sum((found[i] - expected[i]) ** 2 / expected[i] for i in range(31)) < 66.6
 
 
 def test_the_draws_of_one_sequence_are_independent():
-    """Of neighbouring tokens, samples, prompts and seeds the noise is another."""
-    keys = [generate.key_of(*words) for words in ((0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0))]
-    made = [generate.gumbel(key, place, 1000) for key in keys for place in (0, 1)]
-    found = np.corrcoef(made)
-    assert np.abs(found - np.eye(8)).max() < 0.15
+    """Of neighbouring tokens, samples, prompts and seeds the numbers are others."""
+    starts = [(0, 0, 0), (0, 0, 1000), (0, 1000, 0), (1000, 0, 0)]
+    numbered = [[generate.key_of(a, b, c + i) for i in range(1000)] for a, b, c in starts]
+    made = [[generate.uniform(key, place) for key in keys] for keys in numbered for place in (0, 1)]
+    assert np.abs(np.corrcoef(made) - np.eye(8)).max() < 0.15
+    assert all(abs(np.mean(numbers) - 0.5) < 0.05 and 0 <= min(numbers) < max(numbers) < 1 for numbers in made)
+
+
+def test_a_number_at_the_edge_draws_what_can_be_drawn(monkeypatch):
+    """0 is the first word that has a share at all, and the largest number below 1 the last."""
+    logits = torch.tensor([[-torch.inf, 3.0, -1.0, -torch.inf]])
+    for number, drawn in ((0.0, 1), (1 - 2**-53, 2)):
+        monkeypatch.setattr(generate, "uniform", lambda *_, number=number: number)
+        assert Draw([0], 0)(torch.zeros(1, 0), logits).argmax(-1).tolist() == [drawn]
 
 
 def test_a_completion_hangs_on_its_own_seed_prompt_and_number(sampler):
-    first = sampler.complete(prompts("ant", "bee"))
-    assert first == sampler.complete(prompts("ant", "bee"))
+    first = sampler.complete(prompts("ant", "bee"), SAMPLING)
+    assert first == sampler.complete(prompts("ant", "bee"), SAMPLING)
     assert len({row["completion"] for row in first}) > 3
-    other = sampler.complete([Prompt(7, said.turns, None) for said in prompts("ant", "bee")])
+    other = sampler.complete([Prompt(7, said.turns, None) for said in prompts("ant", "bee")], SAMPLING)
     assert [row["completion"] for row in other] != [row["completion"] for row in first]
 
 
-def test_without_temperature_the_likeliest_is_taken(micro_built):
-    greedy = Sampler(micro_built.path(SFT), SAMPLING | {"n": 1, "temperature": 0}, "cpu")
-    made = greedy.complete(prompts("ant", "bee", "cat"))
+def test_without_temperature_the_likeliest_is_taken(sampler, micro_built):
+    made = sampler.complete(prompts("ant", "bee", "cat"), SAMPLING | {"n": 1, "temperature": 0})
     model = AutoModelForCausalLM.from_pretrained(micro_built.path(SFT))
     for row, said in zip(made, prompts("ant", "bee", "cat"), strict=True):
-        ids = torch.tensor([greedy.ids(said.turns)])
+        ids = torch.tensor([sampler.ids(said.turns)])
         theirs = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False)
-        assert row["completion"] == greedy.tokenizer.decode(theirs[0, ids.shape[1] :], skip_special_tokens=True)
+        assert row["completion"] == sampler.tokenizer.decode(theirs[0, ids.shape[1] :], skip_special_tokens=True)
 
 
 @pytest.mark.parametrize("said", [{"top_k": 2}, {"top_p": 0.3}, {"temperature": 0.01}])
-def test_what_is_left_out_of_the_draw_is_never_drawn(sampler, said):
+def test_what_is_left_out_of_the_draw_is_never_drawn(said):
     logits = torch.tensor([[0.0, 2.0, 2.1, -1.0, 0.5]]).expand(500, -1)
-    sampler.sampling = SAMPLING | said
-    processors: LogitsProcessorList = sampler.processors([generate.key_of(0, i, 0) for i in range(500)], 0)
-    sampler.sampling = SAMPLING
-    drawn = set(processors(torch.zeros(500, 0), logits.clone()).argmax(-1).tolist())
+    change = processors(SAMPLING | said, [generate.key_of(0, i, 0) for i in range(500)], 0)
+    drawn = set(change(torch.zeros(500, 0), logits.clone()).argmax(-1).tolist())
     assert drawn <= {1, 2}
     assert 2 in drawn
 
@@ -228,10 +237,37 @@ def test_no_sequence_is_generated_alone(sampler, monkeypatch):
     monkeypatch.setattr(
         sampler.model, "generate", lambda **said: shapes.append(said["input_ids"].shape[0]) or made(**said)
     )
-    sampler.sampling = SAMPLING | {"n": 1}
-    assert len(sampler.complete(prompts("ant"))) == 1
-    sampler.sampling = SAMPLING
+    assert len(sampler.complete(prompts("ant"), SAMPLING | {"n": 1})) == 1
     assert shapes == [2]
+
+
+def test_a_model_of_the_hub_may_pad_nothing_and_end_in_several_ways(tmp_path, micro_built):
+    """As published: no pad token, and a generation config that ends on another token than the tokenizer's."""
+    shutil.copytree(micro_built.path(SFT), tmp_path / "model")
+    folder = tmp_path / "model"
+    made = AutoTokenizer.from_pretrained(folder)
+    made.pad_token = None
+    made.save_pretrained(folder)
+    said = json.loads((folder / "generation_config.json").read_text())
+    letter = made.encode("a")[0]
+    (folder / "generation_config.json").unlink()
+    (folder / "generation_config.json").write_text(json.dumps(said | {"eos_token_id": letter, "pad_token_id": None}))
+    theirs, asked = Sampler(folder, "cpu"), prompts("ant", "a longer one")
+    assert theirs.ends == {letter, made.eos_token_id}
+    ours = Sampler(micro_built.path(SFT), "cpu").complete(asked, SAMPLING)
+    for row, our in zip(theirs.complete(asked, SAMPLING), ours, strict=True):
+        whole, found, _ = our["completion"].partition("a")
+        assert row["completion"] == whole + found
+
+
+def test_a_template_that_says_what_day_it_is_is_refused(tmp_path, micro_built):
+    made = AutoTokenizer.from_pretrained(micro_built.path(SFT))
+    made.chat_template = "{{ strftime_now('%d %b %Y') }}" + made.chat_template
+    made.save_pretrained(tmp_path)
+    with pytest.raises(Refusal, match="reads the clock"):
+        open_chat_tokenizer(tmp_path)
+    with pytest.raises(Refusal, match="reads the clock"):
+        tokenizers.check(made)
 
 
 def test_a_completion_says_whether_it_came_to_an_end(sampler):
@@ -241,25 +277,6 @@ def test_a_completion_says_whether_it_came_to_an_end(sampler):
 
 
 # Scores
-
-
-def test_verifiers_know_the_right_answer():
-    assert verifiers.exact_match(" tac\n", "tac") == 1
-    assert verifiers.exact_match("tca", "tac") == 0
-    assert verifiers.reasoning_gym("tac", "tac", task="spell_backward") == 1
-    assert 0 < verifiers.reasoning_gym("tca", "tac", task="spell_backward") < 1
-
-
-def test_the_tasks_that_the_plan_knows_are_those_there_are():
-    """But for `composite`, which is made of others and takes a list of them."""
-    from reasoning_gym.factory import DATASETS
-
-    assert set(verifiers.tasks()) == set(DATASETS) - {"composite"}
-
-
-def test_where_reasoning_gym_is_not_installed_the_plan_knows_no_tasks(monkeypatch):
-    monkeypatch.setitem(sys.modules, "reasoning_gym", None)
-    assert verifiers.tasks.__wrapped__() == []
 
 
 def test_every_completion_has_its_score(once):
@@ -287,7 +304,11 @@ def frames(draw: st.DrawFn) -> pd.DataFrame:
     sizes = draw(st.lists(st.integers(1, 5), min_size=1, max_size=8))
     lists = [
         [draw(st.lists(values, min_size=size, max_size=size)) for size in sizes]
-        for values in (st.sampled_from([-1.0, 0.0, 0.5, 1.0]), st.sampled_from(["a", "b", " a", ""]), st.booleans())
+        for values in (
+            st.sampled_from([-1.0, 0.0, 0.5, 1.0, math.nan]),
+            st.sampled_from(["a", "b", " a", ""]),
+            st.booleans(),
+        )
     ]
     return frame(*lists)
 
@@ -304,7 +325,7 @@ def test_the_best_is_kept_whatever_the_order(found, min_score, seed):
     made, ledger = select.best_of_n(found, min_score)
     again, same = select.best_of_n(shuffled(found, seed), min_score)
     assert (made, ledger.as_dict()) == (again, same.as_dict())
-    whole = found[found.finished & (found.completion.str.strip() != "")]
+    whole = usable(found)
     best = whole.groupby("prompt_id").score.max()
     best = best if min_score is None else best[best >= min_score]
     assert [row["messages"][0]["content"] for row in made] == [f"p{i}" for i in best.index]
@@ -323,7 +344,7 @@ def test_the_best_beats_the_worst_by_the_margin_whatever_the_order(found, min_sc
     for row in made:
         (chosen,), (rejected,) = row["chosen"], row["rejected"]
         group = found[found.prompt_id == int(row["prompt"][0]["content"][1:])]
-        whole = group[group.finished & (group.completion.str.strip() != "")]
+        whole = usable(group)
         assert chosen["content"].strip() != rejected["content"].strip()
         assert chosen["content"] in set(whole[whole.score == whole.score.max()].completion)
         assert rejected["content"] in set(whole[whole.score == whole.score.min()].completion)
@@ -340,8 +361,12 @@ def assert_accounted(found: pd.DataFrame, made: list[dict], ledger: Ledger) -> N
     assert said["kept"] + sum(drop["count"] for drop in said["dropped"].values()) == said["read"]
     assert all(len(drop["examples"]) == min(drop["count"], EXAMPLES) for drop in said["dropped"].values())
     over = select.passed_over(found)
-    usable = found[found.finished & (found.completion.str.strip() != "")]
-    assert (over.read, over.kept) == (len(found), len(usable))
+    assert (over.read, over.kept) == (len(found), len(usable(found)))
+
+
+def usable(found: pd.DataFrame) -> pd.DataFrame:
+    """Whole, saying something, and scored: a reward model gives no score to what it cannot read all of."""
+    return found[found.finished & (found.completion.str.strip() != "") & found.score.notna()]
 
 
 REASONS = {
@@ -349,7 +374,7 @@ REASONS = {
     "all completions score the same": ([[1, 1]], [["a", "b"]], [[True, True]]),
     "the best does not beat the worst by min_margin": ([[1, 0.9]], [["a", "b"]], [[True, True]]),
     "the best and the worst are the same text": ([[1, 0.5]], [["a", "a "]], [[True, True]]),
-    "every completion is cut at max_new_tokens or empty": ([[1, 0]], [["a", " "]], [[False, True]]),
+    "no completion is whole, says something and has a score": ([[1, 0]], [["a", " "]], [[False, True]]),
 }
 
 

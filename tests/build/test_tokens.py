@@ -204,7 +204,7 @@ def test_what_is_cut_and_dropped_stands_in_the_ledger(tmp_path: Path) -> None:
     target = project.targets()["models/micro-dpo"]["inputs"]["tokens"]
     project.make(target)
     (entry,) = read_json(project.path(f"{target}/ledger.json"))["entries"]
-    assert (entry["read"], entry["kept"], entry["altered"]) == (5, 3, {"cut to max_length": 3})
+    assert (entry["read"], entry["kept"], entry["altered"]) == (5, 3, {"cut to max_length": 2})
     assert entry["dropped"] == {
         "the answers are equal after the cut": {"count": 1, "examples": [{"prompt": "abc", "completions": []}]},
         "the prompt alone fills max_length": {"count": 1, "examples": [{"prompt": "abcdefghijkl", "completions": []}]},
@@ -220,7 +220,7 @@ def test_a_row_of_which_nothing_is_left_to_learn_is_dropped() -> None:
     ledger = Ledger("rows")
     row = {"messages": TALK[1:3]}  # <|user|>, two letters, <|assistant|>: the answer begins at the fifth token
     assert tokens.sft_tokens(row, tokenizer_of("bytes"), recipe("sft", 4, only=True), ledger) is None
-    assert ledger.altered == {"cut to max_length": 1}
+    assert ledger.altered == {}, "what is dropped is not passed on"
     assert ledger.losses() == "1 dropped: nothing left to learn after the cut"
     assert (
         tokens.sft_tokens(row, tokenizer_of("bytes"), recipe("sft", 5, only=True), ledger)["labels"][:4] == [-100] * 4

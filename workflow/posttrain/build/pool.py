@@ -1,8 +1,10 @@
 """Work spread over processes, its results in the order of what was asked, and kept over a kill."""
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context
@@ -11,10 +13,11 @@ from typing import Any
 
 from posttrain.build.job import Job
 from posttrain.build.processes import die_with_parent
-from posttrain.files import read_json, write_json
+from posttrain.files import Refusal, read_json, write_json
 
 AHEAD = 4  # items a process that are in memory at once
-BATCH = 32  # sequences side by side
+BATCH = 32  # sequences side by side, and
+BATCH_TOKENS = 16384  # tokens of them, padding too: what the logits of a large vocabulary leave room for
 
 
 def spread(work: Callable, items: Iterable, processes: int) -> Iterator[Any]:
@@ -25,8 +28,16 @@ def spread(work: Callable, items: Iterable, processes: int) -> Iterator[Any]:
         return
     mortal = {"initializer": die_with_parent, "initargs": (str(os.getpid()),)}
     with ProcessPoolExecutor(processes, get_context("spawn"), **mortal) as pool:
-        while window := list(islice(items, AHEAD * processes)):
-            yield from pool.map(work, window)
+        window = deque(pool.submit(work, item) for item in islice(items, AHEAD * processes))
+        try:
+            while window:
+                made = window.popleft().result()
+                window.extend(pool.submit(work, item) for item in islice(items, 1))
+                yield made
+        except BrokenProcessPool:
+            raise Refusal(
+                f"one of {processes} processes was killed, for want of memory as a rule; raise mem_gb, or lower shards"
+            ) from None
 
 
 def each_once(job: Job, name: str, work: Callable, items: list) -> Iterator[Any]:
@@ -62,5 +73,9 @@ def in_batches(job: Job, work: Callable[[list[list[int]]], list[float]], sequenc
 
 def batches(lengths: list[int]) -> list[list[int]]:
     """The numbers of sequences of like length together, longest first, each once: whatever the shards."""
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    return [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+    cuts: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        if not cuts or len(cuts[-1]) == BATCH or lengths[cuts[-1][0]] * (len(cuts[-1]) + 1) > BATCH_TOKENS:
+            cuts.append([])
+        cuts[-1].append(i)
+    return cuts

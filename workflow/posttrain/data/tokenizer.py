@@ -7,6 +7,7 @@ from jinja2 import TemplateError
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from posttrain.checkpoints import refuse_clock
 from posttrain.files import Refusal
 
 ANSWERS = ["two", "four"]
@@ -57,6 +58,7 @@ def check(tokenizer: PreTrainedTokenizerBase) -> None:
         raise Refusal("the tokenizer has no eos token; name one with `eos_token`")
     if tokenizer.chat_template is None:
         return  # text is trained on as it is
+    refuse_clock(tokenizer)
     try:
         once, twice = tokenizer.apply_chat_template(PROBE[:2], tokenize=False), render(tokenizer, PROBE)
         render(tokenizer, PROBE[:1], add_generation_prompt=True)

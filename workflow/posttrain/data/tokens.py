@@ -87,11 +87,11 @@ def sft_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, ledg
             )
         labels = [token if said else IGNORED for token, said in zip(ids, mask, strict=True)]
     length = recipe["max_length"]
-    if len(ids) > length:
-        ledger.alter("cut to max_length")
     if all(label == IGNORED for label in labels[:length]):
         ledger.drop("nothing left to learn after the cut", row["messages"])
         return None
+    if len(ids) > length:
+        ledger.alter("cut to max_length")
     return {"input_ids": ids[:length], "labels": labels[:length]}
 
 
@@ -118,20 +118,19 @@ def dpo_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, ledg
 
     prompt = ids(row["prompt"], add_generation_prompt=True)
     chosen, rejected = ids(row["prompt"] + row["chosen"]), ids(row["prompt"] + row["rejected"])
-    start = min(common_prefix(prompt, chosen), common_prefix(prompt, rejected))
-    if start < len(prompt):
-        ledger.alter("prompt shortened: the template renders it otherwise before an answer")
-    length = recipe["max_length"]
+    start, length = min(common_prefix(prompt, chosen), common_prefix(prompt, rejected)), recipe["max_length"]
     if start >= length:
         ledger.drop("the prompt alone fills max_length", row["prompt"])
         return None
-    if max(len(chosen), len(rejected)) > length:
-        ledger.alter("cut to max_length")
-    chosen, rejected = chosen[start:length], rejected[start:length]
-    if chosen == rejected:
+    made = {"prompt_ids": prompt[:start], "chosen_ids": chosen[start:length], "rejected_ids": rejected[start:length]}
+    if made["chosen_ids"] == made["rejected_ids"]:
         ledger.drop("the answers are equal after the cut", row["prompt"])
         return None
-    return {"prompt_ids": prompt[:start], "chosen_ids": chosen, "rejected_ids": rejected}
+    if start < len(prompt):
+        ledger.alter("prompt shortened: the template renders it otherwise before an answer")
+    if max(len(chosen), len(rejected)) > length:
+        ledger.alter("cut to max_length")
+    return made
 
 
 def common_prefix(a: list[int], b: list[int]) -> int:

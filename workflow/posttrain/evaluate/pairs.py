@@ -2,6 +2,7 @@
 
 from posttrain.build.job import Job
 from posttrain.data import rows
+from posttrain.files import Refusal
 from posttrain.score import reward
 
 
@@ -9,12 +10,20 @@ def evaluate(job: Job) -> tuple[dict, list[dict]]:
     """accuracy: share of pairs whose chosen answer scores higher (a tie is half); margin: by how much, on average."""
     pairs = rows.read(job.inputs["rows"] / f"{job.recipe['split']}.parquet")
     turns = [[*pair["prompt"], *pair[side]] for pair in pairs for side in ("chosen", "rejected")]
-    ids = reward.read(job.inputs["model"], turns, job.recipe["max_length"])
-    scores = reward.score_all(job, job.inputs["model"], ids)
+    scores = reward.score_all(job, job.inputs["model"], turns)
     made = [
         {"prompt": pair["prompt"], "chosen": chosen, "rejected": rejected}
         for pair, chosen, rejected in zip(pairs, scores[::2], scores[1::2], strict=True)
+        if chosen is not None and rejected is not None
     ]
+    if not made:
+        raise Refusal(f"max_length: no pair of {job.inputs['rows']} has as few as {job.recipe['max_length']} tokens")
     won = [(row["chosen"] > row["rejected"]) + (row["chosen"] == row["rejected"]) / 2 for row in made]
     margins = [row["chosen"] - row["rejected"] for row in made]
-    return {"pairs": len(made), "accuracy": sum(won) / len(won), "margin": sum(margins) / len(margins)}, made
+    figures = {
+        "pairs": len(made),
+        "left_out": len(pairs) - len(made),  # longer than the model may read
+        "accuracy": sum(won) / len(won),
+        "margin": sum(margins) / len(margins),
+    }
+    return figures, made

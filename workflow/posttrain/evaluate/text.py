@@ -5,10 +5,11 @@ from functools import cache, partial
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from posttrain.build.job import Job
 from posttrain.build.pool import in_batches
+from posttrain.checkpoints import places
 from posttrain.data import rows
 from posttrain.files import Refusal
 
@@ -22,8 +23,7 @@ def evaluate(job: Job) -> tuple[dict, list[dict]]:
     found = rows.read(job.inputs["rows"] / f"{job.recipe['split']}.parquet")
     if "text" not in found[0]:
         raise Refusal(f"{job.inputs['rows']}: its rows are conversations; bits per byte are of plain text")
-    places = getattr(AutoConfig.from_pretrained(job.inputs["model"]), "max_position_embeddings", 1 << 30)
-    texts, size = [row["text"] for row in found], min(job.recipe["max_length"], places - 1)
+    texts, size = [row["text"] for row in found], min(job.recipe["max_length"], places(job.inputs["model"]) - 1)
     tokenizer = AutoTokenizer.from_pretrained(job.inputs["model"])
     start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
     sequences = [[start, *tokenizer.encode(text, add_special_tokens=False)] for text in texts]
@@ -46,9 +46,11 @@ def surprise(sequences: list[list[int]], folder: Path, device: str) -> list[floa
     longest = max(map(len, sequences))
     ids = torch.tensor([said + [0] * (longest - len(said)) for said in sequences], device=device)
     mask = torch.tensor([[1] * len(said) + [0] * (longest - len(said)) for said in sequences], device=device)
-    logits = open_model(folder, device)(input_ids=ids, attention_mask=mask).logits[:, :-1].float()
-    nats = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
-    return (nats * mask[:, 1:]).sum(1).tolist()
+    logits = open_model(folder, device)(input_ids=ids, attention_mask=mask).logits
+    return [  # one at a time: in full precision all at once are several times the model
+        torch.nn.functional.cross_entropy(row[: len(said) - 1].float(), row_ids[1 : len(said)], reduction="sum").item()
+        for said, row, row_ids in zip(sequences, logits, ids, strict=True)
+    ]
 
 
 @cache

@@ -17,7 +17,7 @@ VERSIONS = {
     "mix_data": 2,
     "mix_preferences": 2,
     "make_tokenizer": 1,
-    "tokenize_rows": 2,
+    "tokenize_rows": 3,
     "init_model": 1,
     "convert_gguf": 1,
     "train_cpt": 1,
@@ -25,11 +25,11 @@ VERSIONS = {
     "train_reward": 1,
     "train_dpo": 1,
     "train_orpo": 1,
-    "sample_completions": 2,
-    "score_completions": 1,
-    "select_data": 2,
-    "select_preferences": 2,
-    "evaluate_model": 1,
+    "sample_completions": 3,
+    "score_completions": 2,
+    "select_data": 3,
+    "select_preferences": 3,
+    "evaluate_model": 2,
 }
 
 # Circumstance. All else is identity: a field forgotten here costs a retrain, never a stale model.

@@ -58,8 +58,19 @@ class Sampling(Entry):
     top_k: int = Field(0, ge=0, description="the likeliest tokens to draw from; 0 for all")
     top_p: Annotated[float, Field(gt=0, le=1)] = Field(1, description="the likeliest tokens that make up this share")
     max_new_tokens: Count = Field(256, description="tokens after which a completion is cut")
-    seed: int = Field(0, ge=0, lt=1 << 32, description="seed of every draw, with the prompt and the sample's number")
+    seed: int = Field(
+        0,
+        ge=0,
+        lt=1 << 32,
+        description="seed of every draw, with the prompt's row and the sample's number: give another round another",
+    )
     block_size: Annotated[int, Field(gt=1)] = Field(64, description="sequences that are generated side by side")
+
+    @model_validator(mode="after")
+    def worth_drawing(self) -> "Sampling":
+        if self.temperature == 0 and self.n > 1:
+            raise ValueError(f"n {self.n} at temperature 0 is {self.n} times the same completion; say n: 1")
+        return self
 
 
 class SampleRuntime(Runtime):

@@ -9,7 +9,7 @@ def bars(title: str, key: str, figures: list[dict]) -> dict:
     """A bar a model; shares are drawn on a scale to 100 %, anything else on one to the largest."""
     values = {row["model"]: row[key] for row in figures}
     share = key.endswith("accuracy")
-    top = 1 if share else max(values.values())
+    top = 1 if share else max(values.values()) or 1
     made = [
         {"model": model, "value": f"{100 * value:.1f} %" if share else f"{value:.2f}", "width": 100 * value / top}
         for model, value in values.items()
@@ -34,7 +34,8 @@ def curve(title: str, points: list[tuple[float, float]]) -> dict:
 
 
 def short(value: float) -> str:
-    return f"{value:.3g}"
+    """Three digits, and two of what is small: a label has room for six characters."""
+    return f"{value:.3g}" if abs(value) >= 0.1 else f"{value:.2g}"
 
 
 def arcs(rows: list[dict]) -> dict:

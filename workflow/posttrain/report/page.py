@@ -72,7 +72,9 @@ def what(target: dict) -> str:
         case ["init", _]:
             return f"random weights, {own['architecture']['model_type']}"
         case ["mix", _]:
-            return ", ".join(f"{origin(source)}, {source['rows'] or 'all'} rows" for source in own["sources"])
+            places = [source["generator"] or names[f"sources.{i}"] for i, source in enumerate(own["sources"])]
+            counts = [source["rows"] or "all" for source in own["sources"]]
+            return ", ".join(f"{place}, {count} rows" for place, count in zip(places, counts, strict=True))
         case ["sample", _]:
             return f"{own['sampling']['n']} answers each to {names['prompts']}, by {names['model']}"
         case ["score", _]:
@@ -88,10 +90,6 @@ def what(target: dict) -> str:
         case ["convert", _]:
             return f"weights of {own['file']}, of {names['wheel']}"
     return target["stage"].replace("_", " ")
-
-
-def origin(source: dict) -> str:
-    return source["generator"] or source["form"]
 
 
 def suites_of(targets: dict[str, dict], evals: list[str]) -> list[dict]:

@@ -1,7 +1,7 @@
 """Completions by transformers' generate, every draw from a counter-based generator of its own.
 
-Noise of a Gumbel distribution added to log-probabilities makes the largest an exact draw from them (arXiv 1411.0030),
-so `generate` stays greedy, and what is drawn hangs on the seed, the prompt, the sample and the token's place alone.
+A logits processor draws each row's token and leaves nothing else to take, so `generate` stays greedy, and what is drawn
+hangs on the seed, the prompt, the sample and the token's place alone.
 """
 
 import hashlib
@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from transformers import (
     AutoModelForCausalLM,
-    AutoTokenizer,
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
@@ -23,24 +22,31 @@ from transformers import (
 
 from posttrain.build.job import Job
 from posttrain.build.pool import each_once
+from posttrain.checkpoints import open_chat_tokenizer
 from posttrain.sample.prompts import Prompt
 
 
-class GumbelNoise(LogitsProcessor):
-    """Adds noise to logits of shape (rows, vocabulary): for each row that of its key and of the token's place."""
+class Draw(LogitsProcessor):
+    """Draws from logits of shape (rows, vocabulary): all but the drawn token of each row become -inf.
+
+    The token is the one in whose share of the probability, laid end to end, the row's uniform number falls: one number
+    a token, where the noise of an exact draw by its largest (Gumbel's) is one for each word of the vocabulary.
+    """
 
     def __init__(self, keys: list[int], prompt_length: int) -> None:
         self.keys, self.prompt_length = keys, prompt_length
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        place, size = input_ids.shape[1] - self.prompt_length, scores.shape[1]
-        noise = np.stack([gumbel(key, place, size) for key in self.keys])
-        return scores + torch.from_numpy(noise).to(scores)
+        place = input_ids.shape[1] - self.prompt_length
+        numbers = torch.tensor([[uniform(key, place)] for key in self.keys], dtype=torch.float64, device=scores.device)
+        ends = scores.double().softmax(-1).cumsum(-1)
+        drawn = torch.searchsorted(ends, numbers * ends[:, -1:], right=True)  # right: never a share of nothing
+        return torch.full_like(scores, -torch.inf).scatter(1, drawn, 0)
 
 
-def gumbel(key: int, place: int, size: int) -> np.ndarray:
-    """The noise of one token's choice. Its place is the counter's highest word: no stream reaches the next."""
-    return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, place])).gumbel(size=size)
+def uniform(key: int, place: int) -> float:
+    """The number, of [0, 1), of one token's choice. Its place is the counter's highest word: streams never meet."""
+    return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, place])).random()
 
 
 def key_of(seed: int, prompt_id: int, sample: int) -> int:
@@ -70,66 +76,68 @@ def completions(job: Job, name: str, prompts: list[Prompt], sampling: dict) -> l
 
 
 def complete(block: list[Prompt], folder: Path, sampling: dict, device: str) -> list[dict]:
-    return open_sampler(folder, tuple(sampling.items()), device).complete(block)
+    return open_sampler(folder, device).complete(block, sampling)
 
 
 class Sampler:
     """A model and its tokenizer, ready to answer."""
 
-    def __init__(self, folder: Path, sampling: dict, device: str) -> None:
-        self.sampling, self.device = sampling, device
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+    def __init__(self, folder: Path, device: str) -> None:
+        self.device, self.tokenizer = device, open_chat_tokenizer(folder)
         self.tokenizer.padding_side = "left"
         self.model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", use_safetensors=True).to(device).eval()
-        self.ends = self.model.generation_config.eos_token_id or self.tokenizer.eos_token_id
-        self.model.generation_config = GenerationConfig(  # a hub model's own asks for penalties and draws of its own
-            max_new_tokens=sampling["max_new_tokens"],
-            do_sample=False,
-            eos_token_id=self.ends,
-            pad_token_id=self.tokenizer.pad_token_id,
+        said = self.model.generation_config.eos_token_id
+        self.ends = {self.tokenizer.eos_token_id, *(said if isinstance(said, list) else [said])} - {None}
+        # A hub model's own asks for penalties and draws of its own.
+        self.model.generation_config = GenerationConfig(
+            do_sample=False, eos_token_id=sorted(self.ends), pad_token_id=self.tokenizer.pad_token_id
         )
 
     def ids(self, prompt: list[dict]) -> list[int]:
         return self.tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)["input_ids"]
 
     @torch.no_grad()
-    def complete(self, prompts: list[Prompt]) -> list[dict]:
+    def complete(self, prompts: list[Prompt], sampling: dict) -> list[dict]:
         """n completions of each prompt, in order, as rows of `completions.parquet`."""
-        drawn = [(prompt, i, self.ids(prompt.turns)) for prompt in prompts for i in range(self.sampling["n"])]
+        read = [(prompt, self.ids(prompt.turns)) for prompt in prompts]
+        drawn = [(prompt, i, ids) for prompt, ids in read for i in range(sampling["n"])]
         fed = drawn * 2 if len(drawn) == 1 else drawn  # one sequence alone is summed by other kernels
         batch = self.tokenizer.pad({"input_ids": [ids for *_, ids in fed]}, return_tensors="pt").to(self.device)
         start = batch["input_ids"].shape[1]
-        keys = [key_of(self.sampling["seed"], prompt.number, i) for prompt, i, _ in fed]
-        made = self.model.generate(**batch, logits_processor=self.processors(keys, start))[:, start:].tolist()
+        keys = [key_of(sampling["seed"], prompt.number, i) for prompt, i, _ in fed]
+        made = self.model.generate(
+            **batch, max_new_tokens=sampling["max_new_tokens"], logits_processor=processors(sampling, keys, start)
+        )[:, start:].tolist()
         return [
             {"prompt_id": prompt.number, "sample": i, "prompt": prompt.turns, "reference": prompt.reference}
             | self.read(ids)
             for (prompt, i, _), ids in zip(drawn, made[: len(drawn)], strict=True)
         ]
 
-    def processors(self, keys: list[int], start: int) -> LogitsProcessorList:
-        said, made = self.sampling, LogitsProcessorList()
-        if said["temperature"] == 0:
-            return made
-        if said["temperature"] != 1:
-            made.append(TemperatureLogitsWarper(said["temperature"]))
-        if said["top_k"]:
-            made.append(TopKLogitsWarper(said["top_k"]))
-        if said["top_p"] < 1:
-            made.append(TopPLogitsWarper(said["top_p"]))
-        made.append(GumbelNoise(keys, start))
-        return made
-
     def read(self, ids: list[int]) -> dict:
         """A completion's text, its length in tokens with its end, and whether it came to an end."""
-        ends = [self.ends] if isinstance(self.ends, int) else self.ends
-        end = next((i for i, token in enumerate(ids) if token in ends), None)
+        end = next((i for i, token in enumerate(ids) if token in self.ends), None)
         said = ids if end is None else ids[: end + 1]
         text = self.tokenizer.decode(said, skip_special_tokens=True)
         return {"completion": text, "tokens": len(said), "finished": end is not None}
 
 
+def processors(sampling: dict, keys: list[int], start: int) -> LogitsProcessorList:
+    """What changes the logits and draws from them, behind prompts of a length; nothing if the likeliest is taken."""
+    made = LogitsProcessorList()
+    if sampling["temperature"] == 0:
+        return made
+    if sampling["temperature"] != 1:
+        made.append(TemperatureLogitsWarper(sampling["temperature"]))
+    if sampling["top_k"]:
+        made.append(TopKLogitsWarper(sampling["top_k"]))
+    if sampling["top_p"] < 1:
+        made.append(TopPLogitsWarper(sampling["top_p"]))
+    made.append(Draw(keys, start))
+    return made
+
+
 @cache
-def open_sampler(folder: Path, sampling: tuple, device: str) -> Sampler:
-    """One a process."""
-    return Sampler(folder, dict(sampling), device)
+def open_sampler(folder: Path, device: str) -> Sampler:
+    """One a process, however many ways of sampling."""
+    return Sampler(folder, device)

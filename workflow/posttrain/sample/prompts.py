@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformers import AutoConfig, AutoTokenizer
-
+from posttrain.checkpoints import open_chat_tokenizer, places
 from posttrain.data import rows
 from posttrain.data.ledger import Ledger
 from posttrain.files import Refusal
@@ -34,10 +33,7 @@ def read(path: Path) -> list[Prompt]:
 
 def fitting(prompts: list[Prompt], folder: Path, max_new_tokens: int) -> tuple[list[Prompt], Ledger]:
     """The prompts behind which the model of a folder has room for a completion, and a ledger of the others."""
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    if tokenizer.chat_template is None:
-        raise Refusal(f"{folder} has no chat template to put a prompt in; give the model a `template`")
-    room = getattr(AutoConfig.from_pretrained(folder), "max_position_embeddings", 1 << 30) - max_new_tokens
+    tokenizer, room = open_chat_tokenizer(folder), places(folder) - max_new_tokens
     fit, ledger = [], Ledger("prompts")
     for prompt in prompts:
         ledger.read += 1

@@ -4,33 +4,24 @@ from functools import cache, partial
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification
 
 from posttrain.build.job import Job
 from posttrain.build.pool import in_batches
+from posttrain.checkpoints import open_chat_tokenizer, places
 from posttrain.files import Refusal
 
 
-def read(folder: Path, conversations: list[list[dict]], max_length: int) -> list[list[int]]:
-    """The token ids of each conversation, as the reward model of a folder was taught to read them."""
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    if tokenizer.chat_template is None:
-        raise Refusal(f"{folder} has no chat template to put a conversation in; give the model a `template`")
-    made = [tokenizer.apply_chat_template(turns, return_dict=True)["input_ids"] for turns in conversations]
-    room = min(max_length, getattr(AutoConfig.from_pretrained(folder), "max_position_embeddings", max_length))
-    longer = [len(ids) for ids in made if len(ids) > room]
-    if longer:  # cut, they would be read where no reward is
-        raise Refusal(
-            f"{len(longer)} conversations are longer than the {room} tokens that max_length and the model allow (the "
-            f"longest has {max(longer)}); raise max_length, or sample fewer max_new_tokens"
-        )
-    return made
+def score_all(job: Job, folder: Path, conversations: list[list[dict]]) -> list[float | None]:
+    """The reward of each conversation, over the job's shards; None of one with more tokens than max_length or places.
 
-
-def score_all(job: Job, folder: Path, conversations: list[list[int]]) -> list[float]:
-    """The rewards of conversations of token ids, over the job's shards."""
+    Cut, it would be read where no reward is.
+    """
+    tokenizer, room = open_chat_tokenizer(folder), min(job.recipe["max_length"], places(folder))
+    read = [tokenizer.apply_chat_template(turns, return_dict=True)["input_ids"] for turns in conversations]
     work = partial(score, folder=folder, device="cuda" if job.runtime["gpus"] else "cpu")
-    return in_batches(job, work, conversations)
+    scores = iter(in_batches(job, work, [ids for ids in read if len(ids) <= room]))
+    return [next(scores) if len(ids) <= room else None for ids in read]
 
 
 @torch.no_grad()
@@ -50,4 +41,6 @@ def open_model(folder: Path, device: str) -> tuple:
     model = AutoModelForSequenceClassification.from_pretrained(folder, dtype="auto", use_safetensors=True)
     if model.config.num_labels != 1:
         raise Refusal(f"{folder} has {model.config.num_labels} labels; a reward model has one")
+    if model.config.pad_token_id is None:
+        raise Refusal(f"{folder}/config.json has no pad_token_id, by which transformers finds where a reward is read")
     return model.to(device).eval(), model.config.pad_token_id

@@ -43,26 +43,27 @@ def best_vs_worst(frame: pd.DataFrame, min_score: float | None, min_margin: floa
 
 
 def passed_over(frame: pd.DataFrame) -> Ledger:
-    """A ledger of the completions: those that were cut or say nothing are never chosen."""
+    """A ledger of the completions: those that were cut, say nothing or have no score are never chosen."""
     ledger = Ledger("completions")
     ledger.read = len(frame)
     for _, row in frame[~choosable(frame)].sort_values(["prompt_id", "sample"]).iterrows():
-        ledger.drop("empty" if row.finished else "cut at max_new_tokens", row.prompt, row.completion)
+        why = "longer than the reward model may read" if row.completion.strip() else "empty"
+        ledger.drop(why if row.finished else "cut at max_new_tokens", row.prompt, row.completion)
     return ledger
 
 
 def choosable(frame: pd.DataFrame) -> pd.Series:
-    return frame.finished & (frame.completion.str.strip() != "")
+    return frame.finished & (frame.completion.str.strip() != "") & frame.score.notna()
 
 
 def by_prompt(frame: pd.DataFrame, ledger: Ledger) -> Iterator[tuple[list[dict], pd.DataFrame]]:
-    """Each prompt's completions, best first, but for those that were cut or say nothing."""
+    """Each prompt's completions, best first, but for those that are never chosen."""
     frame = frame.sort_values(["prompt_id", "score", "sample"], ascending=[True, False, True])
     for _, found in frame.groupby("prompt_id", sort=True):
         ledger.read += 1
         prompt, whole = list(found.iloc[0].prompt), found[choosable(found)]
         if whole.empty:
-            ledger.drop("every completion is cut at max_new_tokens or empty", prompt, found.iloc[0].completion)
+            ledger.drop("no completion is whole, says something and has a score", prompt, found.iloc[0].completion)
             continue
         yield prompt, whole
 

@@ -15,9 +15,9 @@ def evaluated(plan: Targets, entry: Named) -> Iterator[Target]:
     recipe, suite = entry.recipe, entry.path.split("/", 1)[1]
     of = next(field for field, kind in sections.EVALUATIONS.items() if isinstance(recipe, kind))
     read = rows.split_of(plan, entry, of, ROWS[of])
-    if of == "prompts":
-        samples.known_verifier(entry)
     own = {"of": of, **recipe.model_dump(exclude={"models", "runtime", of})}
+    if of == "prompts":
+        own["args"] = samples.verifier_arguments(entry)
     for i, name in enumerate(recipe.models):
         model = models.model(plan, entry, ("models", i), name)
         rewards = plan.all[model].stage == "train_reward"

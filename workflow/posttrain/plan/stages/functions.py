@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from inspect import signature
+from typing import Any
 
 from posttrain.recipes.catalogue import Named
 from posttrain.words import did_you_mean
 
 
-def check_call(entry: Named, at: tuple, field: str, known: dict[str, Callable], given: int = 0) -> None:
-    """Refuse a function that is not known, an argument that it does not take, and one that it cannot do without.
+def arguments(entry: Named, at: tuple, field: str, known: dict[str, Callable], given: int = 0) -> dict[str, Any]:
+    """All arguments of a function that a recipe names, those too that it leaves as they are: they are what is made.
+
+    Refused are a function that is not known, an argument that it does not take, and the lack of one that it needs.
 
     Args:
         at: the part of the recipe that has the field, and `args` beside it.
@@ -27,3 +30,4 @@ def check_call(entry: Named, at: tuple, field: str, known: dict[str, Callable], 
     for argument, taken in takes.items():
         if taken.default is taken.empty and argument not in said.args:
             raise entry.refuse((*at, "args", argument), "is missing")
+    return {argument: said.args.get(argument, taken.default) for argument, taken in takes.items()}

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from posttrain.data import generators
-from posttrain.plan.stages.functions import check_call
+from posttrain.plan.stages.functions import arguments
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import sections
 from posttrain.recipes.catalogue import HUB_ID, Named
@@ -21,7 +21,7 @@ def mixed(plan: Targets, entry: Named) -> Target:
         for i, source in enumerate(recipe[split]):
             role = f"{split}.{i}"
             if source["generator"]:
-                check_call(entry, (split, i), "generator", generators.KNOWN)
+                source["args"] = arguments(entry, (split, i), "generator", generators.KNOWN)
             if source["path"]:
                 files[role] = existing(entry, split, i, source["path"])
             elif source["hub"]:

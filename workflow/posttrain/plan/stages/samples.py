@@ -1,7 +1,9 @@
 """What is sampled from models: completions, their scores, and the rows that are chosen from them."""
 
+from typing import Any
+
 from posttrain.plan.stages import models, rows
-from posttrain.plan.stages.functions import check_call
+from posttrain.plan.stages.functions import arguments
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import sections
 from posttrain.recipes.catalogue import Named
@@ -29,9 +31,8 @@ def scored(plan: Targets, entry: Named) -> Target:
     inputs = {"completions": plan.named_by(entry, "completions", "completions")}
     names = {"completions": recipe.completions}
     if recipe.verifier:
-        known_verifier(entry)
-        own = recipe.model_dump(include={"verifier", "args"})
-        return Target(entry.path, "score_completions", own, names, inputs, runtime=sharded(recipe))
+        own = {"verifier": recipe.verifier, "args": verifier_arguments(entry)}
+        return Target(entry.path, "score_completions", own, names, inputs, runtime=recipe.runtime.model_dump())
     inputs["reward_model"] = models.model(plan, entry, "reward_model", recipe.reward_model)
     if stage_of(plan, inputs["reward_model"]) not in ("train_reward", *UNKNOWN):
         raise entry.refuse(("reward_model",), f"{recipe.reward_model} is not of method reward: it has no score to give")
@@ -61,9 +62,9 @@ def sharded(recipe: sections.Completions | sections.Scores | sections.Evaluation
     return {**recipe.runtime.model_dump(), "processes": recipe.runtime.shards}
 
 
-def known_verifier(entry: Named) -> None:
-    check_call(entry, (), "verifier", verifiers.KNOWN, given=2)  # the completion and the reference
-    if entry.recipe.verifier == "reasoning_gym":
-        task, known = entry.recipe.args["task"], verifiers.tasks()
-        if known and task not in known:
-            raise entry.refuse(("args", "task"), f"there is no task {task!r}. {did_you_mean(task, known)}")
+def verifier_arguments(entry: Named) -> dict[str, Any]:
+    made = arguments(entry, (), "verifier", verifiers.KNOWN, given=2)  # the completion and the reference
+    if entry.recipe.verifier == "reasoning_gym" and (task := made["task"]) not in verifiers.TASKS:
+        hint = did_you_mean(str(task), list(verifiers.TASKS))
+        raise entry.refuse(("args", "task"), f"there is no task {task!r} that compares answers as texts. {hint}")
+    return made
