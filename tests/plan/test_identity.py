@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from test_plan import plan_of
 
 from conftest import DPO, PAGE, SFT, Project
+from posttrain.data import generators
 from posttrain.files import canonical, digest
 from posttrain.recipes import identity, methods, page
 
@@ -219,3 +220,17 @@ def test_what_lies_upstream_is_part_of_an_intent(fresh, monkeypatch, edit):
     else:
         fresh.edit("base: lab/tiny", "base: lab/other")
     assert plan_of(fresh)[DPO]["intent"] != before
+
+
+def test_an_argument_left_as_it_is_is_part_of_an_intent(fresh, monkeypatch):
+    """A generator whose default changes makes other rows; an argument said is the same as one left at its value."""
+    monkeypatch.chdir(fresh.root)
+    fresh.edit("{path: rows.jsonl}", "{generator: spell_backward, rows: 32}")
+    before = plan_of(fresh)[SFT]["intent"]
+    fresh.edit("spell_backward,", "spell_backward, args: {min_word_len: 3},")
+    assert plan_of(fresh)[SFT]["intent"] == before
+
+    def spell_backward(seed: int = 0, min_word_len: int = 3, max_word_len: int = 12) -> None: ...
+
+    monkeypatch.setitem(generators.KNOWN, "spell_backward", spell_backward)
+    assert plan_of(fresh)[SFT]["intent"] != before
