@@ -40,7 +40,7 @@ def main() -> None:
             faults += make(trial, built, Path(folder, str(trial.seed)))
             if args.only is None:
                 put("kills", table(trials[:number], args, time.monotonic() - began))
-    sys.exit("\n\n".join(faults))
+    sys.exit("\n\n".join(faults) or None)
 
 
 def draw(number: int, seed: int) -> list[kills.Trial]:

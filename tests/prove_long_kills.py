@@ -42,7 +42,7 @@ def main() -> None:
         differ = differing(undisturbed, killed)
         if not args.chain:
             put("kills of one long build", table(made, args, undisturbed, differ, time.monotonic() - began))
-    sys.exit("\n".join(differ))
+    sys.exit("\n".join(differ) or None)
 
 
 def differing(undisturbed: Project, killed: Project) -> list[str]:
