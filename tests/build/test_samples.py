@@ -377,7 +377,7 @@ REASONS = {
     "all completions score the same": ([[1, 1]], [["a", "b"]], [[True, True]]),
     "the best does not beat the worst by min_margin": ([[1, 0.9]], [["a", "b"]], [[True, True]]),
     "the best and the worst are the same text": ([[1, 0.5]], [["a", "a "]], [[True, True]]),
-    "no completion is whole, says something and has a score": ([[1, 0]], [["a", " "]], [[False, True]]),
+    "every completion is cut at max_new_tokens, empty or unscored": ([[1, 0]], [["a", " "]], [[False, True]]),
 }
 
 

@@ -45,8 +45,8 @@ def work_lines(work: Path, store: Path) -> Iterator[str]:
         hint = {"resume": "run snakemake again to go on", "killed": "run snakemake again to go on"}
         ago = f"{time.time() - said['time']:.0f} s ago"
         about = who.get("name") or hint.get(state) or said.get("why", "")
-        print_at = status.sentence(said) or "at work"
-        yield f"{said['target']:32} {state:8} {print_at}  ({about}, {ago})"
+        at = status.sentence(said) or ("at work" if state == "running" else "")
+        yield f"{said['target']:32} {state:8} {at}{'  ' if at else ''}({about}, {ago})"
 
 
 def store_of_newest_plan() -> str:

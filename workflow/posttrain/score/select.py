@@ -10,6 +10,8 @@ import pandas as pd
 
 from posttrain.data.ledger import Ledger
 
+UNCHOOSABLE = "every completion is cut at max_new_tokens, empty or unscored"
+
 
 def best_of_n(frame: pd.DataFrame, min_score: float | None) -> tuple[list[dict], Ledger]:
     """Of each prompt the completion of the highest score, of equal ones the first drawn: `messages`."""
@@ -61,11 +63,11 @@ def by_prompt(frame: pd.DataFrame, ledger: Ledger) -> Iterator[tuple[list[dict],
     frame = frame.sort_values(["prompt_id", "score", "sample"], ascending=[True, False, True])
     for _, found in frame.groupby("prompt_id", sort=True):
         ledger.read += 1
-        prompt, whole = list(found.iloc[0].prompt), found[choosable(found)]
+        first, whole = found.iloc[0], found[choosable(found)]
         if whole.empty:
-            ledger.drop("no completion is whole, says something and has a score", prompt, found.iloc[0].completion)
+            ledger.drop(UNCHOOSABLE, list(first.prompt), first.completion)
             continue
-        yield prompt, whole
+        yield list(first.prompt), whole
 
 
 def answer(row: pd.Series) -> dict:

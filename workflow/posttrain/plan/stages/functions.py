@@ -30,4 +30,7 @@ def arguments(entry: Named, at: tuple, field: str, known: dict[str, Callable], g
     for argument, taken in takes.items():
         if taken.default is taken.empty and argument not in said.args:
             raise entry.refuse((*at, "args", argument), "is missing")
+        if argument in said.args and not isinstance(said.args[argument], taken.annotation):
+            wanted = taken.annotation.__name__
+            raise entry.refuse((*at, "args", argument), f"{said.args[argument]!r} is no {wanted}")
     return {argument: said.args.get(argument, taken.default) for argument, taken in takes.items()}

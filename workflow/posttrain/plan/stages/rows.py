@@ -39,7 +39,8 @@ def existing(entry: Named, split: str, i: int, path: str) -> str:
     place = Path(path).expanduser()
     if not place.is_file():
         near = [str(file) for form in FORMS for file in sorted(place.parent.glob(f"*{form}"))]
-        raise entry.refuse((split, i, "path"), f"there is no file {path}. {did_you_mean(path, near)}")
+        hint = did_you_mean(path, near) if near else f"It is looked for in {place.parent.resolve()}"
+        raise entry.refuse((split, i, "path"), f"there is no file {path}. {hint}")
     if place.suffix not in FORMS:
         raise entry.refuse((split, i, "path"), f"{path}: rows are read from {', '.join(FORMS)}")
     return str(place)

@@ -65,6 +65,6 @@ def sharded(recipe: sections.Completions | sections.Scores | sections.Evaluation
 def verifier_arguments(entry: Named) -> dict[str, Any]:
     made = arguments(entry, (), "verifier", verifiers.KNOWN, given=2)  # the completion and the reference
     if entry.recipe.verifier == "reasoning_gym" and (task := made["task"]) not in verifiers.TASKS:
-        hint = did_you_mean(str(task), list(verifiers.TASKS))
-        raise entry.refuse(("args", "task"), f"there is no task {task!r} that compares answers as texts. {hint}")
+        said = f"{task!r} is none of the tasks that posttrain.score.verifiers takes"
+        raise entry.refuse(("args", "task"), f"{said}. {did_you_mean(task, list(verifiers.TASKS))}")
     return made
