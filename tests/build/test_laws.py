@@ -9,7 +9,7 @@ from conftest import DPO, PAGE, SFT
 from posttrain.build import store
 from posttrain.files import write_json
 
-ROWS, INIT = "data/micro-rows", "models/micro-init"
+ROWS = "data/micro-rows"
 NOTHING = "Nothing to be done"
 
 

@@ -299,9 +299,6 @@ def frame(scores: list[list[float]], texts: list[list[str]], finished: list[list
     )
 
 
-SCORES = [-1.0, 0.0, 0.5, 1.0, math.nan]
-
-
 @st.composite
 def frames(draw: st.DrawFn) -> pd.DataFrame:
     sizes = draw(st.lists(st.integers(1, 5), min_size=1, max_size=8))

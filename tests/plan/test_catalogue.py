@@ -77,6 +77,10 @@ def test_the_point_of_a_scan_that_is_its_parent_is_its_twin(fresh, monkeypatch):
     )
 
 
+def intents(targets: dict[str, dict]) -> dict[str, str]:
+    return {path: target["intent"] for path, target in targets.items()}
+
+
 def test_a_site_says_where_and_its_later_pattern_wins(fresh, monkeypatch):
     monkeypatch.chdir(fresh.root)
     before = plan_of(fresh)
@@ -89,9 +93,7 @@ def test_a_site_says_where_and_its_later_pattern_wins(fresh, monkeypatch):
     assert [after[SFT]["runtime"][name] for name in launch] == [64, 1, 2, 4, "single"]
     assert [after[DPO]["runtime"][name] for name in launch] == [64, 2, 4, 1, "ddp"]
     assert after["models/micro-init"]["runtime"]["mem_gb"] == 64, "a pattern may name models of every method"
-    assert {path: target["intent"] for path, target in after.items()} == {
-        path: target["intent"] for path, target in before.items()
-    }
+    assert intents(after) == intents(before)
 
 
 def test_a_sites_pattern_with_a_slash_is_of_whole_targets(fresh, monkeypatch):
@@ -109,9 +111,7 @@ def test_a_sites_pattern_with_a_slash_is_of_whole_targets(fresh, monkeypatch):
     kinds = ("completions/micro-tries", "scores/micro-tries", "evals/micro-sft/micro", SFT, "data/micro-rows")
     said = [[after[path]["runtime"].get(name) for name in ("gpus", "shards", "hours", "mem_gb")] for path in kinds]
     assert said == [[1, 3, 5, 8], [0, 1, 5, 8], [0, 2, 1, 8], [0, 1, 1, 64], [None, None, 1, 8]]
-    assert {path: target["intent"] for path, target in after.items()} == {
-        path: target["intent"] for path, target in before.items()
-    }
+    assert intents(after) == intents(before)
 
 
 def test_use_puts_a_folder_in_a_targets_place(fresh, monkeypatch):

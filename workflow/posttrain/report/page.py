@@ -72,9 +72,10 @@ def what(target: dict) -> str:
         case ["init", _]:
             return f"random weights, {own['architecture']['model_type']}"
         case ["mix", _]:
-            places = [source["generator"] or names[f"sources.{i}"] for i, source in enumerate(own["sources"])]
-            counts = [source["rows"] or "all" for source in own["sources"]]
-            return ", ".join(f"{place}, {count} rows" for place, count in zip(places, counts, strict=True))
+            return ", ".join(
+                f"{source['generator'] or names[f'sources.{i}']}, {source['rows'] or 'all'} rows"
+                for i, source in enumerate(own["sources"])
+            )
         case ["sample", _]:
             return f"{own['sampling']['n']} answers each to {names['prompts']}, by {names['model']}"
         case ["score", _]:

@@ -10,8 +10,6 @@ import pandas as pd
 
 from posttrain.data.ledger import Ledger
 
-UNCHOOSABLE = "every completion is cut at max_new_tokens, empty or unscored"
-
 
 def best_of_n(frame: pd.DataFrame, min_score: float | None) -> tuple[list[dict], Ledger]:
     """Of each prompt the completion of the highest score, of equal ones the first drawn: `messages`."""
@@ -65,7 +63,8 @@ def by_prompt(frame: pd.DataFrame, ledger: Ledger) -> Iterator[tuple[list[dict],
         ledger.read += 1
         first, whole = found.iloc[0], found[choosable(found)]
         if whole.empty:
-            ledger.drop(UNCHOOSABLE, list(first.prompt), first.completion)
+            why = "every completion is cut at max_new_tokens, empty or unscored"
+            ledger.drop(why, list(first.prompt), first.completion)
             continue
         yield list(first.prompt), whole
 
