@@ -14,7 +14,8 @@ from conftest import checkout, rows, write_lines
 from posttrain.data import tokens
 from posttrain.data.ledger import Ledger
 from posttrain.files import file_digest, read_json
-from posttrain.train import models, trainers
+from posttrain.train import models
+from posttrain.train.trainers.experimental import PairCollator
 
 
 @pytest.fixture(params=["bytes", "zephyr"])
@@ -145,7 +146,7 @@ def test_orpo_batches_are_those_of_trl(tmp_path: Path) -> None:
     rows = Dataset.from_list(preferences())
     theirs = ORPOTrainer(tiny_model(tokenizer), args, train_dataset=rows, processing_class=tokenizer)
     batch = theirs.data_collator(list(theirs.train_dataset))
-    ours = trainers.PairCollator(tokenizer.pad_token_id)(ours)
+    ours = PairCollator(tokenizer.pad_token_id)(ours)
     begin = tokenizer.bos_token_id  # TRL adds one to any prompt; ours is what the template says, as for DPO
     assert all(row[0] == begin for row in batch["chosen_input_ids"].tolist())
     assert {name: ours[name].tolist() for name in ours} == {name: batch[name][:, 1:].tolist() for name in ours}

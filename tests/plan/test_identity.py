@@ -12,7 +12,7 @@ from test_plan import plan_of
 from conftest import DPO, PAGE, SFT, Project
 from posttrain.data import generators
 from posttrain.files import canonical, digest
-from posttrain.recipes import identity, methods, page
+from posttrain.recipes import identity, methods, page, runtime
 
 NUMBERS = st.integers(-(2**40), 2**40) | st.floats(allow_nan=False, allow_infinity=False)
 VALUES = st.recursive(
@@ -148,7 +148,7 @@ def test_every_field_of_train_makes_another_model(fresh, monkeypatch, method):
 
 @pytest.mark.parametrize("model", [SFT, DPO])
 def test_no_field_of_runtime_does(fresh, monkeypatch, model):
-    assert set(OTHER_RUNTIME) == set(methods.TrainRuntime.model_fields)
+    assert set(OTHER_RUNTIME) == set(runtime.TrainRuntime.model_fields)
     monkeypatch.chdir(fresh.root)
     text, before = fresh.path(PAGE).read_text(), plan_of(fresh)
     for field, value in OTHER_RUNTIME.items():

@@ -7,7 +7,7 @@ from posttrain.files import Refusal
 from posttrain.plan.contents import Contents
 from posttrain.recipes import identity
 from posttrain.recipes.catalogue import HUB_ID, Catalogue, Named
-from posttrain.recipes.fields import Runtime
+from posttrain.recipes.runtime import Runtime
 from posttrain.words import did_you_mean
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from posttrain.files import Refusal, canonical
-from posttrain.recipes import fields, methods, page, sections
+from posttrain.recipes import fields, methods, page, runtime, sections
 from posttrain.recipes.page import Where
 from posttrain.words import did_you_mean, dotted
 
@@ -18,7 +18,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 ENDINGS = (".json", ".run", ".md", ".html")  # models/x.run.json is x's own record
 SITE_KEYS = ("store", "account", "partition", "runtime")
-TRAINING_ONLY = set(methods.TrainRuntime.model_fields) - set(fields.Runtime.model_fields)
+TRAINING_ONLY = set(runtime.TrainRuntime.model_fields) - set(runtime.Runtime.model_fields)
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ def overlay(path: str, entry: Written, site: dict, site_where: Where) -> Written
 def check(path: str, entry: Written) -> Named:
     """The entry as its schema reads it, or a refusal that names every fault."""
     section, name = path.split("/", 1)
-    draft = Named(path, fields.Runtime(), entry.where)
+    draft = Named(path, runtime.Runtime(), entry.where)
     if section == "models":
         method = entry.value.get("method")
         if method not in list(methods.METHODS):  # a list, for what YAML says may not be hashable

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from posttrain.recipes.fields import Count, Entry, Finite, NotNegative, Runtime
+from posttrain.recipes.fields import Count, Entry, Finite, NotNegative
+from posttrain.recipes.runtime import Runtime, SampleRuntime
 
 
 class Source(Entry):
@@ -71,11 +72,6 @@ class Sampling(Entry):
         if self.temperature == 0 and self.n > 1:
             raise ValueError(f"n {self.n} at temperature 0 is {self.n} times the same completion; say n: 1")
         return self
-
-
-class SampleRuntime(Runtime):
-    gpus: int = Field(0, ge=0, le=1, description="GPUs; 0 samples on the CPU")
-    shards: Count = Field(1, description="processes that share the prompts")
 
 
 class Completions(Entry):

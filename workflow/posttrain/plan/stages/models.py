@@ -4,7 +4,7 @@ from posttrain.files import Refusal
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import template
 from posttrain.recipes.catalogue import HUB_ID, Named
-from posttrain.recipes.fields import Runtime
+from posttrain.recipes.runtime import Runtime
 from posttrain.words import did_you_mean
 
 

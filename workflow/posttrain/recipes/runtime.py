@@ -1,0 +1,45 @@
+"""Where and how fast: what is never part of what an artifact is."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from posttrain.recipes.fields import Count, Entry, Positive
+
+
+class Runtime(Entry):
+    """Where and how fast: never part of what an artifact is."""
+
+    hours: Positive = Field(1, description="time limit of the job, hours")
+    mem_gb: Positive = Field(8, description="memory of the job's machine, GB")
+    threads: Count = Field(1, description="CPU threads a process")
+
+
+class SampleRuntime(Runtime):
+    gpus: int = Field(0, ge=0, le=1, description="GPUs; 0 samples on the CPU")
+    shards: Count = Field(1, description="processes that share the prompts")
+
+
+class TrainRuntime(Runtime):
+    gpus: int = Field(0, ge=0, description="GPUs, one process each; 0 trains on the CPU")
+    processes: Count | None = Field(None, description="processes when there are no GPUs (gloo)")
+    launch: Literal["single", "ddp", "zero3"] = Field("single", description="accelerate file in config/launch/")
+    micro_batch_size: Count | None = Field(None, description="sequences a process sees at once; all it can if unsaid")
+    attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] = Field("sdpa", description="attention kernel")
+    activation_checkpointing: bool = Field(False, description="recompute activations to save memory")
+    save_steps: Count = Field(100, description="steps between checkpoints: what a kill can cost")
+    logging_steps: Count = Field(10, description="steps between logged losses")
+    dataloader_num_workers: int = Field(0, ge=0, description="processes that read batches")
+    shards: Count = Field(1, description="processes that tokenise the rows")
+
+    @property
+    def world_size(self) -> int:
+        return self.gpus or self.processes or 1
+
+    @model_validator(mode="after")
+    def processes_fit_the_launch(self) -> "TrainRuntime":
+        if self.gpus and self.processes:
+            raise ValueError("processes are counted by gpus; say one of the two")
+        if self.world_size > 1 and self.launch == "single":
+            raise ValueError(f"launch `single` is one process, and {self.world_size} are asked for; say `launch: ddp`")
+        return self

@@ -1,0 +1,54 @@
+"""The batch is the batch, however its rows are spread over micro-batches and processes."""
+
+import functools
+import signal
+from collections.abc import Callable, Iterator
+
+import torch
+from datasets import Dataset
+from torch.utils.data import DataLoader, RandomSampler
+
+from posttrain.build.processes import STOP_SIGNALS
+
+
+class WholeBatches:
+    """Each epoch is as many whole global batches as the rows fill, in an order of its own; the rest waits.
+
+    So a step sees the same rows however they are spread over micro-batches and processes.
+    """
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> RandomSampler:
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        return RandomSampler(rows, num_samples=len(rows) // batch * batch)
+
+    def get_train_dataloader(self) -> DataLoader:
+        loader = super().get_train_dataloader()
+        inner = loader.base_dataloader  # accelerate's loader reads through this one
+        inner.worker_init_fn = functools.partial(start_reading, inner.worker_init_fn)
+        return loader
+
+
+def start_reading(seed: Callable[[int], None], worker: int) -> None:
+    """Begin a process that reads batches, which a stop is not for: without it the trainer could not end its step."""
+    seed(worker)
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+class GlobalTokenMean:
+    """Weighs what is a mean over the tokens of a micro-batch by its share of those of the global batch.
+
+    TRL takes such means over each micro-batch, so that a row's weight hangs on the rows beside it.
+    """
+
+    def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple:
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        counted = sum((self.chosen_tokens(batch) for batch in batches), torch.tensor(0)).to(device)
+        self.global_chosen_tokens = self.accelerator.gather(counted).sum()
+        return batches, items
+
+    def share(self, batch: dict) -> torch.Tensor:
+        """Each micro-batch's mean is divided by their number and averaged over processes: this undoes both."""
+        parts = self.current_gradient_accumulation_steps * self.accelerator.num_processes
+        return self.chosen_tokens(batch).to(self.global_chosen_tokens.device) * parts / self.global_chosen_tokens

@@ -1,0 +1,57 @@
+"""TRL's experimental trainers, whose home and arguments may change with any version."""
+
+from typing import Any
+
+import torch
+from datasets import Dataset
+from trl.experimental import orpo
+from trl.experimental.utils import DPODataCollatorWithPadding
+
+from posttrain.data.tokens import IGNORED
+from posttrain.train import gates
+from posttrain.train.trainers.batches import GlobalTokenMean, WholeBatches
+from posttrain.train.trainers.gated import Gated, vocabulary
+
+
+class ORPOTrainer(Gated, GlobalTokenMean, WholeBatches, orpo.ORPOTrainer):
+    """ORPO from DPO's tokens, with the chosen answers' own loss as a mean over the tokens of the global batch."""
+
+    def __init__(self, *, train_dataset: Dataset, processing_class: Any, **parts: Any) -> None:
+        # TRL insists on making tokens of text itself: it is given a row to do it with.
+        row = Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "c"}])
+        collator = PairCollator(processing_class.pad_token_id)
+        super().__init__(train_dataset=row, processing_class=processing_class, data_collator=collator, **parts)
+        self.train_dataset = train_dataset
+
+    @staticmethod
+    def chosen_tokens(batch: dict) -> torch.Tensor:
+        """How many tokens a micro-batch's own loss is of: TRL's is of prompts and chosen answers."""
+        return batch["chosen_attention_mask"][:, 1:].sum()
+
+    def concatenated_forward(self, model: Any, batch: dict) -> tuple:
+        made = super().concatenated_forward(model, batch)  # its fifth is the loss, which a routers' own may follow
+        return (*made[:4], made[4] * self.share(batch), *made[5:])
+
+    def pass_gate(self, model: Any, inputs: dict) -> None:
+        chosen_nll_loss = super().concatenated_forward(model, inputs)[4]
+        gates.no_worse_than_guessing(chosen_nll_loss.item(), vocabulary(self.model))
+
+
+class PairCollator:
+    """Micro-batches of ORPO's columns from DPO's tokens."""
+
+    def __init__(self, pad_token_id: int) -> None:
+        self.pad = DPODataCollatorWithPadding(pad_token_id)
+
+    def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:
+        return self.pad([columns(row["prompt_ids"], row) for row in rows])
+
+
+def columns(prompt: list[int], row: dict) -> dict[str, list[int]]:
+    made = {}
+    for side in ("chosen", "rejected"):
+        answer = row[f"{side}_ids"]
+        made[f"{side}_input_ids"] = prompt + answer
+        made[f"{side}_attention_mask"] = [1] * len(prompt + answer)
+        made[f"{side}_labels"] = [IGNORED] * len(prompt) + answer
+    return made

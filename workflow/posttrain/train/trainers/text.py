@@ -1,0 +1,16 @@
+"""Models that learn from text and conversations."""
+
+from typing import Any
+
+import trl
+
+from posttrain.train import gates
+from posttrain.train.trainers.batches import WholeBatches
+from posttrain.train.trainers.gated import Gated, vocabulary
+
+
+class SFTTrainer(Gated, WholeBatches, trl.SFTTrainer):
+    """Supervised fine-tuning, and pretraining. TRL itself takes its token mean over the global batch."""
+
+    def pass_gate(self, model: Any, inputs: dict) -> None:
+        gates.no_worse_than_guessing(self.loss_at_rest(model, inputs), vocabulary(self.model))
