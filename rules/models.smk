@@ -167,6 +167,8 @@ rule train_dpo:
         tokenizer_files=ancient(folder("models", "tokenizer")),
         tokens=manifest("models", "tokens"),
         tokens_files=ancient(folder("models", "tokens")),
+        reference=manifest("models", "reference"),
+        reference_files=ancient(folder("models", "reference")),
     output:
         manifest="models/{name}.json",
         run="models/{name}.run.json",
@@ -188,6 +190,41 @@ rule train_dpo:
         slurm_partition=plan.site.get("partition", ""),
     shell:
         "exec python -m posttrain.build scripts/train_dpo.py models/{wildcards.name} > {log} 2>&1"
+
+
+rule train_kto:
+    """Tune the policy on wanted and unwanted answers against a frozen reference."""
+    input:
+        recipe=trigger("models"),
+        base=manifest("models", "base"),
+        base_files=ancient(folder("models", "base")),
+        tokenizer=manifest("models", "tokenizer"),
+        tokenizer_files=ancient(folder("models", "tokenizer")),
+        tokens=manifest("models", "tokens"),
+        tokens_files=ancient(folder("models", "tokens")),
+        reference=manifest("models", "reference"),
+        reference_files=ancient(folder("models", "reference")),
+    output:
+        manifest="models/{name}.json",
+        run="models/{name}.run.json",
+        folder=directory("models/{name}"),
+    log:
+        "logs/train_kto/{name}.log",
+    benchmark:
+        "benchmarks/train_kto/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("train_kto", "models"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("models")
+    resources:
+        gpu=gpus("models"),
+        mem_mb=memory("models"),
+        runtime=minutes("models"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build scripts/train_kto.py models/{wildcards.name} > {log} 2>&1"
 
 
 rule train_orpo:
@@ -221,3 +258,69 @@ rule train_orpo:
         slurm_partition=plan.site.get("partition", ""),
     shell:
         "exec python -m posttrain.build scripts/train_orpo.py models/{wildcards.name} > {log} 2>&1"
+
+
+rule train_cpo:
+    """Tune a model on preference pairs contrasted with each other, without a reference."""
+    input:
+        recipe=trigger("models"),
+        base=manifest("models", "base"),
+        base_files=ancient(folder("models", "base")),
+        tokenizer=manifest("models", "tokenizer"),
+        tokenizer_files=ancient(folder("models", "tokenizer")),
+        tokens=manifest("models", "tokens"),
+        tokens_files=ancient(folder("models", "tokens")),
+    output:
+        manifest="models/{name}.json",
+        run="models/{name}.run.json",
+        folder=directory("models/{name}"),
+    log:
+        "logs/train_cpo/{name}.log",
+    benchmark:
+        "benchmarks/train_cpo/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("train_cpo", "models"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("models")
+    resources:
+        gpu=gpus("models"),
+        mem_mb=memory("models"),
+        runtime=minutes("models"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build scripts/train_cpo.py models/{wildcards.name} > {log} 2>&1"
+
+
+rule train_simpo:
+    """Tune a model on the mean log-probs of preference pairs, without a reference."""
+    input:
+        recipe=trigger("models"),
+        base=manifest("models", "base"),
+        base_files=ancient(folder("models", "base")),
+        tokenizer=manifest("models", "tokenizer"),
+        tokenizer_files=ancient(folder("models", "tokenizer")),
+        tokens=manifest("models", "tokens"),
+        tokens_files=ancient(folder("models", "tokens")),
+    output:
+        manifest="models/{name}.json",
+        run="models/{name}.run.json",
+        folder=directory("models/{name}"),
+    log:
+        "logs/train_simpo/{name}.log",
+    benchmark:
+        "benchmarks/train_simpo/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("train_simpo", "models"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("models")
+    resources:
+        gpu=gpus("models"),
+        mem_mb=memory("models"),
+        runtime=minutes("models"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build scripts/train_simpo.py models/{wildcards.name} > {log} 2>&1"

@@ -14,10 +14,10 @@ def main() -> None:
         args = arguments.dpo(job)  # before any model is opened: ZeRO-3 shards at load only then
         trainer = DPOTrainer(
             model=models.open_base(job, tokenizer),
-            ref_model=models.open_base(job, tokenizer),
             args=args,
             train_dataset=models.open_tokens(job),
             processing_class=tokenizer,
+            peft_config=models.new_adapter(job),
         )
         run.train(trainer, job)
         run.save(trainer, job)

@@ -17,6 +17,7 @@ def main() -> None:
             args=args,
             train_dataset=models.open_tokens(job),
             processing_class=tokenizer,
+            peft_config=models.new_adapter(job),
         )
         run.train(trainer, job)
         run.save(trainer, job)

@@ -19,7 +19,7 @@ from posttrain.recipes import catalogue, identity, lock
 from posttrain.recipes.sections import SECTIONS
 from posttrain.words import nearest
 
-KINDS = (*SECTIONS, "tokenizers", "tokens", "hub")
+KINDS = (*SECTIONS, "tokenizers", "tokens", "reference", "hub")
 
 
 def open_plan(root: str, config: dict, main: bool) -> "Plan":

@@ -23,8 +23,12 @@ VERSIONS = {
     "train_cpt": 1,
     "train_sft": 1,
     "train_reward": 1,
-    "train_dpo": 1,
+    "compute_reference": 1,
+    "train_dpo": 2,
+    "train_kto": 1,
     "train_orpo": 1,
+    "train_cpo": 1,
+    "train_simpo": 1,
     "sample_completions": 3,
     "score_completions": 2,
     "select_data": 3,
@@ -38,7 +42,14 @@ RUNTIME_KEYS = frozenset({"runtime"})
 # A field added to the language later, by stage: its dotted path and the value that stands for its absence.
 # It stays out of identities while it has that value, so models trained before it are not retrained; the value
 # never changes, even if the field's default does.
-INTRODUCED: dict[str, dict[str, Any]] = {}
+INTRODUCED: dict[str, dict[str, Any]] = {
+    "train_dpo": {
+        "train.label_smoothing": 0,
+        "train.ld_alpha": None,
+        "train.use_weighting": False,
+        "train.discopop_tau": 0.05,
+    }
+}
 
 
 def what_it_is(stage: str, recipe: dict, introduced: dict | None = None) -> dict:

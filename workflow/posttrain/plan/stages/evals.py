@@ -26,6 +26,5 @@ def evaluated(plan: Targets, entry: Named) -> Iterator[Target]:
             raise entry.refuse(("models", i), f"{name} {why}")
         names = {"model": name, of: getattr(recipe, of)}
         runtime = samples.sharded(recipe)
-        yield Target(
-            f"evals/{name}/{suite}", "evaluate_model", own, names, {"model": model, "rows": read}, runtime=runtime
-        )
+        inputs = {**models.opened(plan, "model", model), "rows": read}
+        yield Target(f"evals/{name}/{suite}", "evaluate_model", own, names, inputs, runtime=runtime)

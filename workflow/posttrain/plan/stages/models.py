@@ -4,6 +4,7 @@ from posttrain.files import Refusal
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import template
 from posttrain.recipes.catalogue import HUB_ID, Named
+from posttrain.recipes.methods import HELD_TO_A_REFERENCE
 from posttrain.recipes.runtime import Runtime
 from posttrain.words import did_you_mean
 
@@ -45,13 +46,60 @@ def trained(plan: Targets, entry: Named) -> Target:
             ("train", "assistant_only_loss"),
             f"{recipe.template}.jinja does not mark what the assistant says with {{% generation %}}",
         )
-    tokens = tokens_target(plan, entry, tokenizer)
-    own = {"method": method, "train": recipe.train.model_dump()}
+    inputs = {**opened(plan, "base", base), "tokenizer": tokenizer, "tokens": tokens_target(plan, entry, tokenizer)}
+    if method in HELD_TO_A_REFERENCE:
+        inputs = {**inputs, "reference": reference_target(plan, entry, inputs)}
+    runtime = training_runtime(entry)
+    own = {"method": method, "train": recipe.train.model_dump(), **adapter_of(plan, entry, base)}
+    if recipe.train.couples_rows:
+        own |= {circumstance: runtime[circumstance] for circumstance in ("micro_batch_size", "processes")}
     names = {"base": recipe.base, recipe.rows: getattr(recipe, recipe.rows)}
     said = {key: getattr(recipe, key) for key in ("template", "added_tokens", "eos_token")}
     names |= {key: value for key, value in said.items() if value}
-    inputs = {"base": base, "tokenizer": tokenizer, "tokens": tokens}
-    return Target(entry.path, f"train_{method}", own, names, inputs, runtime=training_runtime(entry))
+    return Target(entry.path, f"train_{method}", own, names, inputs, runtime=runtime)
+
+
+def adapter_of(plan: Targets, entry: Named, base: str) -> dict:
+    """What a recipe says of its adapter: nothing, or its shape, which is the base's if that is one too."""
+    recipe, below = entry.recipe, plan.all[base].own.get("peft")
+    said = {key: getattr(recipe, key).model_dump() for key in ("peft", "quantization") if getattr(recipe, key)}
+    if below and not recipe.peft:
+        raise entry.refuse(
+            ("base",), f"{recipe.base} is an adapter: name a merge of it, or go on with it by its `peft`"
+        )
+    if below and said["peft"] != below:
+        raise entry.refuse(
+            ("peft",),
+            f"{recipe.base} is an adapter of another shape; name its merge (`method: merge`), or say its `peft`",
+        )
+    if recipe.peft and recipe.added_tokens:
+        raise entry.refuse(
+            ("added_tokens",), "an adapter does not hold the rows of new tokens; train the base with them first"
+        )
+    return said
+
+
+def opened(plan: Targets, role: str, path: str) -> dict[str, str]:
+    """The inputs of what opens a model: the model and, if it is an adapter, what that is of."""
+    made = plan.all[path]
+    if not made.own.get("peft"):
+        return {role: path}
+    return {role: path, f"{role}.weights": made.inputs.get("base.weights", made.inputs["base"])}
+
+
+def reference_target(plan: Targets, entry: Named, inputs: dict[str, str]) -> str:
+    """The log-probs that models of this base, these rows and this precision share, whatever their loss and beta."""
+    recipe, train = entry.recipe, entry.recipe.train
+    said = {"dtype": train.dtype, "bf16": train.bf16}
+    if recipe.added_tokens:
+        said["seed"] = train.seed  # of the rows that the base lacks
+    own = {"method": recipe.tokens, "train": said}
+    if recipe.quantization:
+        own["quantization"] = recipe.quantization.model_dump()
+    if getattr(train, "ld_alpha", None) is not None:
+        own["ld_alpha"] = train.ld_alpha
+    runtime = {**recipe.runtime.model_dump(), "processes": recipe.runtime.world_size}
+    return plan.add(Target("reference/", "compute_reference", own, {}, inputs, runtime=runtime))
 
 
 def model(plan: Targets, entry: Named, key: str | tuple, name: str) -> str:
