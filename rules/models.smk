@@ -58,6 +58,34 @@ rule convert_gguf:
         "exec python -m posttrain.build scripts/convert_gguf.py models/{wildcards.name} > {log} 2>&1"
 
 
+rule merge_adapter:
+    """Make one model of an adapter and its base."""
+    input:
+        recipe=trigger("models"),
+        made=manifests("models"),
+        made_files=ancient(folders("models")),
+    output:
+        manifest="models/{name}.json",
+        run="models/{name}.run.json",
+        folder=directory("models/{name}"),
+    log:
+        "logs/merge_adapter/{name}.log",
+    benchmark:
+        "benchmarks/merge_adapter/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("merge_adapter", "models"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("models")
+    resources:
+        mem_mb=memory("models"),
+        runtime=minutes("models"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build scripts/merge_adapter.py models/{wildcards.name} > {log} 2>&1"
+
+
 rule train_cpt:
     """Go on pretraining a base model, on plain text."""
     input:

@@ -4,11 +4,10 @@ python -m posttrain.build scripts/compute_reference.py reference/<intent>
 """
 
 from datasets import Dataset
-from transformers import Trainer
 
 from posttrain.build.job import open_job
 from posttrain.train import arguments, models, run
-from posttrain.train.reference import REFERENCES, write
+from posttrain.train.reference import REFERENCES, asking, write
 
 
 def main() -> None:
@@ -16,7 +15,7 @@ def main() -> None:
         tokenizer = models.open_tokenizer(job)
         args = arguments.reference(job)  # before any model is opened: ZeRO-3 shards at load only then
         policy = models.open_base(job, tokenizer)
-        trainer = Trainer(policy, args)
+        trainer = asking(policy, args)
         run.check_launch(trainer, job)
         reference = REFERENCES[job.recipe["method"]](policy, trainer, tokenizer, job)
         for tokens in sorted(job.inputs["tokens"].glob("*.arrow")):

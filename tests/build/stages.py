@@ -15,7 +15,7 @@ from posttrain.build.job import Job
 from posttrain.data import tokens
 from posttrain.recipes import methods
 from posttrain.train import arguments, models, run
-from posttrain.train.reference import REFERENCES, write
+from posttrain.train.reference import REFERENCES, asking, write
 from posttrain.train.trainers import CPOTrainer, DPOTrainer, KTOTrainer, ORPOTrainer, RewardTrainer, SFTTrainer
 
 TRAINERS = {
@@ -78,7 +78,7 @@ class Stage:
         job.recipe["method"] = methods.METHODS[job.recipe["method"]].tokens
         tokenizer, args = models.open_tokenizer(job), arguments.reference(job)
         policy = models.open_base(job, tokenizer)
-        reference = REFERENCES[job.recipe["method"]](policy, Trainer(policy, args), tokenizer, job)
+        reference = REFERENCES[job.recipe["method"]](policy, asking(policy, args), tokenizer, job)
         write(reference.log_probs(models.open_tokens(job), "train"), job.out / "train.arrow")
         self.inputs["reference"] = job.out
 

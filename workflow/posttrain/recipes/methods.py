@@ -60,6 +60,14 @@ class GGUFModel(Entry):
         return self
 
 
+class MergedModel(Entry):
+    """An adapter and its base as one model, which no longer needs either."""
+
+    method: Literal["merge"]
+    base: str = Field(description="the adapter: a model that was trained with `peft`")
+    runtime: Runtime = Runtime()
+
+
 class TrainedModel(Entry):
     base: str = Field(description="the model it starts from: a target's name or a hub id")
     template: str | None = Field(None, description="chat template: config/templates/<name>.jinja; the base's if unsaid")
@@ -159,6 +167,7 @@ HELD_TO_A_REFERENCE = ("dpo", "kto")
 METHODS: dict[str, type[Entry]] = {
     "init": InitModel,
     "gguf": GGUFModel,
+    "merge": MergedModel,
     "cpt": CPTModel,
     "sft": SFTModel,
     "reward": RewardModel,

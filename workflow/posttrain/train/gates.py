@@ -2,6 +2,8 @@
 
 import math
 
+import torch
+
 from posttrain.files import Refusal
 
 LN2 = math.log(2)
@@ -29,6 +31,7 @@ TOLERANCE_BF16 = 5e-2
 # Logits of random weights are spread by s = initializer_range·√hidden_size around zero, and cost ln V + s²/2 a token:
 # 0.8 more than guessing at 0.02 and 4096. What was taught in this vocabulary, on rows at all like these, costs less.
 SPREAD = 1.0
+MERGED = 2e-2  # of the logits' length: what rounding to bfloat16 weights leaves
 SIGMAS = 5  # of the draw of a head: one in two million is further away
 ROUNDING = 1e-2  # of scores in bfloat16
 
@@ -92,4 +95,14 @@ def undecided(found: float, mean: float, square: float, initializer_range: float
             f"physics gate: the first loss of a reward model is {found:.6g}, and ln 2 ± {allowed:.2g} where its head "
             "was drawn just now: the head was not drawn as its config says, or the pairs are broken. Nothing was "
             "trained"
+        )
+
+
+def said_the_same(found: torch.Tensor, known: torch.Tensor) -> None:
+    """Raises: Refusal, if a merged model's logits are not those of the adapter on its base, but for rounding."""
+    apart = (found - known).norm() / known.norm()
+    if not apart <= MERGED:
+        raise Refusal(
+            f"physics gate: the merged model's logits are {apart:.3g} of their length from those of the adapter on its "
+            "base: the merge went wrong. Nothing was saved"
         )

@@ -155,6 +155,13 @@ def agree_on_ends(config: object, tokenizer: PreTrainedTokenizerBase) -> None:
         setattr(config, name, getattr(tokenizer, name))
 
 
+@torch.no_grad()
+def probe(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
+    """What a model makes of a few tokens of its own vocabulary; float32."""
+    ids = torch.arange(min(len(tokenizer), 64))[None]
+    return model(input_ids=ids).logits.float()
+
+
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, job: Job) -> None:
     """Save a model that was not trained here, with its tokenizer, and prove it."""
     model.save_pretrained(job.out)

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import torch
 from accelerate.utils import send_to_device
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 from trl.models.utils import prepare_deepspeed, prepare_fsdp
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
@@ -114,6 +114,12 @@ REFERENCES = {"dpo": PairReference, "kto": AnswerReference}
 def of_lists(rows: Dataset, *names: str) -> list[int]:
     """The lengths of some columns' lists, added up."""
     return sum(pc.list_value_length(rows.data.column(name)).to_numpy() for name in names).tolist()
+
+
+def asking(policy: PreTrainedModel, args: TrainingArguments) -> Trainer:
+    """A trainer that trains nothing: it places and shards a policy as one that does."""
+    policy._hf_peft_config_loaded = True  # else transformers takes no model in four bits without an adapter
+    return Trainer(policy, args)
 
 
 def placed(policy: PreTrainedModel, trainer: Trainer) -> torch.nn.Module:

@@ -30,6 +30,15 @@ def converted(plan: Targets, entry: Named) -> Target:
     return Target(entry.path, "convert_gguf", own, names, inputs, runtime=recipe.runtime.model_dump())
 
 
+def merged(plan: Targets, entry: Named) -> Target:
+    """A model of an adapter and what it is of."""
+    adapter = model(plan, entry, "base", entry.recipe.base)
+    if not plan.all[adapter].own.get("peft"):
+        raise entry.refuse(("base",), f"{entry.recipe.base} is no adapter: it was not trained with `peft`")
+    inputs, runtime = opened(plan, "base", adapter), entry.recipe.runtime.model_dump()
+    return Target(entry.path, "merge_adapter", {}, {"base": entry.recipe.base}, inputs, runtime=runtime)
+
+
 def trained(plan: Targets, entry: Named) -> Target:
     """A model that a method makes of a base and rows."""
     recipe, method = entry.recipe, entry.recipe.method
