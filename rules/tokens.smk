@@ -27,7 +27,7 @@ rule make_tokenizer:
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build scripts/make_tokenizer.py tokenizers/{wildcards.name} > {log} 2>&1"
+        "exec python -m posttrain.build tokenizers/{wildcards.name} > {log} 2>&1"
 
 
 rule tokenize_rows:
@@ -55,7 +55,7 @@ rule tokenize_rows:
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build scripts/tokenize_rows.py tokens/{wildcards.name} > {log} 2>&1"
+        "exec python -m posttrain.build tokens/{wildcards.name} > {log} 2>&1"
 
 
 rule compute_reference:
@@ -84,4 +84,4 @@ rule compute_reference:
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build scripts/compute_reference.py reference/{wildcards.name} > {log} 2>&1"
+        "exec python -m posttrain.build reference/{wildcards.name} > {log} 2>&1"

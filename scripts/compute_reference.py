@@ -1,6 +1,6 @@
 """Compute what a base thinks of all answers, once for every model that is held to it.
 
-python -m posttrain.build scripts/compute_reference.py reference/<intent>
+python -m posttrain.build reference/<intent>
 """
 
 from datasets import Dataset

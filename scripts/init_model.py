@@ -1,6 +1,6 @@
 """Make a model with random weights.
 
-python -m posttrain.build scripts/init_model.py models/quickstart-init
+python -m posttrain.build models/quickstart-init
 """
 
 from posttrain.build.job import open_job

@@ -1,6 +1,6 @@
 """An adapter and its base as one model.
 
-python -m posttrain.build scripts/merge_adapter.py models/<name>
+python -m posttrain.build models/<name>
 """
 
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer

@@ -1,6 +1,6 @@
 """Template, tokenise, check and cut rows, once for all models that read them.
 
-python -m posttrain.build scripts/tokenize_rows.py tokens/<intent>
+python -m posttrain.build tokens/<intent>
 """
 
 from collections.abc import Iterator

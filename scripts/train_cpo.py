@@ -1,6 +1,6 @@
 """Contrastive preference optimisation: the model learns chosen answers, and to prefer them, without a reference.
 
-python -m posttrain.build scripts/train_cpo.py models/<name>
+python -m posttrain.build models/<name>
 """
 
 from posttrain.build.job import open_job

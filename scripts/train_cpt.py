@@ -1,6 +1,6 @@
 """Continued pretraining: a base model learns from plain text.
 
-python -m posttrain.build scripts/train_cpt.py models/<name>
+python -m posttrain.build models/<name>
 """
 
 from posttrain.build.job import open_job

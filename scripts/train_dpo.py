@@ -1,6 +1,6 @@
 """Direct preference optimisation: the policy learns from pairs, held to itself as it was.
 
-python -m posttrain.build scripts/train_dpo.py models/quickstart-dpo
+python -m posttrain.build models/quickstart-dpo
 """
 
 from posttrain.build.job import open_job

@@ -1,6 +1,6 @@
 """Kahneman-Tversky optimisation: the policy learns from wanted and unwanted answers, held to itself as it was.
 
-python -m posttrain.build scripts/train_kto.py models/<name>
+python -m posttrain.build models/<name>
 """
 
 from posttrain.build.job import open_job

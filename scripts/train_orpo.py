@@ -1,6 +1,6 @@
 """Odds ratio preference optimisation: the model learns chosen answers, and to prefer them, at once.
 
-python -m posttrain.build scripts/train_orpo.py models/<name>
+python -m posttrain.build models/<name>
 """
 
 from posttrain.build.job import open_job

@@ -1,6 +1,6 @@
 """A reward model: a score for a conversation, taught by pairs of which one is preferred.
 
-python -m posttrain.build scripts/train_reward.py models/<name>
+python -m posttrain.build models/<name>
 """
 
 from posttrain.build.job import open_job

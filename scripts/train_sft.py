@@ -1,6 +1,6 @@
 """Supervised fine-tuning: a base model learns from conversations.
 
-python -m posttrain.build scripts/train_sft.py models/quickstart-sft
+python -m posttrain.build models/quickstart-sft
 """
 
 from posttrain.build.job import open_job

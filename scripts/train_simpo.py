@@ -1,6 +1,6 @@
 """Simple preference optimisation: the model learns to prefer chosen answers by their mean log-prob.
 
-python -m posttrain.build scripts/train_simpo.py models/<name>
+python -m posttrain.build models/<name>
 """
 
 from posttrain.build.job import open_job

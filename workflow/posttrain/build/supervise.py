@@ -50,7 +50,7 @@ class Supervisor:
             raise Refusal(f"{self.path}: the store has lost {key}; run snakemake again to build it")
         self.link(manifest)
 
-    def build(self, script: str) -> None:
+    def build(self) -> None:
         """Link the result if the store has it; else make it, one job at a time."""
         inputs = self.verified_inputs()
         key = identity.key(self.target["own"], inputs, self.environment)
@@ -64,7 +64,7 @@ class Supervisor:
             if not self.store.verified(key):
                 work = self.open_work(key)
                 if not store_ready(work):
-                    self.run(script, work, key)
+                    self.run(work, key)
                     self.finish(work, key, inputs)
                 strip(work)
                 if not lease.held():
@@ -123,7 +123,7 @@ class Supervisor:
         status.write(work, target=self.path, state="running", resumes=times, spent=spent, pid=os.getpid())
         return work
 
-    def run(self, script: str, work: Path, key: str) -> None:
+    def run(self, work: Path, key: str) -> None:
         """Run the stage's program to its end; on a signal, ask it to stop at the end of its step."""
         runtime, online = self.target["runtime"], self.target["stage"] in ONLINE
         (work / "stop").unlink(missing_ok=True)
@@ -133,7 +133,7 @@ class Supervisor:
             record.note("start", self.path, key)
             status.write(work, began=time.time())
             child = subprocess.Popen(
-                processes.command(str(self.root / script), arguments, runtime, self.root),
+                processes.command(str(self.root / self.target["script"]), arguments, runtime, self.root),
                 env=processes.environment(work, mark(self.store.root, key), runtime["threads"], online) | mine,
                 preexec_fn=processes.ignore_stop_signals,
                 start_new_session=True,

@@ -19,6 +19,9 @@ from posttrain.recipes import catalogue, identity, lock
 from posttrain.recipes.sections import SECTIONS
 from posttrain.words import nearest
 
+# The stages whose program has another name than theirs: it serves data and preferences alike.
+SCRIPTS = {"mix_data": "mix_rows", "mix_preferences": "mix_rows"}
+SCRIPTS |= {"select_data": "select_rows", "select_preferences": "select_rows"}
 KINDS = (*SECTIONS, "tokenizers", "tokens", "reference", "hub")
 
 
@@ -78,7 +81,8 @@ def settle(target: Target, known: dict, contents: Contents, store: Store, enviro
     held = store.manifest(key)
     said = standing(target, parts, complete)
     return {
-        "stage": target.stage, "own": target.own, "identity": target.identity, "intent": target.intent,
+        "stage": target.stage, "script": f"scripts/{SCRIPTS.get(target.stage, target.stage)}.py",
+        "own": target.own, "identity": target.identity, "intent": target.intent,
         "inputs": target.inputs, "files": target.files, "texts": target.texts, "runtime": target.runtime,
         "contents": parts, "key": key, "hit": bool(held), "twin": None,
         "content": said.get("content") or held.get("content"),  # what stands is what the next stage will read
