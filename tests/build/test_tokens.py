@@ -35,8 +35,8 @@ def texts() -> list[dict]:
     return [{"text": text} for text in [*said, "the end</s>", "é"]]
 
 
-def write(rows: list[dict], method: str, path: Path) -> None:
-    tokens.write([pa.Table.from_pylist(rows, tokens.SCHEMAS[method])], method, path)
+def write(rows: list[dict], recipe: dict, path: Path) -> None:
+    tokens.write([pa.Table.from_pylist(rows, tokens.schema_of(recipe))], recipe, path)
 
 
 def tiny_model(tokenizer: PreTrainedTokenizerBase) -> object:
@@ -162,7 +162,7 @@ def test_shards_change_no_byte(tmp_path: Path, method: str, most: int) -> None:
     made = set()
     for shards in range(1, most + 1):
         found, ledger = tokenise(read, tmp_path / "tokenizer", recipe(method, 14), shards)
-        write(found, method, tmp_path / "tokens.arrow")
+        write(found, recipe(method, 14), tmp_path / "tokens.arrow")
         made.add((file_digest(tmp_path / "tokens.arrow"), str(ledger.as_dict())))
     assert len(made) == 1
 
@@ -174,7 +174,7 @@ def test_no_rows_are_no_tokens(tmp_path: Path) -> None:
 def test_tokens_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     tokenizer_of("bytes").save_pretrained(tmp_path / "tokenizer")
     made, _ = tokenise(preferences(), tmp_path / "tokenizer", recipe("dpo"))
-    write(made, "dpo", tmp_path / "tokens.arrow")
+    write(made, recipe("dpo"), tmp_path / "tokens.arrow")
     assert Dataset.from_file(str(tmp_path / "tokens.arrow")).to_list() == made
 
 

@@ -13,6 +13,7 @@ from posttrain.files import Refusal
 TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 MESSAGES = pa.schema([("messages", TURNS)])
 PAIRS = pa.schema([("prompt", TURNS), ("chosen", TURNS), ("rejected", TURNS)])
+UNPAIRED = pa.schema([("prompt", TURNS), ("completion", TURNS), ("label", pa.bool_())])
 TEXT = pa.schema([("text", pa.string())])
 NUMBERED = [("prompt_id", pa.int64()), ("sample", pa.int64())]  # the prompt's row in its split, and the draw's number
 COMPLETIONS = pa.schema(
@@ -47,6 +48,23 @@ def conversation(row: dict, where: str) -> dict:
     if not any(turn["role"] == "assistant" for turn in messages):
         raise Refusal(f"{where}: column 'messages': there is no assistant turn to learn from")
     return {"messages": messages}
+
+
+def preference(row: dict, where: str, ledger: Ledger) -> dict | None:
+    """A row to prefer by: a pair of answers, or a single completion and its `label`."""
+    if "completion" in row and "chosen" not in row:
+        return unpaired(row, where)
+    return pair(row, where, ledger)
+
+
+def unpaired(row: dict, where: str) -> dict:
+    """A row of prompt, completion and whether it is a desirable one."""
+    prompt, completion = turns(row, "prompt", where), turns(row, "completion", where)
+    if completion[0]["role"] != "assistant":
+        raise Refusal(f"{where}: column 'completion': does not begin with what the assistant says; leave the prompt out")
+    if not isinstance(label := row.get("label"), bool):
+        raise Refusal(f"{where}: column 'label': {label!r}: true (desirable) or false is wanted")
+    return {"prompt": prompt, "completion": completion, "label": label}
 
 
 def pair(row: dict, where: str, ledger: Ledger) -> dict | None:
@@ -107,22 +125,22 @@ def whole(said: str, column: str, where: str) -> str:
     return said
 
 
-CHECKS = {"mix_data": data_row, "mix_preferences": pair}
+CHECKS = {"mix_data": data_row, "mix_preferences": preference}
 
 
 def check_kind(row: dict, first: dict, where: str) -> None:
     """Raises: Refusal, if a row of a set is not of the kind of the first."""
     if row.keys() != first.keys():
-        found, wanted = next(iter(row)), next(iter(first))
+        found, wanted = (next(name for name in a if name not in b) for a, b in ((row, first), (first, row)))
         raise Refusal(
             f"{where}: is a row of {found!r}, and the set's first row is one of {wanted!r}; "
-            f"make two sets, or keep one column with `columns: [{wanted}]`"
+            f"make two sets, or keep one kind with `columns: [{', '.join(first)}]`"
         )
 
 
 def schema_of(row: dict) -> pa.Schema:
     """The schema of a set of which this is a row."""
-    return next(schema for schema in (MESSAGES, TEXT, PAIRS) if set(schema.names) == set(row))
+    return next(schema for schema in (MESSAGES, TEXT, PAIRS, UNPAIRED) if set(schema.names) == set(row))
 
 
 def write(rows: list[dict], schema: pa.Schema, path: Path) -> None:

@@ -17,7 +17,7 @@ VERSIONS = {
     "mix_data": 2,
     "mix_preferences": 2,
     "make_tokenizer": 1,
-    "tokenize_rows": 3,
+    "tokenize_rows": 4,
     "init_model": 1,
     "convert_gguf": 1,
     "train_cpt": 1,
@@ -38,7 +38,9 @@ RUNTIME_KEYS = frozenset({"runtime"})
 # A field added to the language later, by stage: its dotted path and the value that stands for its absence.
 # It stays out of identities while it has that value, so models trained before it are not retrained; the value
 # never changes, even if the field's default does.
-INTRODUCED: dict[str, dict[str, Any]] = {}
+INTRODUCED: dict[str, dict[str, Any]] = {
+    "train_sft": {"train.completion_only_loss": False, "train.packing": False, "train.packing_strategy": "bfd"},
+}
 
 
 def what_it_is(stage: str, recipe: dict, introduced: dict | None = None) -> dict:
