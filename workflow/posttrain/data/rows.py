@@ -60,11 +60,14 @@ def preference(row: dict, where: str, ledger: Ledger) -> dict | None:
 def unpaired(row: dict, where: str) -> dict:
     """A row of prompt, completion and whether it is a desirable one."""
     prompt, completion = turns(row, "prompt", where), turns(row, "completion", where)
+    check_column(row, "label", where)
     if completion[0]["role"] != "assistant":
-        raise Refusal(f"{where}: column 'completion': does not begin with what the assistant says; leave the prompt out")
-    if not isinstance(label := row.get("label"), bool):
-        raise Refusal(f"{where}: column 'label': {label!r}: true (desirable) or false is wanted")
-    return {"prompt": prompt, "completion": completion, "label": label}
+        raise Refusal(
+            f"{where}: column 'completion': does not begin with what the assistant says; leave the prompt out"
+        )
+    if not isinstance(row["label"], bool):
+        raise Refusal(f"{where}: column 'label': {row['label']!r}: true (desirable) or false is wanted")
+    return {"prompt": prompt, "completion": completion, "label": row["label"]}
 
 
 def pair(row: dict, where: str, ledger: Ledger) -> dict | None:
@@ -92,11 +95,7 @@ def pair(row: dict, where: str, ledger: Ledger) -> dict | None:
 
 def turns(row: dict, column: str, where: str) -> list[dict]:
     """A column as turns; a bare string is the user's prompt or the assistant's answer."""
-    if column not in row:
-        raise Refusal(
-            f"{where}: there is no column {column!r}; it has {', '.join(sorted(row)) or 'none'}. "
-            f"Map one with `columns: {{theirs: {column}}}`"
-        )
+    check_column(row, column, where)
     value = row[column]
     if isinstance(value, str) and (column == "messages" or value.lstrip().startswith('[{"role"')):
         raise Refusal(
@@ -107,6 +106,14 @@ def turns(row: dict, column: str, where: str) -> list[dict]:
     if not isinstance(value, list) or not value:
         raise Refusal(f"{where}: column {column!r}: has no turns")
     return [checked(turn, column, where) for turn in value]
+
+
+def check_column(row: dict, column: str, where: str) -> None:
+    if column not in row:
+        raise Refusal(
+            f"{where}: there is no column {column!r}; it has {', '.join(sorted(row)) or 'none'}. "
+            f"Map one with `columns: {{theirs: {column}}}`"
+        )
 
 
 def checked(turn: Any, column: str, where: str) -> dict:

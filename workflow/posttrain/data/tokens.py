@@ -19,9 +19,7 @@ SCHEMAS = {
     "sft": LABELLED,
     "reward": pa.schema([("chosen_ids", IDS), ("rejected_ids", IDS)]),
     "dpo": pa.schema([("prompt_ids", IDS), ("chosen_ids", IDS), ("rejected_ids", IDS)]),
-    "kto": pa.schema(
-        [("prompt_ids", IDS), ("completion_ids", IDS), ("KL_completion_ids", IDS), ("label", pa.bool_())]
-    ),
+    "kto": pa.schema([("prompt_ids", IDS), ("completion_ids", IDS), ("KL_completion_ids", IDS), ("label", pa.bool_())]),
 }
 SEQ_LENGTHS = pa.field("seq_lengths", IDS)  # of the conversations in a packed row
 IGNORED = -100  # what no loss sees, in torch's cross entropy
@@ -174,9 +172,7 @@ def unpaired(rows: list[dict]) -> list[dict]:
     if "label" in rows[0]:
         return rows
     sides = (("chosen", True), ("rejected", False))
-    return [
-        {"prompt": row["prompt"], "completion": row[side], "label": label} for side, label in sides for row in rows
-    ]
+    return [{"prompt": row["prompt"], "completion": row[side], "label": label} for side, label in sides for row in rows]
 
 
 def kto_tokens(rows: list[dict], tokenizer: PreTrainedTokenizerBase, recipe: dict, ledger: Ledger) -> list[dict]:
@@ -195,7 +191,9 @@ def kto_tokens(rows: list[dict], tokenizer: PreTrainedTokenizerBase, recipe: dic
         before = (fit[i - back] for back in range(1, len(fit)))
         other = next((said for other, _, said, _ in before if other["prompt"] != row["prompt"]), None)
         if other is None:
-            ledger.drop("no other prompt in its batch of rows, of whose completion KTO could take the KL", row["prompt"])
+            ledger.drop(
+                "no other prompt in its batch of rows, of whose completion KTO could take the KL", row["prompt"]
+            )
             continue
         left = recipe["max_length"] - len(prompt)
         if shortened:
