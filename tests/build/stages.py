@@ -57,16 +57,16 @@ class Stage:
         (work / "files").mkdir(parents=True)
         return Job(self.path, recipe, dict(self.inputs), {}, {}, said | (runtime or {}), work)
 
-    def tokenise(self, rows: list[dict], max_length: int = 48, **train: object) -> None:
+    def tokenise(self, rows: list[dict], max_length: int = 48, **said: object) -> None:
         """Have the jobs to come learn from these rows."""
         method = methods.METHODS[self.target["own"]["method"]].tokens
-        recipe = {"method": method, "max_length": max_length, "assistant_only_loss": False}
+        recipe = {"method": method, "max_length": max_length, "assistant_only_loss": False, **said}
         made = tokens.tokenise([rows], self.inputs["tokenizer"], recipe, processes=1)
         folder = self.folder / f"tokens.{self.count}"
         folder.mkdir()
-        tokens.write((table for table, _ in made), method, folder / "train.arrow")
+        tokens.write((table for table, _ in made), recipe, folder / "train.arrow")
         self.inputs["tokens"] = folder
-        self.refer(**train)
+        self.refer()
 
     def refer(self, **train: object) -> None:
         """Have the jobs to come be held to the base as it is, if their method has a reference."""

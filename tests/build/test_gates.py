@@ -52,7 +52,8 @@ pytest_plugins = ["stage_fixtures"]
 def test_the_first_loss_is_the_one_that_physics_knows(dpo: Stage, loss: str, train: dict, first: float) -> None:
     """On TRL's own losses, each of which is gated: all that 1.16 has but `sft`, which is no preference's."""
     if "ld_alpha" in train:
-        dpo.tokenise(uneven("dpo"), **train)
+        dpo.tokenise(uneven("dpo"))
+        dpo.refer(**train)
     job = dpo.job(batch_size=8, max_steps=2, loss_type=loss, **train)
     base, trained = dpo.base(), dpo.train(job)
     assert any(not torch.equal(trained[name], base[name]) for name in base)

@@ -92,6 +92,8 @@ def refused_jobs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str
     page["models"]["plain"] = {**yaml.safe_load("{" + broken.NEW + "}"), "template": "plain"}
     project.path("texts.jsonl").write_bytes(broken.lines(broken.TEXT))
     page["data"]["texts"] = {"sources": [{"path": "texts.jsonl"}]}
+    project.path("liked.jsonl").write_bytes(broken.lines(broken.LIKED))
+    page["preferences"]["liked"] = {"sources": [{"path": "liked.jsonl"}]}
     project.path("config/recipes/odd.yaml").write_text(yaml.safe_dump(page))
     with pytest.MonkeyPatch.context() as patch:
         plan = planned(project, patch)

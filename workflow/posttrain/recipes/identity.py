@@ -17,7 +17,7 @@ VERSIONS = {
     "mix_data": 2,
     "mix_preferences": 2,
     "make_tokenizer": 1,
-    "tokenize_rows": 3,
+    "tokenize_rows": 4,
     "init_model": 1,
     "convert_gguf": 1,
     "merge_adapter": 1,
@@ -44,12 +44,13 @@ RUNTIME_KEYS = frozenset({"runtime"})
 # It stays out of identities while it has that value, so models trained before it are not retrained; the value
 # never changes, even if the field's default does.
 INTRODUCED: dict[str, dict[str, Any]] = {
+    "train_sft": {"train.completion_only_loss": False, "train.packing": False, "train.packing_strategy": "bfd"},
     "train_dpo": {
         "train.label_smoothing": 0,
         "train.ld_alpha": None,
         "train.use_weighting": False,
         "train.discopop_tau": 0.05,
-    }
+    },
 }
 
 

@@ -60,6 +60,17 @@ class SFTTrain(Train):
     assistant_only_loss: bool = Field(
         False, description="learn assistant turns only ({% generation %} in the template)"
     )
+    completion_only_loss: bool = Field(False, description="learn the last turn only, which is the assistant's")
+    packing: bool = Field(False, description="put several conversations in a row of max_length tokens")
+    packing_strategy: Literal["bfd", "wrapped"] = Field(
+        "bfd", description="`bfd` keeps conversations apart; `wrapped` fills every row, and cuts them where one ends"
+    )
+
+    @model_validator(mode="after")
+    def packs_what_it_says_how_to_pack(self) -> "SFTTrain":
+        if "packing_strategy" in self.model_fields_set and not self.packing:
+            raise ValueError("packing_strategy says how rows are packed, and they are not; say `packing: true`")
+        return self
 
 
 class RewardTrain(Train):

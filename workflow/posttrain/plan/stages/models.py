@@ -152,8 +152,12 @@ def tokens_target(plan: Targets, entry: Named, tokenizer: str) -> str:
     recipe = entry.recipe
     rows = plan.named_by(entry, recipe.rows, recipe.rows)
     own = {"method": recipe.tokens, "max_length": recipe.train.max_length}
+    if recipe.tokens == "cpt":
+        own["packing_strategy"] = "wrapped"
     if recipe.tokens == "sft":
         own["assistant_only_loss"] = recipe.train.assistant_only_loss
+        own |= {"completion_only_loss": True} if recipe.train.completion_only_loss else {}
+        own |= {"packing_strategy": recipe.train.packing_strategy} if recipe.train.packing else {}
     runtime = Runtime(threads=recipe.runtime.shards, hours=recipe.runtime.hours).model_dump()
     inputs = {"rows": rows, "tokenizer": tokenizer}
     made = plan.add(Target("tokens/", "tokenize_rows", own, {}, inputs, runtime=runtime))
