@@ -88,6 +88,11 @@ def memory(path):
 
 
 @asks
+def program(path):
+    return f"scripts/{plan.targets[path]['stage']}.py"
+
+
+@asks
 def twin(path):
     made = plan.targets[path]["twin"]
     return [f"{made}.json"] if made else []

@@ -19,7 +19,8 @@ from posttrain.recipes import catalogue, identity, lock
 from posttrain.recipes.sections import SECTIONS
 from posttrain.words import nearest
 
-KINDS = (*SECTIONS, "tokenizers", "tokens", "hub")
+NAMED = (*SECTIONS, "checkpoints")  # the kinds whose names a person chose
+KINDS = (*NAMED, "tokenizers", "tokens", "hub")
 
 
 def open_plan(root: str, config: dict, main: bool) -> "Plan":
@@ -102,7 +103,8 @@ def mark_twins(known: dict[str, dict]) -> None:
     for path, target in known.items():
         twin = first.setdefault(target["intent"], path)
         target["twin"] = None if twin == path or target["hit"] else twin
-        target["rule"] = "restore" if target["hit"] or target["twin"] else target["stage"]
+        maker = "train_checkpoints" if path.startswith("checkpoints/") else target["stage"]  # one rule of all methods
+        target["rule"] = "restore" if target["hit"] or target["twin"] else maker
 
 
 def any_of(names: Iterable[str]) -> str:
@@ -174,7 +176,7 @@ class Plan:
         if nope in self.scans:
             some = self.scans[nope]
             return Refusal(f"{nope} is a scan of {len(some)} models: {', '.join(some[:4])}{' …' * (len(some) > 4)}")
-        shown = [path for path in self.targets if path.startswith(tuple(f"{section}/" for section in SECTIONS))]
+        shown = [path for path in self.targets if path.startswith(tuple(f"{kind}/" for kind in NAMED))]
         shown += [f"reports/{path.removeprefix('models/')}.html" for path in self.all("models")]
         near = nearest(nope, shown, 3) or shown[:3]
         return Refusal(f"No recipe makes {nope}. Nearest: {', '.join(near) or 'none, for there are no recipes'}")

@@ -25,6 +25,9 @@ VERSIONS = {
     "train_reward": 1,
     "train_dpo": 1,
     "train_orpo": 1,
+    "pick_checkpoint": 1,
+    "average_checkpoints": 1,
+    "average_models": 1,
     "sample_completions": 3,
     "score_completions": 2,
     "select_data": 3,
@@ -38,7 +41,13 @@ RUNTIME_KEYS = frozenset({"runtime"})
 # A field added to the language later, by stage: its dotted path and the value that stands for its absence.
 # It stays out of identities while it has that value, so models trained before it are not retrained; the value
 # never changes, even if the field's default does.
-INTRODUCED: dict[str, dict[str, Any]] = {}
+INTRODUCED: dict[str, dict[str, Any]] = {
+    "train_cpt": {"train.keep_checkpoints": 0},
+    "train_sft": {"train.keep_checkpoints": 0},
+    "train_reward": {"train.keep_checkpoints": 0},
+    "train_dpo": {"train.keep_checkpoints": 0},
+    "train_orpo": {"train.keep_checkpoints": 0},
+}
 
 
 def what_it_is(stage: str, recipe: dict, introduced: dict | None = None) -> dict:

@@ -14,6 +14,7 @@ from transformers import (
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    Trainer,
     set_seed,
 )
 from transformers.integrations import unset_hf_deepspeed_config
@@ -108,34 +109,49 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, job: Job) -
     """Save a model that was not trained here, with its tokenizer, and prove it."""
     model.save_pretrained(job.out)
     tokenizer.save_pretrained(job.out)
-    prove(model, job, sharded=False)
+    prove(model, job.out, sharded=False)
     job.metrics["parameters"] = model.num_parameters()
 
 
-def prove(model: PreTrainedModel, job: Job, sharded: bool) -> None:
+def write(trainer: Trainer, folder: Path) -> None:
+    """Save the model as it is now, with its tokenizer. All processes together: one alone may not have all of it."""
+    trainer.save_model(str(folder))
+    if trainer.accelerator.is_main_process:
+        without_circumstance(folder)
+
+
+def sound(folder: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a saved model, opened. Raises: Refusal, if one is missing, in excess, empty or not finite."""
+    unset_hf_deepspeed_config()  # else ZeRO-3 would shard what is opened here over ranks that are not asked
+    kind = AutoModelForSequenceClassification if has_head(folder) else AutoModelForCausalLM
+    opened, report = kind.from_pretrained(folder, dtype="auto", use_safetensors=True, output_loading_info=True)
+    # What a file lacks is drawn anew when it is opened, so that the names alone would look right.
+    if odd := {*report["missing_keys"], *report["unexpected_keys"]}:
+        raise Refusal(f"the saved model is broken: {min(odd)} is missing, or in excess")
+    saved = opened.state_dict()
+    for name, tensor in saved.items():
+        if not tensor.numel() or (tensor.is_floating_point() and not torch.isfinite(tensor).all()):
+            raise Refusal(f"the saved model is broken: {name} is empty or not finite")
+    return saved
+
+
+def prove(model: PreTrainedModel, folder: Path, sharded: bool) -> None:
     """Open what was saved, and refuse it unless every tensor is finite and the one that was trained.
 
     Of a sharded model no process has all tensors; there every name must be found, and every value be finite.
     """
-    unset_hf_deepspeed_config()  # else ZeRO-3 would shard what is opened here over ranks that are not asked
-    kind = AutoModelForSequenceClassification if has_head(job.out) else AutoModelForCausalLM
-    opened, report = kind.from_pretrained(job.out, dtype="auto", use_safetensors=True, output_loading_info=True)
-    saved, trained = opened.state_dict(), model.state_dict()
-    # What a file lacks is drawn anew when it is opened, so that the names alone would look right.
-    odd = {*report["missing_keys"], *report["unexpected_keys"], *(set(saved) ^ set(trained))}
-    if odd:
+    saved, trained = sound(folder), model.state_dict()
+    if odd := set(saved) ^ set(trained):
         raise Refusal(f"the saved model is not the trained one: {min(odd)} is in one of them only")
     for name, tensor in saved.items():
-        if not tensor.numel() or (tensor.is_floating_point() and not torch.isfinite(tensor).all()):
-            raise Refusal(f"the saved model is broken: {name} is empty or not finite")
         if not sharded and not torch.equal(tensor, trained[name].cpu()):
             raise Refusal(f"the saved model is not the trained one: {name} differs")
 
 
-def without_circumstance(job: Job) -> None:
+def without_circumstance(folder: Path) -> None:
     """Take from the saved files what tells where they were made: equal models have equal files."""
-    (job.out / "training_args.bin").unlink(missing_ok=True)  # a pickle, too
-    path = job.out / "config.json"
+    (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle, too
+    path = folder / "config.json"
     config = json.loads(path.read_text())
     config.pop("_name_or_path", None)
     config["use_cache"] = True

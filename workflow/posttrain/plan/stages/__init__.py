@@ -13,5 +13,7 @@ MAKERS = {
     **dict.fromkeys(sections.EVALUATIONS.values(), evals.evaluated),
     methods.InitModel: models.initialised,
     methods.GGUFModel: models.converted,
+    methods.SoupModel: models.souped,
+    methods.LinearModel: models.merged,
     **{kind: models.trained for kind in methods.METHODS.values() if issubclass(kind, methods.TrainedModel)},
 }
