@@ -183,3 +183,109 @@ use rule train_cpt as train_simpo with:
         "benchmarks/train_simpo/{name}.tsv"
     wildcard_constraints:
         name=plan.made_by("train_simpo", "models"),
+
+
+rule train_checkpoints:
+    """Train a model by its method, and keep its weights at several steps."""
+    input:
+        recipe=trigger("checkpoints"),
+        made=manifests("checkpoints"),
+        made_files=ancient(folders("checkpoints")),
+    output:
+        manifest="checkpoints/{name}.json",
+        run="checkpoints/{name}.run.json",
+        folder=directory("checkpoints/{name}"),
+    log:
+        "logs/train_checkpoints/{name}.log",
+    benchmark:
+        "benchmarks/train_checkpoints/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("train_checkpoints", "checkpoints"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("checkpoints")
+    resources:
+        gpu=gpus("checkpoints"),
+        mem_mb=memory("checkpoints"),
+        runtime=minutes("checkpoints"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build checkpoints/{wildcards.name} > {log} 2>&1"
+
+
+rule pick_checkpoint:
+    """Take the last of a training's checkpoints for its model."""
+    input:
+        recipe=trigger("models"),
+        checkpoints=manifest("models", "checkpoints"),
+        checkpoints_files=ancient(folder("models", "checkpoints")),
+    output:
+        manifest="models/{name}.json",
+        run="models/{name}.run.json",
+        folder=directory("models/{name}"),
+    log:
+        "logs/pick_checkpoint/{name}.log",
+    wildcard_constraints:
+        name=plan.made_by("pick_checkpoint", "models"),
+    localrule: True
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "exec python -m posttrain.build models/{wildcards.name} > {log} 2>&1"
+
+
+rule average_checkpoints:
+    """Make a soup of a training's last checkpoints."""
+    input:
+        recipe=trigger("models"),
+        base=manifest("models", "base"),
+        base_files=ancient(folder("models", "base")),
+    output:
+        manifest="models/{name}.json",
+        run="models/{name}.run.json",
+        folder=directory("models/{name}"),
+    log:
+        "logs/average_checkpoints/{name}.log",
+    benchmark:
+        "benchmarks/average_checkpoints/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("average_checkpoints", "models"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("models")
+    resources:
+        mem_mb=memory("models"),
+        runtime=minutes("models"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build models/{wildcards.name} > {log} 2>&1"
+
+
+rule average_models:
+    """Merge models of one architecture by weight."""
+    input:
+        recipe=trigger("models"),
+        made=manifests("models"),
+        made_files=ancient(folders("models")),
+    output:
+        manifest="models/{name}.json",
+        run="models/{name}.run.json",
+        folder=directory("models/{name}"),
+    log:
+        "logs/average_models/{name}.log",
+    benchmark:
+        "benchmarks/average_models/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("average_models", "models"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("models")
+    resources:
+        mem_mb=memory("models"),
+        runtime=minutes("models"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build models/{wildcards.name} > {log} 2>&1"

@@ -6,14 +6,14 @@ python -m posttrain.build models/<name>
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from posttrain.build.job import open_job
-from posttrain.checkpoints import open_model
-from posttrain.train import gates, models
+from posttrain.checkpoints import has_head, open_model
+from posttrain.train import gates, models, saving
 
 
 def main() -> None:
     with open_job(__doc__) as job:
         adapter = job.inputs["base"]
-        scores = models.has_head(adapter)
+        scores = has_head(adapter)
         head = {"num_labels": 1} if scores else {}
         kind = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
         model, tokenizer = (
@@ -21,10 +21,10 @@ def main() -> None:
             AutoTokenizer.from_pretrained(adapter),
         )
         models.agree_on_ends(model.config, tokenizer)
-        before = models.probe(model, tokenizer)
+        before = saving.probe(model, tokenizer)
         merged = model.merge_and_unload(safe_merge=True)
-        gates.said_the_same(models.probe(merged, tokenizer), before)
-        models.save(merged, tokenizer, job)
+        gates.said_the_same(saving.probe(merged, tokenizer), before)
+        saving.save(merged, tokenizer, job)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,14 @@ def config_of(folder: Path) -> PreTrainedConfig:
     return AutoConfig.from_pretrained(weights_of(folder))
 
 
+def has_head(folder: Path) -> bool:
+    """Whether a model gives scores, and no tokens."""
+    if is_adapter(folder):
+        return adapter_config(folder)["task_type"] == "SEQ_CLS"
+    said = AutoConfig.from_pretrained(folder).architectures or []
+    return any(name.endswith("ForSequenceClassification") for name in said)
+
+
 def open_chat_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a model that is talked to, with a token to pad with."""
     tokenizer = AutoTokenizer.from_pretrained(folder)

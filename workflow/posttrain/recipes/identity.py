@@ -30,6 +30,9 @@ VERSIONS = {
     "train_orpo": 1,
     "train_cpo": 1,
     "train_simpo": 1,
+    "pick_checkpoint": 1,
+    "average_checkpoints": 1,
+    "average_models": 1,
     "sample_completions": 3,
     "score_completions": 2,
     "select_data": 3,
@@ -43,14 +46,19 @@ RUNTIME_KEYS = frozenset({"runtime"})
 # A field added to the language later, by stage: its dotted path and the value that stands for its absence.
 # It stays out of identities while it has that value, so models trained before it are not retrained; the value
 # never changes, even if the field's default does.
+KEPT = {"train.keep_checkpoints": 0}
 INTRODUCED: dict[str, dict[str, Any]] = {
-    "train_sft": {"train.completion_only_loss": False, "train.packing": False, "train.packing_strategy": "bfd"},
-    "train_dpo": {
+    "train_cpt": KEPT,
+    "train_sft": KEPT | {"train.completion_only_loss": False, "train.packing": False, "train.packing_strategy": "bfd"},
+    "train_reward": KEPT,
+    "train_dpo": KEPT
+    | {
         "train.label_smoothing": 0,
         "train.ld_alpha": None,
         "train.use_weighting": False,
         "train.discopop_tau": 0.05,
     },
+    "train_orpo": KEPT,
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from posttrain.recipes.adapters import Peft, Quantization
-from posttrain.recipes.fields import Entry
+from posttrain.recipes.fields import Count, Entry, Positive
 from posttrain.recipes.runtime import Runtime, TrainRuntime
 from posttrain.recipes.training import (
     CPOTrain,
@@ -22,6 +22,8 @@ from posttrain.recipes.training import (
 
 # One version of one package, and nothing that pip could read as an option, a URL or a choice.
 WHEEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?==[0-9]+(\.[0-9]+)*((a|b|rc|\.post|\.dev)[0-9]+)*")
+
+TOTAL_WITHIN = 1e-6  # of 1: thirds are written with as many digits as one likes
 
 
 class InitModel(Entry):
@@ -66,6 +68,34 @@ class MergedModel(Entry):
     method: Literal["merge"]
     base: str = Field(description="the adapter: a model that was trained with `peft`")
     runtime: Runtime = Runtime()
+
+
+class SoupModel(Entry):
+    """The mean of checkpoints that one training kept (arXiv 2203.05482)."""
+
+    method: Literal["soup"]
+    base: str = Field(description="the model whose checkpoints they are: a target with train.keep_checkpoints")
+    last: Count | None = Field(None, description="how many of them, the last; all if unsaid")
+    runtime: Runtime = Runtime()
+
+
+class LinearModel(Entry):
+    """The weighted mean of models of one architecture and one vocabulary."""
+
+    method: Literal["linear"]
+    models: dict[str, Positive] = Field(
+        description="the models (targets' names or hub ids) and their weights, which sum to 1; "
+        "dtype, configuration and tokenizer are the first's"
+    )
+    runtime: Runtime = Runtime()
+
+    @model_validator(mode="after")
+    def weighs_several_as_one(self) -> "LinearModel":
+        if len(self.models) < 2:
+            raise ValueError(f"models are {len(self.models)}; a mean is of two at least")
+        if abs((total := sum(self.models.values())) - 1) > TOTAL_WITHIN:
+            raise ValueError(f"models weigh {total:g} together; their weights sum to 1")
+        return self
 
 
 class TrainedModel(Entry):
@@ -176,4 +206,7 @@ METHODS: dict[str, type[Entry]] = {
     "orpo": ORPOModel,
     "cpo": CPOModel,
     "simpo": SimPOModel,
+    "soup": SoupModel,
+    "linear": LinearModel,
 }
+UNTRAINED = [name for name, kind in METHODS.items() if not issubclass(kind, TrainedModel)]

@@ -38,6 +38,7 @@ class Train(Entry):
     seed: int = Field(42, ge=0, lt=1 << 32, description="seed of row order, dropout and new weights")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="the weights' type")
     bf16: bool = Field(True, description="compute in bfloat16 (autocast)")
+    keep_checkpoints: int = Field(0, ge=0, description="evenly spaced steps whose weights are kept, the end the last")
 
     @property
     def couples_rows(self) -> bool:
@@ -48,6 +49,12 @@ class Train(Entry):
     def warmup_is_whole_or_a_share(self) -> "Train":
         if self.warmup_steps >= 1 and self.warmup_steps != int(self.warmup_steps):
             raise ValueError(f"warmup_steps {self.warmup_steps} is neither a whole number nor a share below 1")
+        return self
+
+    @model_validator(mode="after")
+    def keeps_no_more_than_there_are(self) -> "Train":
+        if self.max_steps is not None and self.keep_checkpoints > self.max_steps:
+            raise ValueError(f"keep_checkpoints {self.keep_checkpoints} are more than max_steps {self.max_steps}")
         return self
 
 

@@ -10,7 +10,7 @@ from trl.experimental.orpo import ORPOConfig
 from posttrain.build.job import Job
 
 # Fields of `train:` that are not arguments of the trainer under the same name.
-OURS = {"batch_size", "dtype", "max_steps", "assistant_only_loss", "completion_only_loss"}
+OURS = {"batch_size", "dtype", "max_steps", "assistant_only_loss", "completion_only_loss", "keep_checkpoints"}
 
 
 def common(job: Job) -> dict[str, Any]:

@@ -1,14 +1,11 @@
 """Models as they are made, opened, saved, and proved to be what was trained."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import PartialState
 from datasets import Dataset, concatenate_datasets
-from peft import LoraConfig, get_peft_model_state_dict
-from safetensors.torch import load_file, save_file
+from peft import LoraConfig
 from transformers import (
     CONFIG_MAPPING,
     AutoConfig,
@@ -20,11 +17,10 @@ from transformers import (
     PreTrainedTokenizerBase,
     set_seed,
 )
-from transformers.integrations import unset_hf_deepspeed_config
 
 from posttrain.build.job import Job
-from posttrain.checkpoints import ADAPTED, ADAPTER, adapter_config, config_of, is_adapter, on_base, weights_of
-from posttrain.files import Refusal, read_json
+from posttrain.checkpoints import adapter_config, config_of, has_head, is_adapter, on_base, weights_of
+from posttrain.files import Refusal
 from posttrain.words import did_you_mean, nearest
 
 
@@ -83,14 +79,6 @@ def open_reward_base(job: Job, tokenizer: PreTrainedTokenizerBase) -> tuple[PreT
     )
     taught = is_adapter(base) and "score" in str(adapter_config(base)["modules_to_save"])
     return adapted(fitted(model, job, tokenizer), job), bool(report["missing_keys"]) and not taught
-
-
-def has_head(base: Path) -> bool:
-    """Whether a model gives scores, and no tokens."""
-    if is_adapter(base):
-        return adapter_config(base)["task_type"] == "SEQ_CLS"
-    said = AutoConfig.from_pretrained(base).architectures or []
-    return any(name.endswith("ForSequenceClassification") for name in said)
 
 
 def said_of_base(job: Job) -> dict[str, Any]:
@@ -153,75 +141,3 @@ def agree_on_ends(config: object, tokenizer: PreTrainedTokenizerBase) -> None:
     """Have a model's configuration name the tokenizer's end, begin and pad: else it generates without end."""
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         setattr(config, name, getattr(tokenizer, name))
-
-
-@torch.no_grad()
-def probe(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
-    """What a model makes of a few tokens of its own vocabulary; float32."""
-    ids = torch.arange(min(len(tokenizer), 64))[None]
-    return model(input_ids=ids).logits.float()
-
-
-def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, job: Job) -> None:
-    """Save a model that was not trained here, with its tokenizer, and prove it."""
-    model.save_pretrained(job.out)
-    tokenizer.save_pretrained(job.out)
-    prove(model, job, sharded=False)
-    job.metrics["parameters"] = model.num_parameters()
-
-
-def prove(model: PreTrainedModel, job: Job, sharded: bool) -> None:
-    """Open what was saved, and refuse it unless every tensor is finite and the one that was trained.
-
-    Of a sharded model no process has all tensors; there every name must be found, and every value be finite.
-    """
-    if is_adapter(job.out):
-        return prove_adapter(model, job, sharded)
-    unset_hf_deepspeed_config()  # else ZeRO-3 would shard what is opened here over ranks that are not asked
-    kind = AutoModelForSequenceClassification if has_head(job.out) else AutoModelForCausalLM
-    opened, report = kind.from_pretrained(job.out, dtype="auto", use_safetensors=True, output_loading_info=True)
-    # What a file lacks is drawn anew when it is opened, so that the names alone would look right.
-    if odd := {*report["missing_keys"], *report["unexpected_keys"]}:
-        raise Refusal(f"the saved model is not the trained one: {min(odd)} is in one of them only")
-    return compare(opened.state_dict(), model.state_dict(), sharded)
-
-
-def prove_adapter(model: PreTrainedModel, job: Job, sharded: bool) -> None:
-    """The same of an adapter, whose base is as it was."""
-    compare(load_file(job.out / ADAPTER), get_peft_model_state_dict(model), sharded)
-    if weights_of(job.out) != weights_of(job.inputs["base"]):
-        raise Refusal(f"the saved adapter says that it is of {weights_of(job.out)}")
-
-
-def compare(saved: dict[str, torch.Tensor], trained: dict[str, torch.Tensor], sharded: bool) -> None:
-    if odd := set(saved) ^ set(trained):
-        raise Refusal(f"the saved model is not the trained one: {min(odd)} is in one of them only")
-    for name, tensor in saved.items():
-        if not tensor.numel() or (tensor.is_floating_point() and not torch.isfinite(tensor).all()):
-            raise Refusal(f"the saved model is broken: {name} is empty or not finite")
-        if not sharded and not torch.equal(tensor, trained[name].cpu()):
-            raise Refusal(f"the saved model is not the trained one: {name} differs")
-
-
-def without_circumstance(job: Job) -> None:
-    """Take from the saved files what tells where they were made: equal models have equal files."""
-    (job.out / "training_args.bin").unlink(missing_ok=True)  # a pickle, too
-    if is_adapter(job.out):
-        name_base(job)
-        return
-    path = job.out / "config.json"
-    config = json.loads(path.read_text())
-    config.pop("_name_or_path", None)
-    config["use_cache"] = True
-    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-
-
-def name_base(job: Job) -> None:
-    """Have an adapter's files say which model it is of, and which weights that had."""
-    (job.out / "README.md").unlink(missing_ok=True)  # PEFT's empty card
-    base = weights_of(job.inputs["base"])
-    said = adapter_config(job.out)
-    said |= {"base_model_name_or_path": str(base), "target_modules": sorted(said["target_modules"])}
-    (job.out / "adapter_config.json").write_text(json.dumps(said, indent=2, sort_keys=True) + "\n")
-    metadata = {"format": "pt", ADAPTED: read_json(Path(f"{base}.json"))["content"]}
-    save_file(load_file(job.out / ADAPTER), job.out / ADAPTER, metadata)

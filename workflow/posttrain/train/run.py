@@ -15,7 +15,7 @@ from transformers import Trainer, TrainerCallback
 from posttrain.build.job import Job, Stopped
 from posttrain.build.processes import STOP_SIGNALS
 from posttrain.files import Refusal, read_json, write_json
-from posttrain.train import models
+from posttrain.train import kept, saving
 
 LAUNCHED_AS = {
     "single": {DistributedType.NO},
@@ -29,6 +29,8 @@ def train(trainer: Trainer, job: Job) -> None:
     """Train to the end, from the newest whole checkpoint. Raises: Stopped, with a checkpoint, when asked to stop."""
     check_launch(trainer, job)
     trainer.add_callback(Watch(trainer, job))
+    if kept.count(job):
+        trainer.add_callback(kept.Keep(trainer, job))
     result = trainer.train(resume_from_checkpoint=newest(job.checkpoints))
     if trainer.state.global_step < trainer.state.max_steps:
         job.say(state="resume", step=trainer.state.global_step)
@@ -37,12 +39,15 @@ def train(trainer: Trainer, job: Job) -> None:
 
 
 def save(trainer: Trainer, job: Job) -> None:
-    """Save the model, open it again, and compare."""
-    trainer.save_model(str(job.out))
+    """Save the model, or what was kept on the way to it; open it again, and compare."""
+    if not kept.count(job):
+        saving.write(trainer, job.out, job.inputs["base"])
     if trainer.accelerator.is_main_process:
-        models.without_circumstance(job)
+        *earlier, last = kept.gather(job, trainer.state.max_steps) if kept.count(job) else [job.out]
+        for folder in earlier:
+            saving.sound(folder)
         sharded = trainer.accelerator.distributed_type in (DistributedType.DEEPSPEED, DistributedType.FSDP)
-        models.prove(trainer.accelerator.unwrap_model(trainer.model), job, sharded)
+        saving.prove(trainer.accelerator.unwrap_model(trainer.model), last, sharded)
     trainer.accelerator.wait_for_everyone()
 
 

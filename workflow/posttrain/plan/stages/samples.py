@@ -54,7 +54,7 @@ def selected(plan: Targets, entry: Named) -> Target:
 
 
 def stage_of(plan: Targets, path: str) -> str:
-    return plan.all[path].stage
+    return models.origin(plan, path).stage
 
 
 def sharded(recipe: sections.Completions | sections.Scores | sections.Evaluation) -> dict:
