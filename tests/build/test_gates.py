@@ -1,13 +1,11 @@
 """Law 12 on TRL's real trainers: what the first loss must be, and that a run which starts elsewhere learns nothing."""
 
-import json
 import math
-import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from stages import Stage, changed
+from stages import Stage, changed, with_dropout
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -17,7 +15,7 @@ from transformers import (
 )
 
 from posttrain.build.job import Job
-from posttrain.files import Refusal, read_json
+from posttrain.files import Refusal
 from posttrain.train import models, run
 from posttrain.train.trainers import RewardTrainer
 
@@ -59,13 +57,7 @@ def test_another_reference_is_stopped_before_anything_is_learnt(dpo: Stage, loss
 
 
 def test_the_gate_holds_for_bases_in_bfloat16_and_with_dropout(dpo: Stage) -> None:
-    """Llama-like models keep their dropout in the config (StarCoder2: 0.1), where TRL does not switch it off."""
-    shutil.copytree(dpo.inputs["base"], dpo.folder / "base")
-    dpo.inputs["base"] = dpo.folder / "base"
-    config = dpo.folder / "base/config.json"
-    said = read_json(config)
-    config.unlink()
-    config.write_text(json.dumps(said | {"attention_dropout": 0.5}))
+    with_dropout(dpo)
     job = dpo.job(max_steps=2, loss_type=["sigmoid"], dtype="bfloat16", bf16=True)
     dpo.train(job)
     assert job.metrics["train"]["train_loss"] == pytest.approx(math.log(2), rel=0.1)

@@ -27,9 +27,14 @@ def open_tokenizer(job: Job) -> PreTrainedTokenizerBase:
     return AutoTokenizer.from_pretrained(job.inputs["tokenizer"])
 
 
-def open_tokens(job: Job) -> Dataset:
-    """The tokens, mapped into memory as they lie on the disk."""
-    rows, needed = Dataset.from_file(str(job.inputs["tokens"] / "train.arrow")), job.recipe["train"]["batch_size"]
+def open_tokens(job: Job, split: str = "train") -> Dataset | None:
+    """The tokens of a split, mapped into memory as they lie on the disk; of `test`, if it is to be evaluated on."""
+    if split == "test" and not job.runtime["eval_steps"]:
+        return None
+    rows = Dataset.from_file(str(job.inputs["tokens"] / f"{split}.arrow"))
+    if split == "test":
+        return rows
+    needed = job.recipe["train"]["batch_size"]
     if len(rows) < needed:
         raise Refusal(f"train.batch_size {needed} is more than the {len(rows)} rows there are; lower it or add rows")
     return rows

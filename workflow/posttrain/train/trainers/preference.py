@@ -9,9 +9,10 @@ from datasets import Dataset
 from posttrain.train import gates
 from posttrain.train.trainers.batches import GlobalTokenMean, WholeBatches
 from posttrain.train.trainers.gated import Gated
+from posttrain.train.trainers.watched import Watched
 
 
-class DPOTrainer(Gated, GlobalTokenMean, WholeBatches, trl.DPOTrainer):
+class DPOTrainer(Gated, Watched, GlobalTokenMean, WholeBatches, trl.DPOTrainer):
     """DPO from ready tokens, with its `sft` term as a mean over the tokens of the global batch."""
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
