@@ -16,6 +16,7 @@ def main() -> None:
             model=models.open_base(job, tokenizer),
             args=args,
             train_dataset=models.open_tokens(job),
+            eval_dataset=models.open_tokens(job, "test"),
             processing_class=tokenizer,
             peft_config=models.new_adapter(job),
         )

@@ -18,6 +18,7 @@ def main() -> None:
             new_head=new_head,
             args=args,
             train_dataset=models.open_tokens(job),
+            eval_dataset=models.open_tokens(job, "test"),
             processing_class=tokenizer,
             peft_config=models.new_adapter(job),
         )

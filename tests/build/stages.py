@@ -1,5 +1,6 @@
 """Stages of training run in the tests' own process: one target of the micro-chain, its recipe varied at will."""
 
+import json
 import math
 import random
 import shutil
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from datasets import Dataset
 from safetensors.torch import load_file, save_file
 from transformers import Trainer
 
@@ -57,14 +59,16 @@ class Stage:
         (work / "files").mkdir(parents=True)
         return Job(self.path, recipe, dict(self.inputs), {}, {}, said | (runtime or {}), work)
 
-    def tokenise(self, rows: list[dict], max_length: int = 48, **said: object) -> None:
-        """Have the jobs to come learn from these rows."""
+    def tokenise(self, rows: list[dict], max_length: int = 48, test: list[dict] | None = None, **said: object) -> None:
+        """Have the jobs to come learn from these rows, and be evaluated on those of `test`."""
         method = methods.METHODS[self.target["own"]["method"]].tokens
         recipe = {"method": method, "max_length": max_length, "assistant_only_loss": False, **said}
-        made = tokens.tokenise([rows], self.inputs["tokenizer"], recipe, processes=1)
         folder = self.folder / f"tokens.{self.count}"
         folder.mkdir()
-        tokens.write((table for table, _ in made), recipe, folder / "train.arrow")
+        for split, read in {"train": rows, "test": test or []}.items():
+            if read:
+                made = tokens.tokenise([read], self.inputs["tokenizer"], recipe, processes=1)
+                tokens.write((table for table, _ in made), recipe, folder / f"{split}.arrow")
         self.inputs["tokens"] = folder
         self.refer()
 
@@ -79,7 +83,9 @@ class Stage:
         tokenizer, args = models.open_tokenizer(job), arguments.reference(job)
         policy = models.open_base(job, tokenizer)
         reference = REFERENCES[job.recipe["method"]](policy, asking(policy, args), tokenizer, job)
-        write(reference.log_probs(models.open_tokens(job), "train"), job.out / "train.arrow")
+        for tokens_of in self.inputs["tokens"].glob("*.arrow"):
+            rows = Dataset.from_file(str(tokens_of))
+            write(reference.log_probs(rows, tokens_of.stem), job.out / tokens_of.name)
         self.inputs["reference"] = job.out
 
     def trainer(self, job: Job, kind: type | None = None) -> Trainer:
@@ -87,6 +93,7 @@ class Stage:
         method, tokenizer = job.recipe["method"], models.open_tokenizer(job)
         args = getattr(arguments, {"cpt": "sft"}.get(method, method))(job)
         parts = {"args": args, "processing_class": tokenizer, "train_dataset": models.open_tokens(job)}
+        parts["eval_dataset"] = models.open_tokens(job, "test")
         if method == "reward":
             parts["model"], parts["new_head"] = models.open_reward_base(job, tokenizer)
         else:
@@ -113,9 +120,21 @@ def uneven(method: str, count: int = 64) -> list[dict]:
     def answer(i: int) -> list[dict]:
         return [turn("assistant", 1 + i % 7)]
 
+    if method == "cpt":
+        return [{"text": " ".join(draw.choices(WORDS, k=1 + i % 7))} for i in range(count)]
     if method == "sft":
         return [{"messages": [turn("user", 1 + i % 2), *answer(i)]} for i in range(count)]
     return [{"prompt": [turn("user", 1)], "chosen": answer(i), "rejected": answer(i + 3)} for i in range(count)]
+
+
+def with_dropout(stage: Stage) -> None:
+    """Give the base the dropout that Llama-like models keep in their config, where TRL does not switch it off."""
+    shutil.copytree(stage.inputs["base"], stage.folder / "dropping")
+    stage.inputs["base"] = stage.folder / "dropping"
+    path = stage.folder / "dropping/config.json"
+    config = json.loads(path.read_text())
+    path.unlink()
+    path.write_text(json.dumps(config | {"attention_dropout": 0.5}))
 
 
 def changed(stage: Stage, copy: str, change: Callable[[str, torch.Tensor], torch.Tensor]) -> str:

@@ -10,6 +10,7 @@ from stages import STILL, Stage, difference, uneven, weights
 
 from conftest import DPO, SFT, Project
 from posttrain.train.trainers import ORPOTrainer
+from posttrain.train.trainers.watched import Watched
 
 pytest_plugins = ["stage_fixtures"]
 
@@ -34,7 +35,7 @@ def test_dpo_sees_the_batch_and_not_the_micro_batch(dpo: Stage, loss: list[str])
     assert spread(dpo, "dpo", loss_type=loss) < STILL
 
 
-class AsPublished(trl.DPOTrainer):
+class AsPublished(Watched, trl.DPOTrainer):
     """TRL's own, given ready tokens."""
 
     def _prepare_dataset(self, dataset: object, *_: object) -> object:

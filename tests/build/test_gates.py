@@ -1,14 +1,12 @@
 """Law 12 on TRL's real trainers: what the first loss must be, and that a run which starts elsewhere learns nothing."""
 
-import json
 import math
-import shutil
 from typing import get_args
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from stages import Stage, changed, uneven
+from stages import Stage, changed, uneven, with_dropout
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -18,7 +16,7 @@ from transformers import (
 )
 
 from posttrain.build.job import Job
-from posttrain.files import Refusal, read_json
+from posttrain.files import Refusal
 from posttrain.recipes import training
 from posttrain.train import gates, models, run, saving
 from posttrain.train.trainers import RewardTrainer
@@ -95,13 +93,7 @@ def test_kto_starts_at_half_of_each_rows_weight(dpo: Stage, loss: str) -> None:
 
 
 def test_the_gate_holds_for_bases_in_bfloat16_and_with_dropout(dpo: Stage) -> None:
-    """Llama-like models keep their dropout in the config (StarCoder2: 0.1), where TRL does not switch it off."""
-    shutil.copytree(dpo.inputs["base"], dpo.folder / "base")
-    dpo.inputs["base"] = dpo.folder / "base"
-    config = dpo.folder / "base/config.json"
-    said = read_json(config)
-    config.unlink()
-    config.write_text(json.dumps(said | {"attention_dropout": 0.5}))
+    with_dropout(dpo)
     dpo.refer(dtype="bfloat16", bf16=True)
     job = dpo.job(max_steps=2, loss_type=["sigmoid"], dtype="bfloat16", bf16=True)
     dpo.train(job)

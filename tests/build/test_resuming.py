@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 from kills import first_step
-from stages import STILL, Stage, difference, uneven
+from stages import STILL, TRAINERS, Stage, difference, uneven, with_dropout
 
 from posttrain.build import status
 from posttrain.train import run
@@ -37,6 +37,23 @@ def test_a_checkpoint_without_its_last_file_is_no_checkpoint(sft: Stage) -> None
     assert run.newest(job.checkpoints) == str(whole)
     (whole / run.COMPLETE).unlink()
     assert run.newest(job.checkpoints) is None
+
+
+@pytest.mark.parametrize("method", TRAINERS)
+def test_with_dropout_too(method: str, sft: Stage, dpo: Stage) -> None:
+    """What is left out is drawn again as it would have been."""
+    stage = {"cpt": sft, "sft": sft}.get(method, dpo).of(method)
+    stage.tokenise(uneven(method), max_length=16 if method == "cpt" else 48)
+    train = {"max_steps": 2, "learning_rate": 1e-2, "runtime": {"save_steps": 1}}
+    base, dry = stage.base(), stage.train(stage.job(4, **train))
+    with_dropout(stage)
+    through, stopped = stage.job(4, **train), stage.job(4, **train)
+    weights = stage.train(through)
+    assert difference(dry, weights, base) > 100 * STILL, "nothing was left out"
+    shutil.copytree(through.checkpoints / "checkpoint-1", stopped.checkpoints / "checkpoint-1")
+    again = stage.train(stopped)
+    assert first_step(stopped.metrics) == 1
+    assert all(torch.equal(tensor, again[name]) for name, tensor in weights.items())
 
 
 @pytest.mark.parametrize("method", ["dpo", "reward", "orpo"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from posttrain.build import status
+from posttrain.build import launch, status
 from posttrain.build.processes import die_with_parent
 from posttrain.files import Refusal, read_json, write_json
 
@@ -56,7 +56,8 @@ class Job:
         elif not isinstance(error, Stopped):
             said = str(error).strip().splitlines() or [""]
             name = "" if isinstance(error, SystemExit) else f"{kind.__name__}: "
-            status.fail(self.work, f"{name}{said[0]}")
+            full = kind.__name__ == "OutOfMemoryError"  # torch's, which is not imported for its name
+            status.fail(self.work, f"{name}{said[0]}", status.OUT_OF_MEMORY if full else None)
             if isinstance(error, Refusal) and "POSTTRAIN_SUPERVISOR" in os.environ:
                 raise SystemExit(1) from None  # the supervisor says it, once, with the target's name
 
@@ -84,7 +85,7 @@ def open_job(description: str) -> Job:
         inputs={role: Path(path) for role, path in target["inputs"].items()},
         files={role: Path(path) for role, path in target["files"].items()},
         texts=target["texts"],
-        runtime=target["runtime"],
+        runtime=launch.in_force(args.work, target["runtime"]),
         work=args.work,
         main=os.environ.get("RANK", "0") == "0",
     )

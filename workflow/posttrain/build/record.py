@@ -10,7 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from posttrain.build import status
+from posttrain.build import launch, status
 from posttrain.files import DIGEST_CHARACTERS, Refusal, read_json
 
 OURS = ("config", "envs", "rules", "scripts", "workflow")  # what a build is made by, in the checkout
@@ -24,7 +24,8 @@ def of_run(work: Path, target: dict, root: Path) -> dict:
     """What a finished work folder's run.json says."""
     said = status.read(work)
     return {
-        "launch": target["runtime"],
+        "launch": launch.in_force(work, target["runtime"]),
+        **launch.halving(work),
         "seconds": round(status.spent(said), 1),
         "resumes": said.get("resumes", 0),
         "metrics": read_json(work / "metrics.json"),

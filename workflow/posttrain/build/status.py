@@ -15,6 +15,7 @@ from posttrain.files import read_json, write_json
 
 NAME = "status.json"
 FAILURE = "failure.json"  # the first of several ranks to break; only one can make it
+OUT_OF_MEMORY = "oom"  # a kind of failure, which less at once may mend
 
 
 def write(work: Path, **said: Any) -> None:
@@ -22,10 +23,10 @@ def write(work: Path, **said: Any) -> None:
     write_json(work / NAME, {**read(work), **said, "time": time.time()})
 
 
-def fail(work: Path, why: str) -> None:
+def fail(work: Path, why: str, kind: str | None = None) -> None:
     """Say why a job broke, unless another rank has: those that break after it only find its connection closed."""
     with suppress(FileExistsError), open(work / FAILURE, "x") as file:
-        json.dump({"state": "broken", "why": why}, file)
+        json.dump({"state": "broken", "why": why, "kind": kind}, file)
 
 
 def read(work: Path) -> dict:

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from posttrain.build import gpus, processes, record, status, store
+from posttrain.build import gpus, launch, processes, record, status, store, tracking
 from posttrain.build.lease import Lease, mark
 from posttrain.build.processes import STOP_SIGNALS
 from posttrain.build.store import Store
@@ -58,6 +58,7 @@ class Supervisor:
             return self.link(manifest)
         try:
             gpus.check(self.target["runtime"].get("gpus", 0))
+            tracking.check(self.target["runtime"].get("tracking", "none"))
         except Refusal as refusal:
             raise Refusal(f"{self.path}: {refusal}") from None
         with Lease(self.store.root, key, self.path) as lease:
@@ -104,47 +105,70 @@ class Supervisor:
         work.mkdir(parents=True, exist_ok=True)
         if store_ready(work):
             return work
-        if (work / "files").exists():
-            store.make_writable(work / "files")
-            shutil.rmtree(work / "files")
-        runtime = self.target["runtime"]
-        launch = {name: runtime[name] for name in ("processes", "launch") if name in runtime}
-        before = read_json(work / "launch.json")
-        changed = [f"{name} {before.get(name)} → {said}" for name, said in launch.items() if before.get(name) != said]
+        changed = launch.changes(work, self.target["runtime"])
         if changed and any(work.glob(CHECKPOINTS)):
             raise Refusal(
                 f"{self.path}: {work} holds a checkpoint of another launch ({', '.join(changed)}); "
                 "set it back to go on, or delete the folder to start over"
             )
-        write_json(work / "launch.json", launch)
+        launch.settle(work, self.target["runtime"])
+        self.begin(work)
+        return work
+
+    def begin(self, work: Path) -> None:
+        """Take away what an earlier try has half made, and its last words."""
+        store.clear(work / "files")
         said = status.read(work)
         times, spent = said.get("resumes", 0) + keeps(work), status.spent(said)
         status.clear(work)
         status.write(work, target=self.path, state="running", resumes=times, spent=spent, pid=os.getpid())
-        return work
 
     def run(self, work: Path, key: str) -> None:
-        """Run the stage's program to its end; on a signal, ask it to stop at the end of its step."""
+        """Run the stage's program to its end, again with less at once where memory runs out.
+
+        On a signal, ask it to stop at the end of its step.
+        """
         runtime, online = self.target["runtime"], self.target["stage"] in ONLINE
         (work / "stop").unlink(missing_ok=True)
         record.refuse_other_versions(self.locked)
         arguments = [self.path, "--plan", self.plan_path, "--work", str(work)]
+        command = processes.command(str(self.root / self.target["script"]), arguments, runtime, self.root)
+        environment = processes.environment(work, mark(self.store.root, key), runtime["threads"], online)
+        environment |= tracking.environment(self.path, key)
         with gpus.claimed(runtime.get("gpus", 0)) as mine:
-            record.note("start", self.path, key)
-            status.write(work, began=time.time())
-            child = subprocess.Popen(
-                processes.command(str(self.root / self.target["script"]), arguments, runtime, self.root),
-                env=processes.environment(work, mark(self.store.root, key), runtime["threads"], online) | mine,
-                preexec_fn=processes.ignore_stop_signals,
-                start_new_session=True,
-            )
-            for number in STOP_SIGNALS:
-                signal.signal(number, lambda number, _: self.stop(number, work, child))
-            child.wait()
+            child = self.start(command, environment | mine, work, key)
+            while self.shrinks(work):
+                self.begin(work)
+                child = self.start(command, environment | mine, work, key)
         for number in STOP_SIGNALS:  # what is left is to publish, which a stop would only repeat
             signal.signal(number, signal.SIG_IGN)
         if status.read(work).get("state") != "done":
             self.give_up(work, child.returncode)
+
+    def start(self, command: list[str], environment: dict[str, str], work: Path, key: str) -> subprocess.Popen:
+        """The stage's program, started and ended."""
+        record.note("start", self.path, key)
+        status.write(work, began=time.time())
+        child = subprocess.Popen(
+            command, env=environment, preexec_fn=processes.ignore_stop_signals, start_new_session=True
+        )
+        for number in STOP_SIGNALS:
+            signal.signal(number, lambda number, _: self.stop(number, work, child))
+        child.wait()
+        return child
+
+    def shrinks(self, work: Path) -> bool:
+        """Whether a training has run out of memory, and is to be tried with less at once."""
+        if self.stopping or status.read(work).get("kind") != status.OUT_OF_MEMORY:
+            return False
+        if "micro_batch_size" not in self.target["runtime"]:
+            return False
+        try:
+            print(f"{self.path}: {launch.shrink(work, self.target)}", flush=True)
+        except Refusal as refusal:
+            status.write(work, why=str(refusal))
+            return False
+        return True
 
     def give_up(self, work: Path, returncode: int) -> NoReturn:
         """End with why the stage's program was not done, and whether the next run goes on from what it did."""

@@ -29,6 +29,8 @@ class TrainRuntime(Runtime):
     activation_checkpointing: bool = Field(False, description="recompute activations to save memory")
     save_steps: Count = Field(100, description="steps between checkpoints: what a kill can cost")
     logging_steps: Count = Field(10, description="steps between logged losses")
+    eval_steps: Count | None = Field(None, description="steps between losses on the rows' test split; never if unsaid")
+    tracking: Literal["none", "tensorboard", "trackio", "wandb"] = Field("none", description="who draws the curves")
     dataloader_num_workers: int = Field(0, ge=0, description="processes that read batches")
     shards: Count = Field(1, description="processes that tokenise the rows")
 

@@ -7,6 +7,7 @@ from trl import DPOConfig, KTOConfig, RewardConfig, SFTConfig
 from trl.experimental.cpo import CPOConfig
 from trl.experimental.orpo import ORPOConfig
 
+from posttrain.build import tracking
 from posttrain.build.job import Job
 
 # Fields of `train:` that are not arguments of the trainer under the same name.
@@ -29,10 +30,15 @@ def common(job: Job) -> dict[str, Any]:
         "logging_steps": runtime["logging_steps"],
         "logging_first_step": True,
         "logging_nan_inf_filter": False,  # a NaN is to be seen
+        "eval_strategy": "steps" if runtime["eval_steps"] else "no",
+        "eval_steps": runtime["eval_steps"],
+        "per_device_eval_batch_size": runtime["micro_batch_size"],
         "save_steps": runtime["save_steps"],
         "save_total_limit": 2,  # one to fall back on while the next is written
         "disable_tqdm": True,
-        "report_to": "none",
+        "report_to": runtime["tracking"],
+        "run_name": job.work.name,  # the target's, and its key
+        "project": tracking.PROJECT,
     }
 
 

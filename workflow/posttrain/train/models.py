@@ -28,15 +28,19 @@ def open_tokenizer(job: Job) -> PreTrainedTokenizerBase:
     return AutoTokenizer.from_pretrained(job.inputs["tokenizer"])
 
 
-def open_tokens(job: Job) -> Dataset:
-    """The tokens, mapped into memory as they lie on the disk, with the reference's log-probs if the method has one."""
-    rows, needed = Dataset.from_file(str(job.inputs["tokens"] / "train.arrow")), job.recipe["train"]["batch_size"]
-    if len(rows) < needed:
+def open_tokens(job: Job, split: str = "train") -> Dataset | None:
+    """The tokens of a split, mapped into memory as they lie on the disk; of `test`, if it is to be evaluated on.
+
+    Beside them stand the reference's log-probs, if the method has one.
+    """
+    if split == "test" and not job.runtime["eval_steps"]:
+        return None
+    parts = [job.inputs[role] for role in ("tokens", "reference") if role in job.inputs]
+    rows = concatenate_datasets([Dataset.from_file(str(folder / f"{split}.arrow")) for folder in parts], axis=1)
+    needed = job.recipe["train"]["batch_size"]
+    if split == "train" and len(rows) < needed:
         raise Refusal(f"train.batch_size {needed} is more than the {len(rows)} rows there are; lower it or add rows")
-    if "reference" not in job.inputs:
-        return rows
-    reference = Dataset.from_file(str(job.inputs["reference"] / "train.arrow"))
-    return concatenate_datasets([rows, reference], axis=1)
+    return rows
 
 
 def init(architecture: dict, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import resource
 import shutil
 import signal
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import DistributedType
+from accelerate import Accelerator, DistributedType
 from transformers import Trainer, TrainerCallback
 
 from posttrain.build.job import Job, Stopped
@@ -36,6 +37,14 @@ def train(trainer: Trainer, job: Job) -> None:
         job.say(state="resume", step=trainer.state.global_step)
         raise Stopped(os.EX_TEMPFAIL)
     job.metrics |= {"train": result.metrics, "history": trainer.state.log_history}
+    job.metrics["peak_memory_bytes"] = peak_memory(trainer.accelerator)
+
+
+def peak_memory(accelerator: Accelerator) -> int:
+    """The most memory that was in use at once: of the process; on GPUs, of tensors on the one with the most."""
+    if accelerator.device.type != "cuda":
+        return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(accelerator.gather(torch.tensor(torch.cuda.max_memory_allocated(), device=accelerator.device)).max())
 
 
 def save(trainer: Trainer, job: Job) -> None:
@@ -97,6 +106,7 @@ class Watch(TrainerCallback):
         self.asked = True
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        state.compute_steps(args, state.max_steps)  # how often is for the runtime to say, not for a checkpoint
         self.job.say(step=state.global_step, max_steps=state.max_steps)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -107,6 +117,9 @@ class Watch(TrainerCallback):
             stop = bool(agreed)
         if stop:
             control.should_save = control.should_training_stop = True
+            control.should_evaluate = False  # who asks for a stop does not wait for figures
+        if control.should_save or control.should_log:
+            self.refuse_no_number()
         if time.monotonic() - self.told > 1:
             self.told = time.monotonic()
             self.job.say(step=state.global_step)
@@ -114,12 +127,14 @@ class Watch(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: dict, **_: Any) -> None:
         if "loss" not in logs:
             return
-        for name in ("loss", "grad_norm"):  # a gradient may be none a step before the loss shows it
-            if not math.isfinite(value := logs.get(name, 0)):
-                raise Refusal(
-                    f"{name} is {value} at step {state.global_step}; lower learning_rate, or look at the rows"
-                )
         self.job.say(step=state.global_step, loss=logs["loss"])
+
+    def refuse_no_number(self) -> None:
+        """Raises: Refusal, if since the last save or log a step was no number: nothing of it is kept."""
+        step, *found = self.trainer.seen.tolist()
+        for name, value in zip(("loss", "grad_norm"), found, strict=True):
+            if not math.isfinite(value):
+                raise Refusal(f"{name} is {value} at step {step:.0f}; lower learning_rate, or look at the rows")
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.trainer.accelerator.wait_for_everyone()

@@ -1,6 +1,7 @@
 """Models, and the tokenizers and tokens below them."""
 
 from posttrain.files import Refusal
+from posttrain.plan.stages.rows import without_test
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import template
 from posttrain.recipes.catalogue import HUB_ID, Named
@@ -202,6 +203,8 @@ def tokenizer_of(plan: Targets, path: str) -> str:
 def tokens_target(plan: Targets, entry: Named, tokenizer: str) -> str:
     recipe = entry.recipe
     rows = plan.named_by(entry, recipe.rows, recipe.rows)
+    if recipe.runtime.eval_steps and (mend := without_test(plan.all[rows], "leave eval_steps out")):
+        raise entry.refuse(("runtime", "eval_steps"), f"{rows} has no split test; {mend}")
     own = {"method": recipe.tokens, "max_length": recipe.train.max_length}
     if recipe.tokens == "cpt":
         own["packing_strategy"] = "wrapped"

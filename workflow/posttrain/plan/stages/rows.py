@@ -49,17 +49,17 @@ def existing(entry: Named, split: str, i: int, path: str) -> str:
 def split_of(plan: Targets, entry: Named, key: str, kind: str) -> str:
     """The rows that a field names, which have the split that the recipe asks for."""
     path = plan.named_by(entry, key, kind)
-    if entry.recipe.split == "test" and (mend := without_test(plan.all[path])):
+    if entry.recipe.split == "test" and (mend := without_test(plan.all[path], "say `split: train`")):
         said = "split" if ("split",) in entry.where else key
         raise entry.refuse((said,), f"{path} has no split test; {mend}")
     return path
 
 
-def without_test(rows: Target) -> str | None:
+def without_test(rows: Target, otherwise: str) -> str | None:
     """What to do about rows that have no test split; None if they have one."""
     if rows.stage.startswith("select_"):
-        return "what is selected is all for training: say `split: train`"
+        return f"what is selected is all for training: {otherwise}"
     if rows.stage == "adopt_folder":
         there = Path(rows.files["folder"], "test.parquet").is_file()
-        return None if there else f"add a test.parquet to {rows.files['folder']}, or say `split: train`"
-    return None if rows.own["test"] else "give it `test:` sources, or say `split: train`"
+        return None if there else f"add a test.parquet to {rows.files['folder']}, or {otherwise}"
+    return None if rows.own["test"] else f"give it `test:` sources, or {otherwise}"

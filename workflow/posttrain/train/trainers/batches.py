@@ -26,15 +26,22 @@ class WholeBatches:
         return RandomSampler(rows, num_samples=num_samples)
 
     def get_train_dataloader(self) -> DataLoader:
-        loader = super().get_train_dataloader()
-        inner = loader.base_dataloader  # accelerate's loader reads through this one
-        inner.worker_init_fn = functools.partial(start_reading, inner.worker_init_fn)
-        return loader
+        return with_steady_readers(super().get_train_dataloader())
+
+    def get_eval_dataloader(self, eval_dataset: Dataset | None = None) -> DataLoader:
+        return with_steady_readers(super().get_eval_dataloader(eval_dataset))
 
 
-def start_reading(seed: Callable[[int], None], worker: int) -> None:
+def with_steady_readers(loader: DataLoader) -> DataLoader:
+    inner = loader.base_dataloader  # accelerate's loader reads through this one
+    inner.worker_init_fn = functools.partial(start_reading, inner.worker_init_fn)
+    return loader
+
+
+def start_reading(seed: Callable[[int], None] | None, worker: int) -> None:
     """Begin a process that reads batches, which a stop is not for: without it the trainer could not end its step."""
-    seed(worker)
+    if seed:
+        seed(worker)
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
@@ -79,7 +86,9 @@ class GlobalTokenMean:
         self.global_chosen_tokens = self.accelerator.gather(counted).sum()
         return batches, items
 
-    def share(self, batch: dict) -> torch.Tensor:
+    def share(self, batch: dict) -> torch.Tensor | float:
         """Each micro-batch's mean is divided by their number and averaged over processes: this undoes both."""
+        if not self.model.training:
+            return 1.0  # an evaluation takes the mean of a micro-batch as it is
         parts = self.current_gradient_accumulation_steps * self.accelerator.num_processes
         return self.chosen_tokens(batch).to(self.global_chosen_tokens.device) * parts / self.global_chosen_tokens

@@ -11,17 +11,20 @@ from posttrain.data.tokens import IGNORED
 from posttrain.train import gates
 from posttrain.train.trainers.batches import GlobalTokenMean, WholeBatches
 from posttrain.train.trainers.gated import Gated, vocabulary
+from posttrain.train.trainers.watched import Watched
 
 
-class ReadyPairs(Gated, GlobalTokenMean, WholeBatches):
+class ReadyPairs(Gated, Watched, GlobalTokenMean, WholeBatches):
     """Pairs from DPO's tokens, with the chosen answers' own loss as a mean over the tokens of the global batch."""
 
-    def __init__(self, *, train_dataset: Dataset, processing_class: Any, **parts: Any) -> None:
+    def __init__(
+        self, *, train_dataset: Dataset, processing_class: Any, eval_dataset: Dataset | None = None, **parts: Any
+    ) -> None:
         # TRL insists on making tokens of text itself: it is given a row to do it with.
         row = Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "c"}])
         collator = PairCollator(processing_class.pad_token_id)
         super().__init__(train_dataset=row, processing_class=processing_class, data_collator=collator, **parts)
-        self.train_dataset = train_dataset
+        self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
 
     def concatenated_forward(self, model: Any, batch: dict) -> tuple:
         made = super().concatenated_forward(model, batch)  # its fifth is the loss, which a routers' own may follow

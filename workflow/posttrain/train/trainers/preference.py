@@ -11,6 +11,7 @@ from trl.trainer import dpo_trainer, kto_trainer
 from posttrain.train import gates
 from posttrain.train.trainers.batches import GlobalTokenMean, Interleaved, WholeBatches
 from posttrain.train.trainers.gated import Gated
+from posttrain.train.trainers.watched import Watched
 
 # TRL names a cache of log-probs by a hash of all weights. There is none here, and hashing 7B weights takes a minute.
 dpo_trainer.hash_module = kto_trainer.hash_module = lambda module: None
@@ -44,7 +45,7 @@ class Referred:
         return dataset
 
 
-class DPOTrainer(Gated, GlobalTokenMean, WholeBatches, Referred, trl.DPOTrainer):
+class DPOTrainer(Gated, Watched, GlobalTokenMean, WholeBatches, Referred, trl.DPOTrainer):
     """DPO and its relatives, with the `sft` term as a mean over the tokens of the global batch."""
 
     @staticmethod
@@ -71,7 +72,7 @@ class DPOTrainer(Gated, GlobalTokenMean, WholeBatches, Referred, trl.DPOTrainer)
         gates.at_rest(found, known, "+".join(self.loss_types), in_bf16(self))
 
 
-class KTOTrainer(Gated, WholeBatches, Referred, trl.KTOTrainer):
+class KTOTrainer(Gated, Watched, WholeBatches, Referred, trl.KTOTrainer):
     """KTO, each batch with wanted and unwanted answers in the share that all rows have them."""
 
     def sampler(self, rows: Dataset, num_samples: int) -> Sampler:

@@ -7,9 +7,10 @@ import trl
 from posttrain.train import gates
 from posttrain.train.trainers.batches import WholeBatches
 from posttrain.train.trainers.gated import Gated, vocabulary
+from posttrain.train.trainers.watched import Watched
 
 
-class SFTTrainer(Gated, WholeBatches, trl.SFTTrainer):
+class SFTTrainer(Gated, Watched, WholeBatches, trl.SFTTrainer):
     """Supervised fine-tuning, and pretraining. TRL itself takes its token mean over the global batch."""
 
     def pass_gate(self, model: Any, inputs: dict) -> None:

@@ -1,0 +1,33 @@
+"""Trackers, which draw a training's curves while it runs: what each needs, and where it writes."""
+
+import importlib.metadata
+import os
+from pathlib import Path
+
+from posttrain.files import Refusal
+
+FOLDER = Path("logs/tracking")  # what was tracked outlives the work
+PROJECT = "posttrain"
+
+
+def check(tracker: str) -> None:
+    """Raises: Refusal, if a tracker is not installed."""
+    if tracker == "none":
+        return
+    try:
+        importlib.metadata.distribution(tracker)
+    except importlib.metadata.PackageNotFoundError:
+        raise Refusal(
+            f"runtime.tracking: {tracker} is not installed; "
+            f"`pip install --constraint envs/train.lock {tracker}`, or say `tracking: none`"
+        ) from None
+
+
+def environment(path: str, key: str) -> dict[str, str]:
+    """Where the trackers write, a folder a run. W&B sends nothing unless the user's own environment has it do so."""
+    folder = str((FOLDER / path / key).absolute())
+    said = {"TENSORBOARD_LOGGING_DIR": folder, "TRACKIO_DIR": folder, "WANDB_DIR": folder}
+    return said | {name: os.environ.get(name, value) for name, value in WANDB.items()}
+
+
+WANDB = {"WANDB_MODE": "offline", "WANDB_PROJECT": PROJECT}
