@@ -82,6 +82,7 @@ rule train_cpt:
         "../envs/train.yaml"
     threads: threads_of("models")
     resources:
+        **nodes("models"),
         gpu=gpus("models"),
         mem_mb=memory("models"),
         runtime=minutes("models"),
@@ -115,6 +116,7 @@ rule train_sft:
         "../envs/train.yaml"
     threads: threads_of("models")
     resources:
+        **nodes("models"),
         gpu=gpus("models"),
         mem_mb=memory("models"),
         runtime=minutes("models"),
@@ -148,6 +150,7 @@ rule train_reward:
         "../envs/train.yaml"
     threads: threads_of("models")
     resources:
+        **nodes("models"),
         gpu=gpus("models"),
         mem_mb=memory("models"),
         runtime=minutes("models"),
@@ -181,6 +184,7 @@ rule train_dpo:
         "../envs/train.yaml"
     threads: threads_of("models")
     resources:
+        **nodes("models"),
         gpu=gpus("models"),
         mem_mb=memory("models"),
         runtime=minutes("models"),
@@ -214,6 +218,7 @@ rule train_orpo:
         "../envs/train.yaml"
     threads: threads_of("models")
     resources:
+        **nodes("models"),
         gpu=gpus("models"),
         mem_mb=memory("models"),
         runtime=minutes("models"),

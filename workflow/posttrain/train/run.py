@@ -15,19 +15,14 @@ from transformers import Trainer, TrainerCallback
 from posttrain.build.job import Job, Stopped
 from posttrain.build.processes import STOP_SIGNALS
 from posttrain.files import Refusal, read_json, write_json
-from posttrain.train import models
+from posttrain.train import launch, models
 
-LAUNCHED_AS = {
-    "single": {DistributedType.NO},
-    "ddp": {DistributedType.MULTI_GPU, DistributedType.MULTI_CPU},
-    "zero3": {DistributedType.DEEPSPEED},
-}
 COMPLETE = "complete.json"  # written when all ranks have written a checkpoint
 
 
 def train(trainer: Trainer, job: Job) -> None:
     """Train to the end, from the newest whole checkpoint. Raises: Stopped, with a checkpoint, when asked to stop."""
-    check_launch(trainer, job)
+    launch.check(trainer, job)
     trainer.add_callback(Watch(trainer, job))
     result = trainer.train(resume_from_checkpoint=newest(job.checkpoints))
     if trainer.state.global_step < trainer.state.max_steps:
@@ -37,29 +32,18 @@ def train(trainer: Trainer, job: Job) -> None:
 
 
 def save(trainer: Trainer, job: Job) -> None:
-    """Save the model, open it again, and compare."""
-    trainer.save_model(str(job.out))
-    if trainer.accelerator.is_main_process:
+    """Save the model as one process would, open it again, and compare."""
+    accelerator, model = trainer.accelerator, trainer.accelerator.unwrap_model(trainer.model)
+    tensors = accelerator.get_state_dict(trainer.model_wrapped)  # whole ones, which all ranks gather together
+    if accelerator.is_main_process:
+        for name, of in model.all_tied_weights_keys.items():
+            tensors[name] = tensors[of]  # gathered, each is a tensor of its own: it would be saved twice
+        model.save_pretrained(job.out, state_dict=tensors)
+        trainer.processing_class.save_pretrained(job.out)
         models.without_circumstance(job)
-        sharded = trainer.accelerator.distributed_type in (DistributedType.DEEPSPEED, DistributedType.FSDP)
-        models.prove(trainer.accelerator.unwrap_model(trainer.model), job, sharded)
-    trainer.accelerator.wait_for_everyone()
-
-
-def check_launch(trainer: Trainer, job: Job) -> None:
-    """Refuse a launch that fell back to something else, as several do without a word."""
-    accelerator, launch = trainer.accelerator, job.runtime["launch"]
-    if accelerator.num_processes != job.runtime["processes"] or accelerator.distributed_type not in LAUNCHED_AS[launch]:
-        raise Refusal(
-            f"launch {launch} was to be {job.runtime['processes']} processes, and is {accelerator.num_processes} "
-            f"of {accelerator.distributed_type}; look at config/launch/{launch}.yaml"
-        )
-    # DeepSpeed marks what it shards; rows for new tokens, drawn after the load, it shards when training begins.
-    if launch == "zero3" and not any(hasattr(weights, "ds_id") for weights in trainer.model.parameters()):
-        raise Refusal(
-            "launch zero3: every process has opened the whole model, for the trainer's arguments were made after it; "
-            "make them before any model is opened, as scripts/train_sft.py does"
-        )
+        sharded = accelerator.distributed_type in (DistributedType.DEEPSPEED, DistributedType.FSDP)
+        models.prove(model, job, sharded)
+    accelerator.wait_for_everyone()
 
 
 def newest(folder: Path) -> str | None:
@@ -92,6 +76,7 @@ class Watch(TrainerCallback):
         self.asked = True
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        launch.check_shards(self.trainer, self.job)
         self.job.say(step=state.global_step, max_steps=state.max_steps)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
