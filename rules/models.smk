@@ -106,6 +106,7 @@ rule train_cpt:
         "../envs/train.yaml"
     threads: threads_of("models")
     resources:
+        **nodes("models"),
         gpu=gpus("models"),
         mem_mb=memory("models"),
         runtime=minutes("models"),
@@ -205,6 +206,7 @@ rule train_checkpoints:
         "../envs/train.yaml"
     threads: threads_of("checkpoints")
     resources:
+        **nodes("checkpoints"),
         gpu=gpus("checkpoints"),
         mem_mb=memory("checkpoints"),
         runtime=minutes("checkpoints"),

@@ -6,7 +6,7 @@ python -m posttrain.build reference/<intent>
 from datasets import Dataset
 
 from posttrain.build.job import open_job
-from posttrain.train import arguments, models, run
+from posttrain.train import arguments, launch, models
 from posttrain.train.reference import REFERENCES, asking, write
 
 
@@ -16,7 +16,7 @@ def main() -> None:
         args = arguments.reference(job)  # before any model is opened: ZeRO-3 shards at load only then
         policy = models.open_base(job, tokenizer)
         trainer = asking(policy, args)
-        run.check_launch(trainer, job)
+        launch.check(trainer, job)
         reference = REFERENCES[job.recipe["method"]](policy, trainer, tokenizer, job)
         for tokens in sorted(job.inputs["tokens"].glob("*.arrow")):
             rows = Dataset.from_file(str(tokens))

@@ -57,6 +57,7 @@ class Supervisor:
         if manifest := self.store.verified(key):
             return self.link(manifest)
         try:
+            processes.check_nodes(self.target["runtime"].get("nodes", 1))
             gpus.check(self.target["runtime"].get("gpus", 0))
             tracking.check(self.target["runtime"].get("tracking", "none"))
         except Refusal as refusal:

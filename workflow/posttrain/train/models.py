@@ -1,5 +1,6 @@
 """Models as they are made, opened, saved, and proved to be what was trained."""
 
+import importlib
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from transformers import (
     PreTrainedTokenizerBase,
     set_seed,
 )
+from transformers.utils import is_flash_attn_2_available
+from transformers.utils.import_utils import KERNELS_MAX_VERSION, KERNELS_MIN_VERSION, is_kernels_available
 
 from posttrain.build.job import Job
 from posttrain.checkpoints import adapter_config, config_of, has_head, is_adapter, on_base, weights_of
@@ -88,7 +91,7 @@ def open_reward_base(job: Job, tokenizer: PreTrainedTokenizerBase) -> tuple[PreT
 def said_of_base(job: Job) -> dict[str, Any]:
     said = {
         "dtype": getattr(torch, job.recipe["train"]["dtype"]),
-        "attn_implementation": job.runtime["attn_implementation"],
+        "attn_implementation": attention(job),
         "use_safetensors": True,
     }
     if bits := job.recipe.get("quantization"):
@@ -96,7 +99,34 @@ def said_of_base(job: Job) -> dict[str, Any]:
         said["quantization_config"] = BitsAndBytesConfig(**bits, bnb_4bit_compute_dtype=compute)
         device = PartialState().device if job.runtime["gpus"] else torch.device("cpu")
         said["device_map"] = {"": device}  # it is quantised where it will be used
-    return said
+    return said | ({"use_kernels": True} if kernels_wanted(job) else {})
+
+
+def attention(job: Job) -> str:
+    """The attention kernel that a recipe's runtime asks for; `auto` is flash-attn's where it can run."""
+    said, train = job.runtime["attn_implementation"], job.recipe["train"]
+    if said != "auto":
+        return said
+    halved = train["bf16"] or train["dtype"] == "bfloat16"  # flash-attn knows no float32
+    return "flash_attention_2" if job.runtime["gpus"] and halved and flash_attn_works() else "sdpa"
+
+
+def flash_attn_works() -> bool:
+    """Whether flash-attn is there and can be imported: built for another torch, it cannot."""
+    try:
+        return is_flash_attn_2_available() and bool(importlib.import_module("flash_attn"))
+    except ImportError:
+        return False
+
+
+def kernels_wanted(job: Job) -> bool:
+    """Whether the hub's kernels are to be used. Raises: Refusal, if they are and cannot be."""
+    if job.runtime["use_kernels"] and not is_kernels_available():
+        raise Refusal(
+            f"runtime.use_kernels: transformers needs the package kernels for it, from {KERNELS_MIN_VERSION} on and "
+            f"below {KERNELS_MAX_VERSION}; install it, or say `use_kernels: false`"
+        )
+    return job.runtime["use_kernels"]
 
 
 def fitted(model: PreTrainedModel, job: Job, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
@@ -114,6 +144,12 @@ def fitted(model: PreTrainedModel, job: Job, tokenizer: PreTrainedTokenizerBase)
     if model.can_generate():
         agree_on_ends(model.generation_config, tokenizer)
     model.config.use_cache = False
+    job.metrics["attn_implementation"] = model.config._attn_implementation
+    if job.runtime["use_kernels"] and not any("forward" in vars(module) for module in model.modules()):
+        raise Refusal(  # transformers leaves what it finds no kernel for as it is, and only says so
+            "runtime.use_kernels: no layer of this model has a kernel here; fetch its kernels into a folder that "
+            "KERNELS_CACHE names (a job that trains is offline), or say `use_kernels: false`"
+        )
     return model
 
 

@@ -36,11 +36,17 @@ def probe(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> torch.T
 
 
 def write(trainer: Trainer, folder: Path, base: Path) -> None:
-    """Save the model as it is now, with its tokenizer. All processes together: one alone may not have all of it."""
-    trainer.save_model(str(folder))
-    if trainer.accelerator.is_main_process:
-        (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle, too
-        name_base(folder, base) if is_adapter(folder) else without_circumstance(folder)
+    """Save the model as it is now, as one process would, with its tokenizer. All processes together."""
+    accelerator, model = trainer.accelerator, trainer.accelerator.unwrap_model(trainer.model)
+    tensors = accelerator.get_state_dict(trainer.model_wrapped)  # whole ones, which all ranks gather together
+    if not accelerator.is_main_process:
+        return
+    for name, of in model.all_tied_weights_keys.items():
+        if of in tensors:
+            tensors[name] = tensors[of]  # gathered, each is a tensor of its own: it would be saved twice
+    model.save_pretrained(folder, state_dict=tensors)
+    trainer.processing_class.save_pretrained(folder)
+    name_base(folder, base) if is_adapter(folder) else without_circumstance(folder)
 
 
 def without_circumstance(folder: Path) -> None:
