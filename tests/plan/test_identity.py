@@ -53,13 +53,13 @@ def test_runtime_is_no_part_of_what_an_artifact_is():
     elsewhere = RECIPE | {"runtime": {"gpus": 1}}
     assert identity.what_it_is("train_dpo", RECIPE) == identity.what_it_is("train_dpo", elsewhere)
     assert identity.what_it_is("train_dpo", RECIPE) == {
-        "method": "dpo", "stage": "train_dpo", "train": {"beta": 0.1, "seed": 1}, "version": 1,
+        "method": "dpo", "stage": "train_dpo", "train": {"beta": 0.1, "seed": 1}, "version": 2,
     }  # fmt: skip
 
 
 def test_a_new_version_of_a_stage_makes_another_artifact(monkeypatch):
     before = identity.what_it_is("train_dpo", RECIPE)
-    monkeypatch.setitem(identity.VERSIONS, "train_dpo", 2)
+    monkeypatch.setitem(identity.VERSIONS, "train_dpo", before["version"] + 1)
     assert identity.what_it_is("train_dpo", RECIPE) != before
 
 
@@ -87,7 +87,7 @@ def test_a_key_is_of_what_it_is_of_its_inputs_bytes_and_of_the_software():
     one = identity.key(own, inputs, "env")
     assert identity.key(own, {"tokens": "bb", "base": "aa"}, "env") == one
     others = [
-        identity.key(own | {"version": 2}, inputs, "env"),
+        identity.key(own | {"version": own["version"] + 1}, inputs, "env"),
         identity.key(own, {"base": "bb", "tokens": "aa"}, "env"),
         identity.key(own, inputs, "another"),
     ]
@@ -99,9 +99,15 @@ OTHER_TRAIN = {
     "learning_rate": "2e-3", "batch_size": "16", "num_train_epochs": "2", "max_steps": "3",
     "lr_scheduler_type": "cosine", "warmup_steps": "1", "weight_decay": "0.1", "adam_beta1": "0.8",
     "adam_beta2": "0.99", "adam_epsilon": "1e-6", "max_grad_norm": "0.5", "optim": "adamw_torch", "seed": "2",
-    "dtype": "bfloat16", "bf16": "true", "max_length": "40",
+    "dtype": "bfloat16", "bf16": "true", "max_length": "40", "keep_checkpoints": "2",
 }  # fmt: skip
-OTHER_DPO = OTHER_TRAIN | {"loss_type": "ipo", "loss_weights": "[1, 0.5]", "beta": "0.2"}
+OTHER_DPO = OTHER_TRAIN | {"loss_type": "ipo", "loss_weights": "[1, 0.5]", "beta": "0.2", "ld_alpha": "0.5"}
+OTHER_DPO |= {"label_smoothing": "0.1", "use_weighting": "true", "discopop_tau": "0.1"}
+BESIDE = {"label_smoothing": "robust", "use_weighting": "hinge", "discopop_tau": "discopop"}  # the loss that takes it
+OTHER_KTO = OTHER_TRAIN | {"loss_type": "apo_zero_unpaired", "beta": "0.2"}
+OTHER_KTO |= {"desirable_weight": "2", "undesirable_weight": "2"}
+OTHER_CPO = OTHER_TRAIN | {"loss_type": "ipo", "beta": "0.2", "label_smoothing": "0.1", "cpo_alpha": "0.5"}
+OTHER_SIMPO = OTHER_TRAIN | {"beta": "3", "simpo_gamma": "1", "label_smoothing": "0.1", "cpo_alpha": "0.5"}
 OTHER_ORPO = OTHER_TRAIN | {"beta": "0.2"}
 OTHER_REWARD = OTHER_TRAIN | {"center_rewards_coefficient": "0.01"}
 OTHER_SFT = OTHER_TRAIN | {"assistant_only_loss": "true", "completion_only_loss": "true"}
@@ -109,7 +115,15 @@ OTHER_SFT |= {"packing": "true", "packing_strategy": "wrapped"}
 OTHER_RUNTIME = {
     "hours": "9", "mem_gb": "99", "threads": "3", "gpus": "1", "processes": "2", "launch": "ddp",
     "micro_batch_size": "4", "attn_implementation": "eager", "activation_checkpointing": "true", "save_steps": "7",
-    "logging_steps": "3", "dataloader_num_workers": "2", "shards": "3",
+    "logging_steps": "3", "dataloader_num_workers": "2", "shards": "3", "nodes": "2", "offload": "optimizer",
+    "use_kernels": "true", "eval_steps": "2", "tracking": "tensorboard",
+}  # fmt: skip
+
+
+# What a field cannot be said without.
+BESIDE_RUNTIME = {
+    "processes": {"launch": "ddp"}, "nodes": {"processes": "2", "launch": "ddp"},
+    "offload": {"processes": "2", "launch": "zero2"}, "use_kernels": {"gpus": "1"},
 }  # fmt: skip
 
 
@@ -127,7 +141,10 @@ def of_yaml(text: str):
     return yaml.load(text, page.Loader)
 
 
-OTHERS = {"cpt": OTHER_TRAIN, "sft": OTHER_SFT, "reward": OTHER_REWARD, "dpo": OTHER_DPO, "orpo": OTHER_ORPO}
+OTHERS = {
+    "cpt": OTHER_TRAIN, "sft": OTHER_SFT, "reward": OTHER_REWARD, "dpo": OTHER_DPO, "kto": OTHER_KTO,
+    "orpo": OTHER_ORPO, "cpo": OTHER_CPO, "simpo": OTHER_SIMPO,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("method", OTHERS)
@@ -136,7 +153,7 @@ def test_every_field_of_train_makes_another_model(fresh, monkeypatch, method):
     assert set(others) == set(methods.METHODS[method].model_fields["train"].annotation.model_fields)
     monkeypatch.chdir(fresh.root)
     fresh.edit(f"method: {model[-3:]}", f"method: {method}")
-    if method in ("reward", "orpo"):
+    if method not in ("cpt", "sft", "dpo"):
         fresh.edit("beta: 0.1, loss_type: [sigmoid, sft], ", "")
     text = fresh.path(PAGE).read_text()
     intents = {"as it is": plan_of(fresh)[model]["intent"]}
@@ -144,6 +161,8 @@ def test_every_field_of_train_makes_another_model(fresh, monkeypatch, method):
         say(fresh, model, "train", field, value)
         if field == "packing_strategy":
             say(fresh, model, "train", "packing", "true")
+        if method == "dpo" and field in BESIDE:
+            say(fresh, model, "train", "loss_type", BESIDE[field])
         intents[field] = plan_of(fresh)[model]["intent"]
         fresh.path(PAGE).write_text(text)
     assert len(set(intents.values())) == len(others) + 1, intents
@@ -156,8 +175,8 @@ def test_no_field_of_runtime_does(fresh, monkeypatch, model):
     text, before = fresh.path(PAGE).read_text(), plan_of(fresh)
     for field, value in OTHER_RUNTIME.items():
         say(fresh, model, "runtime", field, value)
-        if field == "processes":
-            say(fresh, model, "runtime", "launch", "ddp")
+        for beside, needed in BESIDE_RUNTIME.get(field, {}).items():
+            say(fresh, model, "runtime", beside, needed)
         after = plan_of(fresh)
         fresh.path(PAGE).write_text(text)
         same = {path: target["identity"] for path, target in after.items()}

@@ -92,6 +92,7 @@ def test_the_command_of_the_readme_plans_as_it_is_typed(shipped):
         "mix_preferences": 1,
         "tokenize_rows": 2,
         "train_sft": 1,
+        "compute_reference": 1,
         "train_dpo": 1,
     }
     assert "mistralai/Mistral-7B-v0.1 has no commit in config/lock.yaml" in output
