@@ -108,7 +108,7 @@ OTHER_SFT = OTHER_TRAIN | {"assistant_only_loss": "true"}
 OTHER_RUNTIME = {
     "hours": "9", "mem_gb": "99", "threads": "3", "gpus": "1", "processes": "2", "launch": "ddp",
     "micro_batch_size": "4", "attn_implementation": "eager", "activation_checkpointing": "true", "save_steps": "7",
-    "logging_steps": "3", "dataloader_num_workers": "2", "shards": "3",
+    "logging_steps": "3", "eval_steps": "5", "tracking": "wandb", "dataloader_num_workers": "2", "shards": "3",
 }  # fmt: skip
 
 
@@ -150,6 +150,10 @@ def test_every_field_of_train_makes_another_model(fresh, monkeypatch, method):
 def test_no_field_of_runtime_does(fresh, monkeypatch, model):
     assert set(OTHER_RUNTIME) == set(runtime.TrainRuntime.model_fields)
     monkeypatch.chdir(fresh.root)
+    for name in ("rows", "pairs"):  # evaluated on a test split
+        fresh.edit(
+            f"      - {{path: {name}.jsonl}}\n", f"      - {{path: {name}.jsonl}}\n    test: [{{path: {name}.jsonl}}]\n"
+        )
     text, before = fresh.path(PAGE).read_text(), plan_of(fresh)
     for field, value in OTHER_RUNTIME.items():
         say(fresh, model, "runtime", field, value)
