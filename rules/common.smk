@@ -68,13 +68,30 @@ def sources(path):
 
 @asks
 def threads_of(path):
+    """The threads of one node's processes."""
     runtime = plan.targets[path]["runtime"]
-    return runtime["threads"] * runtime.get("processes", 1)
+    return runtime["threads"] * runtime.get("processes", 1) // runtime.get("nodes", 1)
 
 
 @asks
 def gpus(path):
     return plan.targets[path]["runtime"]["gpus"]
+
+
+def nodes(kind):
+    """What a job of several nodes asks SLURM for besides; one of a single node asks for nothing more."""
+    return {name: of_nodes(kind, name) for name in ("nodes", "tasks", "gres", "mpi")}
+
+
+@asks
+def of_nodes(path, name):
+    runtime = plan.targets[path]["runtime"]
+    count, gpus = runtime["nodes"], runtime["gpus"]
+    if count == 1:
+        return None
+    said = {"nodes": count, "mpi": ""}  # mpi: the shell line itself spreads its work over the nodes, with srun
+    # `gpu` counts all nodes together, so each node's share is said; where there are GPUs, `tasks` would be tasks of each.
+    return (said | ({"gres": f"gpu:{gpus // count}"} if gpus else {"tasks": count})).get(name)
 
 
 @asks

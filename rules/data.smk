@@ -27,7 +27,7 @@ rule mix_data:
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build scripts/mix_rows.py data/{wildcards.name} > {log} 2>&1"
+        "exec python -m posttrain.build data/{wildcards.name} > {log} 2>&1"
 
 
 rule mix_preferences:
@@ -56,4 +56,4 @@ rule mix_preferences:
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build scripts/mix_rows.py preferences/{wildcards.name} > {log} 2>&1"
+        "exec python -m posttrain.build preferences/{wildcards.name} > {log} 2>&1"

@@ -27,4 +27,4 @@ rule evaluate_model:
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build scripts/evaluate_model.py evals/{wildcards.name} > {log} 2>&1"
+        "exec python -m posttrain.build evals/{wildcards.name} > {log} 2>&1"

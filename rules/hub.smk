@@ -18,7 +18,7 @@ rule fetch_snapshot:
     conda:
         "../envs/train.yaml"
     shell:
-        "exec python -m posttrain.build scripts/fetch_snapshot.py {wildcards.target} > {log} 2>&1"
+        "exec python -m posttrain.build {wildcards.target} > {log} 2>&1"
 
 
 rule fetch_wheel:
@@ -37,7 +37,7 @@ rule fetch_wheel:
     conda:
         "../envs/train.yaml"
     shell:
-        "exec python -m posttrain.build scripts/fetch_wheel.py {wildcards.target} > {log} 2>&1"
+        "exec python -m posttrain.build {wildcards.target} > {log} 2>&1"
 
 
 rule adopt_folder:
@@ -57,4 +57,4 @@ rule adopt_folder:
     conda:
         "../envs/train.yaml"
     shell:
-        "exec python -m posttrain.build scripts/adopt_folder.py {wildcards.target} > {log} 2>&1"
+        "exec python -m posttrain.build {wildcards.target} > {log} 2>&1"

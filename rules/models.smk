@@ -27,7 +27,7 @@ rule init_model:
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build scripts/init_model.py models/{wildcards.name} > {log} 2>&1"
+        "exec python -m posttrain.build models/{wildcards.name} > {log} 2>&1"
 
 
 rule convert_gguf:
@@ -55,19 +55,43 @@ rule convert_gguf:
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build scripts/convert_gguf.py models/{wildcards.name} > {log} 2>&1"
+        "exec python -m posttrain.build models/{wildcards.name} > {log} 2>&1"
+
+
+rule merge_adapter:
+    """Make one model of an adapter and its base."""
+    input:
+        recipe=trigger("models"),
+        made=manifests("models"),
+        made_files=ancient(folders("models")),
+    output:
+        manifest="models/{name}.json",
+        run="models/{name}.run.json",
+        folder=directory("models/{name}"),
+    log:
+        "logs/merge_adapter/{name}.log",
+    benchmark:
+        "benchmarks/merge_adapter/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("merge_adapter", "models"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("models")
+    resources:
+        mem_mb=memory("models"),
+        runtime=minutes("models"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build models/{wildcards.name} > {log} 2>&1"
 
 
 rule train_cpt:
     """Go on pretraining a base model, on plain text."""
     input:
         recipe=trigger("models"),
-        base=manifest("models", "base"),
-        base_files=ancient(folder("models", "base")),
-        tokenizer=manifest("models", "tokenizer"),
-        tokenizer_files=ancient(folder("models", "tokenizer")),
-        tokens=manifest("models", "tokens"),
-        tokens_files=ancient(folder("models", "tokens")),
+        made=manifests("models"),
+        made_files=ancient(folders("models")),
     output:
         manifest="models/{name}.json",
         run="models/{name}.run.json",
@@ -82,142 +106,188 @@ rule train_cpt:
         "../envs/train.yaml"
     threads: threads_of("models")
     resources:
+        **nodes("models"),
         gpu=gpus("models"),
         mem_mb=memory("models"),
         runtime=minutes("models"),
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build scripts/train_cpt.py models/{wildcards.name} > {log} 2>&1"
+        "exec python -m posttrain.build models/{wildcards.name} > {log} 2>&1"
 
 
-rule train_sft:
-    """Tune a base model on conversations."""
-    input:
-        recipe=trigger("models"),
-        base=manifest("models", "base"),
-        base_files=ancient(folder("models", "base")),
-        tokenizer=manifest("models", "tokenizer"),
-        tokenizer_files=ancient(folder("models", "tokenizer")),
-        tokens=manifest("models", "tokens"),
-        tokens_files=ancient(folder("models", "tokens")),
-    output:
-        manifest="models/{name}.json",
-        run="models/{name}.run.json",
-        folder=directory("models/{name}"),
+use rule train_cpt as train_sft with:
+    # Tune a base model on conversations.
     log:
         "logs/train_sft/{name}.log",
     benchmark:
         "benchmarks/train_sft/{name}.tsv"
     wildcard_constraints:
         name=plan.made_by("train_sft", "models"),
-    conda:
-        "../envs/train.yaml"
-    threads: threads_of("models")
-    resources:
-        gpu=gpus("models"),
-        mem_mb=memory("models"),
-        runtime=minutes("models"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
-    shell:
-        "exec python -m posttrain.build scripts/train_sft.py models/{wildcards.name} > {log} 2>&1"
 
 
-rule train_reward:
-    """Teach a base model to score conversations, by preference pairs."""
-    input:
-        recipe=trigger("models"),
-        base=manifest("models", "base"),
-        base_files=ancient(folder("models", "base")),
-        tokenizer=manifest("models", "tokenizer"),
-        tokenizer_files=ancient(folder("models", "tokenizer")),
-        tokens=manifest("models", "tokens"),
-        tokens_files=ancient(folder("models", "tokens")),
-    output:
-        manifest="models/{name}.json",
-        run="models/{name}.run.json",
-        folder=directory("models/{name}"),
+use rule train_cpt as train_reward with:
+    # Teach a base model to score conversations, by preference pairs.
     log:
         "logs/train_reward/{name}.log",
     benchmark:
         "benchmarks/train_reward/{name}.tsv"
     wildcard_constraints:
         name=plan.made_by("train_reward", "models"),
-    conda:
-        "../envs/train.yaml"
-    threads: threads_of("models")
-    resources:
-        gpu=gpus("models"),
-        mem_mb=memory("models"),
-        runtime=minutes("models"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
-    shell:
-        "exec python -m posttrain.build scripts/train_reward.py models/{wildcards.name} > {log} 2>&1"
 
 
-rule train_dpo:
-    """Tune the policy on preference pairs against a frozen reference."""
-    input:
-        recipe=trigger("models"),
-        base=manifest("models", "base"),
-        base_files=ancient(folder("models", "base")),
-        tokenizer=manifest("models", "tokenizer"),
-        tokenizer_files=ancient(folder("models", "tokenizer")),
-        tokens=manifest("models", "tokens"),
-        tokens_files=ancient(folder("models", "tokens")),
-    output:
-        manifest="models/{name}.json",
-        run="models/{name}.run.json",
-        folder=directory("models/{name}"),
+use rule train_cpt as train_dpo with:
+    # Tune the policy on preference pairs against a frozen reference.
     log:
         "logs/train_dpo/{name}.log",
     benchmark:
         "benchmarks/train_dpo/{name}.tsv"
     wildcard_constraints:
         name=plan.made_by("train_dpo", "models"),
-    conda:
-        "../envs/train.yaml"
-    threads: threads_of("models")
-    resources:
-        gpu=gpus("models"),
-        mem_mb=memory("models"),
-        runtime=minutes("models"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
-    shell:
-        "exec python -m posttrain.build scripts/train_dpo.py models/{wildcards.name} > {log} 2>&1"
 
 
-rule train_orpo:
-    """Tune a model on preference pairs and their chosen answers, without a reference."""
-    input:
-        recipe=trigger("models"),
-        base=manifest("models", "base"),
-        base_files=ancient(folder("models", "base")),
-        tokenizer=manifest("models", "tokenizer"),
-        tokenizer_files=ancient(folder("models", "tokenizer")),
-        tokens=manifest("models", "tokens"),
-        tokens_files=ancient(folder("models", "tokens")),
-    output:
-        manifest="models/{name}.json",
-        run="models/{name}.run.json",
-        folder=directory("models/{name}"),
+use rule train_cpt as train_kto with:
+    # Tune the policy on wanted and unwanted answers against a frozen reference.
+    log:
+        "logs/train_kto/{name}.log",
+    benchmark:
+        "benchmarks/train_kto/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("train_kto", "models"),
+
+
+use rule train_cpt as train_orpo with:
+    # Tune a model on preference pairs and their chosen answers, without a reference.
     log:
         "logs/train_orpo/{name}.log",
     benchmark:
         "benchmarks/train_orpo/{name}.tsv"
     wildcard_constraints:
         name=plan.made_by("train_orpo", "models"),
+
+
+use rule train_cpt as train_cpo with:
+    # Tune a model on preference pairs contrasted with each other, without a reference.
+    log:
+        "logs/train_cpo/{name}.log",
+    benchmark:
+        "benchmarks/train_cpo/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("train_cpo", "models"),
+
+
+use rule train_cpt as train_simpo with:
+    # Tune a model on the mean log-probs of preference pairs, without a reference.
+    log:
+        "logs/train_simpo/{name}.log",
+    benchmark:
+        "benchmarks/train_simpo/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("train_simpo", "models"),
+
+
+rule train_checkpoints:
+    """Train a model by its method, and keep its weights at several steps."""
+    input:
+        recipe=trigger("checkpoints"),
+        made=manifests("checkpoints"),
+        made_files=ancient(folders("checkpoints")),
+    output:
+        manifest="checkpoints/{name}.json",
+        run="checkpoints/{name}.run.json",
+        folder=directory("checkpoints/{name}"),
+    log:
+        "logs/train_checkpoints/{name}.log",
+    benchmark:
+        "benchmarks/train_checkpoints/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("train_checkpoints", "checkpoints"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("checkpoints")
+    resources:
+        **nodes("checkpoints"),
+        gpu=gpus("checkpoints"),
+        mem_mb=memory("checkpoints"),
+        runtime=minutes("checkpoints"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build checkpoints/{wildcards.name} > {log} 2>&1"
+
+
+rule pick_checkpoint:
+    """Take the last of a training's checkpoints for its model."""
+    input:
+        recipe=trigger("models"),
+        checkpoints=manifest("models", "checkpoints"),
+        checkpoints_files=ancient(folder("models", "checkpoints")),
+    output:
+        manifest="models/{name}.json",
+        run="models/{name}.run.json",
+        folder=directory("models/{name}"),
+    log:
+        "logs/pick_checkpoint/{name}.log",
+    wildcard_constraints:
+        name=plan.made_by("pick_checkpoint", "models"),
+    localrule: True
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "exec python -m posttrain.build models/{wildcards.name} > {log} 2>&1"
+
+
+rule average_checkpoints:
+    """Make a soup of a training's last checkpoints."""
+    input:
+        recipe=trigger("models"),
+        base=manifest("models", "base"),
+        base_files=ancient(folder("models", "base")),
+    output:
+        manifest="models/{name}.json",
+        run="models/{name}.run.json",
+        folder=directory("models/{name}"),
+    log:
+        "logs/average_checkpoints/{name}.log",
+    benchmark:
+        "benchmarks/average_checkpoints/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("average_checkpoints", "models"),
     conda:
         "../envs/train.yaml"
     threads: threads_of("models")
     resources:
-        gpu=gpus("models"),
         mem_mb=memory("models"),
         runtime=minutes("models"),
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build scripts/train_orpo.py models/{wildcards.name} > {log} 2>&1"
+        "exec python -m posttrain.build models/{wildcards.name} > {log} 2>&1"
+
+
+rule average_models:
+    """Merge models of one architecture by weight."""
+    input:
+        recipe=trigger("models"),
+        made=manifests("models"),
+        made_files=ancient(folders("models")),
+    output:
+        manifest="models/{name}.json",
+        run="models/{name}.run.json",
+        folder=directory("models/{name}"),
+    log:
+        "logs/average_models/{name}.log",
+    benchmark:
+        "benchmarks/average_models/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("average_models", "models"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("models")
+    resources:
+        mem_mb=memory("models"),
+        runtime=minutes("models"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build models/{wildcards.name} > {log} 2>&1"

@@ -18,7 +18,7 @@ rule restore:
     conda:
         "../envs/train.yaml"
     shell:
-        "exec python -m posttrain.build restore {wildcards.target} > {log} 2>&1"
+        "exec python -m posttrain.build {wildcards.target} > {log} 2>&1"
 
 
 rule unknown:

@@ -28,7 +28,7 @@ rule sample_completions:
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build scripts/sample_completions.py completions/{wildcards.name} > {log} 2>&1"
+        "exec python -m posttrain.build completions/{wildcards.name} > {log} 2>&1"
 
 
 rule score_completions:
@@ -57,7 +57,7 @@ rule score_completions:
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build scripts/score_completions.py scores/{wildcards.name} > {log} 2>&1"
+        "exec python -m posttrain.build scores/{wildcards.name} > {log} 2>&1"
 
 
 rule select_data:
@@ -85,7 +85,7 @@ rule select_data:
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build scripts/select_rows.py data/{wildcards.name} > {log} 2>&1"
+        "exec python -m posttrain.build data/{wildcards.name} > {log} 2>&1"
 
 
 rule select_preferences:
@@ -113,4 +113,4 @@ rule select_preferences:
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build scripts/select_rows.py preferences/{wildcards.name} > {log} 2>&1"
+        "exec python -m posttrain.build preferences/{wildcards.name} > {log} 2>&1"

@@ -1,5 +1,5 @@
-# Tokenizers and tokens, named by what they are, so that models of equal rows, template and lengths share them.
-# Neither needs weights or a GPU: they are ready before one is asked for.
+# Tokenizers, tokens and references, named by what they are, so that models of equal rows, template and lengths share
+# them. The first two need neither weights nor a GPU: they are ready before one is asked for.
 
 
 rule make_tokenizer:
@@ -27,7 +27,7 @@ rule make_tokenizer:
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build scripts/make_tokenizer.py tokenizers/{wildcards.name} > {log} 2>&1"
+        "exec python -m posttrain.build tokenizers/{wildcards.name} > {log} 2>&1"
 
 
 rule tokenize_rows:
@@ -55,4 +55,33 @@ rule tokenize_rows:
         slurm_account=plan.site.get("account", ""),
         slurm_partition=plan.site.get("partition", ""),
     shell:
-        "exec python -m posttrain.build scripts/tokenize_rows.py tokens/{wildcards.name} > {log} 2>&1"
+        "exec python -m posttrain.build tokens/{wildcards.name} > {log} 2>&1"
+
+
+rule compute_reference:
+    """Ask a base for the log-probs of all answers, once for all models that are held to it."""
+    input:
+        recipe=trigger("reference"),
+        made=manifests("reference"),
+        made_files=ancient(folders("reference")),
+    output:
+        manifest="reference/{name}.json",
+        run="reference/{name}.run.json",
+        folder=directory("reference/{name}"),
+    log:
+        "logs/compute_reference/{name}.log",
+    benchmark:
+        "benchmarks/compute_reference/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("compute_reference", "reference"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("reference")
+    resources:
+        gpu=gpus("reference"),
+        mem_mb=memory("reference"),
+        runtime=minutes("reference"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build reference/{wildcards.name} > {log} 2>&1"

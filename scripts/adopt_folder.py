@@ -1,6 +1,6 @@
 """Take in a folder that a recipe names under `use:`: a checkpoint, or parquet splits.
 
-python -m posttrain.build scripts/adopt_folder.py models/x
+python -m posttrain.build models/x
 """
 
 import shutil

@@ -1,13 +1,13 @@
 """Dequantise the weights of a GGUF file to an ordinary checkpoint, with the tokenizer that the file describes.
 
-python -m posttrain.build scripts/convert_gguf.py models/smollm2-135m-instruct
+python -m posttrain.build models/smollm2-135m-instruct
 """
 
 from pathlib import Path
 
 from posttrain.build.job import open_job
 from posttrain.files import Refusal
-from posttrain.train import gguf, models
+from posttrain.train import gguf, saving
 from posttrain.words import did_you_mean
 
 
@@ -27,7 +27,7 @@ def main() -> None:
             model = gguf.open_model(file, tokenizer, job.recipe["dtype"])
         except ValueError as error:  # transformers', of an architecture or a vocabulary that it does not read
             raise Refusal(f"{file.name}: {error}") from None
-        models.save(model, tokenizer, job)
+        saving.save(model, tokenizer, job)
 
 
 if __name__ == "__main__":

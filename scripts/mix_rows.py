@@ -1,6 +1,6 @@
 """Join the sources of a data or preference set into parquet splits, every row checked.
 
-python -m posttrain.build scripts/mix_rows.py data/quickstart-spellings
+python -m posttrain.build data/quickstart-spellings
 """
 
 from posttrain.build.job import Job, open_job

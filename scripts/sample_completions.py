@@ -1,6 +1,6 @@
 """Sample answers to every prompt of a data set, block by block. A block that was finished before a kill is kept.
 
-python -m posttrain.build scripts/sample_completions.py completions/quickstart-tries
+python -m posttrain.build completions/quickstart-tries
 """
 
 from posttrain.build.job import open_job

@@ -1,6 +1,6 @@
 """Score completions: by a verifier that knows the right answer, or by a reward model.
 
-python -m posttrain.build scripts/score_completions.py scores/quickstart-tries
+python -m posttrain.build scores/quickstart-tries
 """
 
 import math

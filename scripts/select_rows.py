@@ -1,6 +1,6 @@
 """Choose rows from scored completions: of each prompt the best, or the best against the worst.
 
-python -m posttrain.build scripts/select_rows.py preferences/quickstart-pairs
+python -m posttrain.build preferences/quickstart-pairs
 """
 
 import pandas as pd

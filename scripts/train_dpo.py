@@ -1,6 +1,6 @@
 """Direct preference optimisation: the policy learns from pairs, held to itself as it was.
 
-python -m posttrain.build scripts/train_dpo.py models/quickstart-dpo
+python -m posttrain.build models/quickstart-dpo
 """
 
 from posttrain.build.job import open_job
@@ -14,11 +14,11 @@ def main() -> None:
         args = arguments.dpo(job)  # before any model is opened: ZeRO-3 shards at load only then
         trainer = DPOTrainer(
             model=models.open_base(job, tokenizer),
-            ref_model=models.open_base(job, tokenizer),
             args=args,
             train_dataset=models.open_tokens(job),
             eval_dataset=models.open_tokens(job, "test"),
             processing_class=tokenizer,
+            peft_config=models.new_adapter(job),
         )
         run.train(trainer, job)
         run.save(trainer, job)

@@ -1,6 +1,6 @@
 """A reward model: a score for a conversation, taught by pairs of which one is preferred.
 
-python -m posttrain.build scripts/train_reward.py models/<name>
+python -m posttrain.build models/<name>
 """
 
 from posttrain.build.job import open_job
@@ -20,6 +20,7 @@ def main() -> None:
             train_dataset=models.open_tokens(job),
             eval_dataset=models.open_tokens(job, "test"),
             processing_class=tokenizer,
+            peft_config=models.new_adapter(job),
         )
         run.train(trainer, job)
         run.save(trainer, job)

@@ -1,6 +1,6 @@
 """Supervised fine-tuning: a base model learns from conversations.
 
-python -m posttrain.build scripts/train_sft.py models/quickstart-sft
+python -m posttrain.build models/quickstart-sft
 """
 
 from posttrain.build.job import open_job
@@ -18,6 +18,7 @@ def main() -> None:
             train_dataset=models.open_tokens(job),
             eval_dataset=models.open_tokens(job, "test"),
             processing_class=tokenizer,
+            peft_config=models.new_adapter(job),
         )
         run.train(trainer, job)
         run.save(trainer, job)

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/stage_overhead.py [repeats]
 
-- build: `python -m posttrain.build scripts/train_sft.py models/micro-sft`, its inputs ready and the store without its
+- build: `python -m posttrain.build models/micro-sft`, its inputs ready and the store without its
   key: inputs verified, lease, launch, training, the saved model proved, sealed, digested and published;
 - bare: accelerate launches a script as one would write it by hand: the same model, tokens and arguments given to TRL,
   trained, saved, nothing else;
@@ -70,7 +70,7 @@ class Ways:
         self.inputs = read_json(plan)["targets"][SFT]["inputs"]
 
     def build(self) -> None:
-        self.call(["-m", "posttrain.build", "scripts/train_sft.py", SFT])
+        self.call(["-m", "posttrain.build", SFT])
 
     def launch(self, out: str) -> None:
         launcher = ["-m", "accelerate.commands.launch", "--quiet", "--config_file", "config/launch/single.yaml"]

@@ -287,6 +287,8 @@ PLAN = [
     Refused("template that reads the clock", template("{{ strftime_now('%Y') }}"), f"{AT}:21: models.sft.template: config/templates/odd.jinja:1: strftime_now reads the clock; write the date, or leave it out"),
     Refused("template that is not UTF-8", both(template(""), put(b"\n\xff", "config/templates/odd.jinja")), f"{AT}:21: models.sft.template: config/templates/odd.jinja:2: not UTF-8 (byte 0xff); save it as UTF-8"),
     Refused("answers not marked", both(template("{{ messages }}"), edit("max_length: 48", "assistant_only_loss: true")), f"{AT}:25: models.sft.train.assistant_only_loss: odd.jinja does not mark what the assistant says with {{% generation %}}"),
+    Refused("a strategy for nothing", edit("max_length: 48", "packing_strategy: bfd"), f"{AT}:24: models.sft.train.packing_strategy: says how rows are packed, and they are not; say `packing: true`"),
+    Refused("a strategy that TRL has not", edit("max_length: 48", "packing: true\n      packing_strategy: ffd"), f"{AT}:25: models.sft.train.packing_strategy: 'ffd': input should be 'bfd' or 'wrapped'"),
     # Sources
     Refused("source with two places", edit("skip: 0", "hub: a/b"), f"{AT}:4: data.rows.sources.0: a source has one of hub, path, generator; this has hub, path"),
     Refused("source with no place", edit("path: rows.jsonl", "rows: 3"), f"{AT}:4: data.rows.sources.0: a source has one of hub, path, generator; this has none"),
@@ -404,6 +406,8 @@ def said(*turns: tuple[str, object]) -> dict:
 GOOD = said(("user", "a"), ("assistant", "b"))
 TEXT = {"text": "a"}
 SAME = {"prompt": "a", "chosen": "b", "rejected": "b"}
+PAIR = SAME | {"chosen": "c"}
+LIKED = {"prompt": "a", "completion": "b", "label": True}
 ROWS = [
     RefusedRows("no rows", b"", "FILE: gives no rows (it is empty)"),
     RefusedRows("missing column", lines(GOOD, {"words": "a"}), "FILE row 2: there is no column 'messages'; it has words. Map one with `columns: {theirs: messages}`"),
@@ -425,10 +429,14 @@ ROWS = [
     RefusedRows("empty text", lines(TEXT, {"text": " "}), "FILE row 2: column 'text': is no text, or empty"),
     RefusedRows("a number for a text", lines({"text": 7}), "FILE row 1: column 'text': is no text, or empty"),
     RefusedRows("half a character of text", lines({"text": "\ud83d"}), r"FILE row 1: column 'text': half a character (\ud800 to \udfff), which no file can hold"),
-    RefusedRows("text among conversations", lines(GOOD, TEXT), "FILE row 2: is a row of 'text', and the set's first row is one of 'messages'; make two sets, or keep one column with `columns: [messages]`"),
-    RefusedRows("a conversation among texts", lines(TEXT, TEXT, GOOD), "FILE row 3: is a row of 'messages', and the set's first row is one of 'text'; make two sets, or keep one column with `columns: [text]`"),
+    RefusedRows("text among conversations", lines(GOOD, TEXT), "FILE row 2: is a row of 'text', and the set's first row is one of 'messages'; make two sets, or keep one kind with `columns: [messages]`"),
+    RefusedRows("a conversation among texts", lines(TEXT, TEXT, GOOD), "FILE row 3: is a row of 'messages', and the set's first row is one of 'text'; make two sets, or keep one kind with `columns: [text]`"),
     RefusedRows("all skipped", lines(GOOD), "FILE: gives no rows (`skip: 9` leaves none)", said="skip: 9"),
     RefusedRows("all answers equal", lines(SAME, SAME), "FILE: gives no rows (2 dropped: chosen equals rejected)", "preferences"),
+    RefusedRows("a completion among pairs", lines(PAIR, LIKED), "FILE row 2: is a row of 'completion', and the set's first row is one of 'chosen'; make two sets, or keep one kind with `columns: [prompt, chosen, rejected]`", "preferences"),
+    RefusedRows("a label of words", lines(LIKED, LIKED | {"label": "good"}), "FILE row 2: column 'label': 'good': true (desirable) or false is wanted", "preferences"),
+    RefusedRows("a completion without a label", lines({"prompt": "a", "completion": "b"}), "FILE row 1: there is no column 'label'; it has completion, prompt. Map one with `columns: {theirs: label}`", "preferences"),
+    RefusedRows("a completion with its prompt", lines(LIKED | {"completion": GOOD["messages"]}), "FILE row 1: column 'completion': does not begin with what the assistant says; leave the prompt out", "preferences"),
     RefusedRows("answers to two prompts", lines({"chosen": said(("user", "a"), ("assistant", "b"))["messages"], "rejected": said(("user", "c"), ("assistant", "d"))["messages"]}), "FILE row 1: chosen and rejected do not answer one prompt: both begin with it, or neither", "preferences"),
 ]
 
@@ -443,11 +451,12 @@ MODELS = [
     RefusedModel("unknown architecture", "method: init, architecture: {model_type: lama}", "architecture.model_type: transformers knows no 'lama'. Did you mean llama?", "init_model"),
     RefusedModel("unknown key of an architecture", "method: init, architecture: {model_type: llama, hiden_size: 32}", "architecture.hiden_size: no such key of llama. Did you mean hidden_size?", "init_model"),
     RefusedModel("template that marks nothing", "extends: sft, base: plain, train: {assistant_only_loss: true}", "assistant_only_loss: the chat template does not mark what the assistant says; give the model a `template` with {% generation %}", "tokenize_rows"),
-    RefusedModel("nothing left after the cut", "extends: dpo, train: {max_length: 1}", "preferences/pairs: no row is left (32 dropped: the prompt alone fills max_length); raise max_length", "tokenize_rows"),
+    RefusedModel("nothing left after the cut", "extends: dpo, train: {max_length: 1}", "preferences/pairs: no row is left of train.parquet (32 dropped: the prompt alone fills max_length); raise max_length, or give it other rows", "tokenize_rows"),
     RefusedModel("conversations for cpt", f"method: cpt, base: init, data: rows, {TRAIN}", "method cpt learns plain `text`, and the rows are conversations; say `method: sft`", "tokenize_rows"),
     RefusedModel("texts for sft", "extends: sft, data: texts", "method sft learns conversations, and the rows are plain `text`; say `method: cpt`", "tokenize_rows"),
+    RefusedModel("single completions for dpo", "extends: dpo, preferences: liked", "the rows are single completions, each with a `label`, and pairs are wanted (prompt, chosen, rejected); say `method: kto`, which learns both, or name a set of pairs", "tokenize_rows"),
     RefusedModel("no template for a conversation", "extends: sft, base: bare", "the tokenizer has no chat template to put a conversation in; give the model a `template`", "tokenize_rows"),
-    RefusedModel("pairs too long to score", f"method: reward, base: sft, preferences: pairs, {TRAIN}", "preferences/pairs: no row is left (32 dropped: one of the two is longer than max_length); raise max_length", "tokenize_rows"),
+    RefusedModel("pairs too long to score", f"method: reward, base: sft, preferences: pairs, {TRAIN}", "preferences/pairs: no row is left of train.parquet (32 dropped: one of the two is longer than max_length); raise max_length, or give it other rows", "tokenize_rows"),
     RefusedModel("batch larger than the rows", "extends: sft, train: {batch_size: 64}", "train.batch_size 64 is more than the 32 rows there are; lower it or add rows", "train_sft"),
 ]
 # A base whose template marks no answers.

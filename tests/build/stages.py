@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from datasets import Dataset
 from safetensors.torch import load_file, save_file
 from transformers import Trainer
 
@@ -16,9 +17,19 @@ from posttrain.build.job import Job
 from posttrain.data import tokens
 from posttrain.recipes import methods
 from posttrain.train import arguments, models, run
-from posttrain.train.trainers import DPOTrainer, ORPOTrainer, RewardTrainer, SFTTrainer
+from posttrain.train.reference import REFERENCES, asking, write
+from posttrain.train.trainers import CPOTrainer, DPOTrainer, KTOTrainer, ORPOTrainer, RewardTrainer, SFTTrainer
 
-TRAINERS = {"cpt": SFTTrainer, "sft": SFTTrainer, "reward": RewardTrainer, "dpo": DPOTrainer, "orpo": ORPOTrainer}
+TRAINERS = {
+    "cpt": SFTTrainer,
+    "sft": SFTTrainer,
+    "reward": RewardTrainer,
+    "dpo": DPOTrainer,
+    "kto": KTOTrainer,
+    "orpo": ORPOTrainer,
+    "cpo": CPOTrainer,
+    "simpo": CPOTrainer,
+}
 STILL = 1e-4  # relative to the update: what rounding may change
 
 
@@ -33,7 +44,7 @@ class Stage:
     def of(self, method: str) -> "Stage":
         """The same stage by another method, with that one's own fields as they are if unsaid."""
         train, fields = self.target["own"]["train"], methods.METHODS[method].model_fields["train"].annotation
-        kept = {name: value for name, value in train.items() if name in fields.model_fields}
+        kept = {name: train[name] for name in fields.model_fields if name in train and name != "loss_type"}
         own = {"method": method, "train": fields(**kept).model_dump()}
         self.target = self.target | {"own": self.target["own"] | own}
         return self
@@ -48,20 +59,37 @@ class Stage:
         (work / "files").mkdir(parents=True)
         return Job(self.path, recipe, dict(self.inputs), {}, {}, said | (runtime or {}), work)
 
-    def tokenise(self, rows: list[dict], max_length: int = 48, test: list[dict] | None = None) -> None:
+    def tokenise(self, rows: list[dict], max_length: int = 48, test: list[dict] | None = None, **said: object) -> None:
         """Have the jobs to come learn from these rows, and be evaluated on those of `test`."""
         method = methods.METHODS[self.target["own"]["method"]].tokens
-        recipe = {"method": method, "max_length": max_length, "assistant_only_loss": False}
+        recipe = {"method": method, "max_length": max_length, "assistant_only_loss": False, **said}
         folder = self.folder / f"tokens.{self.count}"
         folder.mkdir()
         for split, read in {"train": rows, "test": test or []}.items():
             if read:
                 made = tokens.tokenise([read], self.inputs["tokenizer"], recipe, processes=1)
-                tokens.write((table for table, _ in made), method, folder / f"{split}.arrow")
+                tokens.write((table for table, _ in made), recipe, folder / f"{split}.arrow")
         self.inputs["tokens"] = folder
+        self.refer()
 
-    def trainer(self, job: Job, trained_from: Path | None = None, kind: type | None = None) -> Trainer:
-        """The trainer as the stage's script makes it; `trained_from` is another reference."""
+    def refer(self, **train: object) -> None:
+        """Have the jobs to come be held to the base as it is, if their method has a reference."""
+        self.inputs.pop("reference", None)
+        if self.target["own"]["method"] not in methods.HELD_TO_A_REFERENCE:
+            return
+        job = self.job(**train)
+        job.recipe["ld_alpha"] = job.recipe["train"].get("ld_alpha")
+        job.recipe["method"] = methods.METHODS[job.recipe["method"]].tokens
+        tokenizer, args = models.open_tokenizer(job), arguments.reference(job)
+        policy = models.open_base(job, tokenizer)
+        reference = REFERENCES[job.recipe["method"]](policy, asking(policy, args), tokenizer, job)
+        for tokens_of in self.inputs["tokens"].glob("*.arrow"):
+            rows = Dataset.from_file(str(tokens_of))
+            write(reference.log_probs(rows, tokens_of.stem), job.out / tokens_of.name)
+        self.inputs["reference"] = job.out
+
+    def trainer(self, job: Job, kind: type | None = None) -> Trainer:
+        """The trainer as the stage's script makes it."""
         method, tokenizer = job.recipe["method"], models.open_tokenizer(job)
         args = getattr(arguments, {"cpt": "sft"}.get(method, method))(job)
         parts = {"args": args, "processing_class": tokenizer, "train_dataset": models.open_tokens(job)}
@@ -70,11 +98,7 @@ class Stage:
             parts["model"], parts["new_head"] = models.open_reward_base(job, tokenizer)
         else:
             parts["model"] = models.open_base(job, tokenizer)
-        if trained_from:
-            job.inputs["base"] = trained_from
-        if method == "dpo":
-            parts["ref_model"] = models.open_base(job, tokenizer)
-        return (kind or TRAINERS[method])(**parts)
+        return (kind or TRAINERS[method])(peft_config=models.new_adapter(job), **parts)
 
     def train(self, job: Job, **options: object) -> dict[str, torch.Tensor]:
         """The weights after training."""

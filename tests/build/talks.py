@@ -40,8 +40,9 @@ def preferences() -> list[dict]:
     return [*pairs(), several]
 
 
-def recipe(method: str, max_length: int = 1000, only: bool = False) -> dict:
-    return {"method": method, "max_length": max_length, "assistant_only_loss": only}
+def recipe(method: str, max_length: int = 1000, only: bool = False, **said: object) -> dict:
+    said |= {"packing_strategy": "wrapped"} if method == "cpt" else {}
+    return {"method": method, "max_length": max_length, "assistant_only_loss": only, **said}
 
 
 def tokenise(rows: list[dict], folder: Path, recipe: dict, processes: int = 1) -> tuple[list[dict], Ledger]:

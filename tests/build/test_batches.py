@@ -47,6 +47,14 @@ def test_trl_itself_weighs_a_row_by_its_neighbours(dpo: Stage) -> None:
     assert spread(dpo, "dpo", AsPublished, loss_type=["sigmoid", "sft"]) > 100 * STILL
 
 
+@pytest.mark.parametrize("strategy", ["bfd", "wrapped"])
+def test_packed_rows_are_learnt_in_batches_and_not_in_micro_batches(sft: Stage, strategy: str) -> None:
+    sft.tokenise(uneven("sft", 128), packing_strategy=strategy)
+    packed = {"packing": True, "packing_strategy": strategy}
+    whole, parts = (sft.train(sft.job(micro, **TWENTY_STEPS, **packed)) for micro in (16, 8))
+    assert difference(whole, parts, sft.base()) < STILL
+
+
 @pytest.mark.parametrize("method", ["reward", "orpo"])
 def test_pairs_are_learnt_in_batches_and_not_in_micro_batches(dpo: Stage, method: str) -> None:
     assert spread(dpo.of(method), "dpo") < STILL

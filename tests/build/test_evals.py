@@ -16,8 +16,8 @@ from conftest import PAGE, SFT, WORDS, Project, write_lines
 from posttrain.build.job import Job
 from posttrain.build.pool import BATCH
 from posttrain.data import rows
-from posttrain.evaluate import answers, text
-from posttrain.files import write_json
+from posttrain.evaluate import answers, pairs, text
+from posttrain.files import Refusal, write_json
 from posttrain.sample import prompts
 from posttrain.score import reward
 
@@ -220,6 +220,13 @@ def test_pairs_that_cannot_be_read_whole_are_left_out_of_the_figures(evaluated):
     found = figures(evaluated, WINS)
     assert 0 < found["left_out"] == sum(length > 16 for length in lengths) < len(pairs)
     assert found["pairs"] + found["left_out"] == len(pairs)
+
+
+def test_single_completions_are_no_pairs(tmp_path):
+    row = {"prompt": [USER | {"content": "a"}], "completion": [ASSISTANT | {"content": "b"}], "label": True}
+    rows.write([row], rows.UNPAIRED, tmp_path / "test.parquet")
+    with pytest.raises(Refusal, match="its rows are single completions with a `label`"):
+        pairs.evaluate(Job(WINS, {"split": "test"}, {"rows": tmp_path}, {}, {}, {}, tmp_path))
 
 
 def test_a_model_of_broken_numbers_has_no_figures(evaluated, tmp_path):

@@ -1,11 +1,12 @@
 """Law 12 on TRL's real trainers: what the first loss must be, and that a run which starts elsewhere learns nothing."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from stages import Stage, changed, with_dropout
+from stages import Stage, changed, uneven, with_dropout
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -16,27 +17,49 @@ from transformers import (
 
 from posttrain.build.job import Job
 from posttrain.files import Refusal
-from posttrain.train import models, run
+from posttrain.recipes import training
+from posttrain.train import gates, models, run, saving
 from posttrain.train.trainers import RewardTrainer
 
 pytest_plugins = ["stage_fixtures"]
 
 
 @pytest.mark.parametrize(
-    ("loss", "beta", "first"),
+    ("loss", "train", "first"),
     [
-        (["sigmoid"], 0.1, math.log(2)),
-        (["ipo"], 0.1, 25.0),
-        (["ipo"], 0.5, 1.0),
-        (["hinge"], 0.1, 1.0),
-        (["apo_zero"], 0.1, 1.0),
+        ("sigmoid", {}, math.log(2)),
+        ("sigmoid", {"ld_alpha": 0.3}, math.log(2)),
+        ("sigmoid_norm", {}, math.log(2)),
+        ("ipo", {}, 25.0),
+        ("ipo", {"beta": 0.5}, 1.0),
+        ("hinge", {}, 1.0),
+        ("exo_pair", {"label_smoothing": 0.1}, 0.5108256),
+        ("nca_pair", {}, 2 * math.log(2)),
+        ("robust", {"label_smoothing": 0.1}, math.log(2)),
+        ("bco_pair", {}, 2 * math.log(2)),
+        ("sppo_hard", {}, 50.0),
+        ("aot", {}, math.log(2)),
+        ("aot", {"label_smoothing": 0.1}, math.log(2)),
+        ("aot_unpaired", {}, math.log(2)),
+        ("apo_zero", {}, 1.0),
+        ("apo_down", {}, 1.0),
+        ("discopop", {}, (math.log(2) + 1) / 2),
     ],
-    ids=lambda value: "+".join(value) if isinstance(value, list) else None,
+    ids=str,
 )
-def test_the_first_loss_is_the_one_that_physics_knows(dpo: Stage, loss: list[str], beta: float, first: float) -> None:
-    job = dpo.job(batch_size=8, max_steps=1, loss_type=loss, beta=beta, logging_steps=1)
-    dpo.train(job)
+def test_the_first_loss_is_the_one_that_physics_knows(dpo: Stage, loss: str, train: dict, first: float) -> None:
+    """On TRL's own losses, each of which is gated: all that 1.16 has but `sft`, which is no preference's."""
+    if "ld_alpha" in train:
+        dpo.tokenise(uneven("dpo"))
+        dpo.refer(**train)
+    job = dpo.job(batch_size=8, max_steps=2, loss_type=loss, **train)
+    base, trained = dpo.base(), dpo.train(job)
+    assert any(not torch.equal(trained[name], base[name]) for name in base)
     assert job.metrics["history"][0]["loss"] == pytest.approx(first, rel=1e-4)
+
+
+def test_every_loss_of_trl_is_known_or_refused() -> None:
+    assert {*gates.AT_REST, "sft"} == set(get_args(training.DPOLoss))
 
 
 def test_a_list_is_gated_on_its_preference_part(dpo: Stage) -> None:
@@ -51,13 +74,27 @@ def test_a_list_is_gated_on_its_preference_part(dpo: Stage) -> None:
 
 @pytest.mark.parametrize("loss", [["sigmoid"], ["ipo"], ["hinge"], ["apo_zero"], ["sigmoid", "sft"]], ids="+".join)
 def test_another_reference_is_stopped_before_anything_is_learnt(dpo: Stage, loss: list[str]) -> None:
+    dpo.inputs["base"] = dpo.folder / noisy(dpo)  # whose reference is still the one without noise
     job = dpo.job(loss_type=loss)
-    trainer = dpo.trainer(job, trained_from=dpo.folder / noisy(dpo))
-    assert stopped_at_the_gate(job, trainer, "the first loss of")
+    assert stopped_at_the_gate(job, dpo.trainer(job), "the first loss of")
+
+
+@pytest.mark.parametrize("loss", ["kto", "apo_zero_unpaired"])
+def test_kto_starts_at_half_of_each_rows_weight(dpo: Stage, loss: str) -> None:
+    stage = dpo.of("kto")
+    stage.tokenise(uneven("dpo"))
+    train = {"loss_type": loss, "desirable_weight": 1.5, "undesirable_weight": 0.5}
+    job = stage.job(batch_size=8, max_steps=2, **train)
+    stage.train(job)
+    assert job.metrics["history"][0]["loss"] == pytest.approx(0.5, rel=1e-4)
+    stage.inputs["base"] = stage.folder / noisy(stage)
+    job = stage.job(**train)
+    assert stopped_at_the_gate(job, stage.trainer(job), f"the first loss of {loss}")
 
 
 def test_the_gate_holds_for_bases_in_bfloat16_and_with_dropout(dpo: Stage) -> None:
     with_dropout(dpo)
+    dpo.refer(dtype="bfloat16", bf16=True)
     job = dpo.job(max_steps=2, loss_type=["sigmoid"], dtype="bfloat16", bf16=True)
     dpo.train(job)
     assert job.metrics["train"]["train_loss"] == pytest.approx(math.log(2), rel=0.1)
@@ -79,14 +116,14 @@ def stopped_at_the_gate(job: Job, trainer: Trainer, why: str) -> bool:
     return not list(job.checkpoints.glob("checkpoint-*"))
 
 
-@pytest.mark.parametrize("method", ["cpt", "sft", "orpo"])
+@pytest.mark.parametrize("method", ["cpt", "sft", "orpo", "cpo", "simpo"])
 def test_a_base_of_another_vocabulary_is_stopped_before_anything_is_learnt(method: str, sft: Stage, dpo: Stage) -> None:
     """A base that knows its rows well, and then the same base with its tokens in other places."""
     taught = sft.job(learning_rate=1e-2, max_steps=60)
     trainer = sft.trainer(taught)
     run.train(trainer, taught)
     run.save(trainer, taught)
-    stage = dpo.of("orpo") if method == "orpo" else sft.of(method)
+    stage = sft.of(method) if method in ("cpt", "sft") else dpo.of(method)
     stage.inputs["base"] = taught.out
     run.train(stage.trainer(job := stage.job(max_steps=1)), job)
     assert job.metrics["history"][0]["loss"] < math.log(262)
@@ -99,9 +136,9 @@ def test_a_base_of_another_vocabulary_is_stopped_before_anything_is_learnt(metho
     assert stopped_at_the_gate(job, stage.trainer(job), "the first loss is .* a token, and guessing among 262")
 
 
-@pytest.mark.parametrize("method", ["cpt", "sft", "orpo"])
+@pytest.mark.parametrize("method", ["cpt", "sft", "orpo", "cpo", "simpo"])
 def test_a_base_that_knows_nothing_yet_passes_the_gate(method: str, sft: Stage, dpo: Stage) -> None:
-    base, stage = sft.inputs["base"], dpo.of("orpo") if method == "orpo" else sft.of(method)
+    base, stage = sft.inputs["base"], sft.of(method) if method in ("cpt", "sft") else dpo.of(method)
     stage.inputs["base"] = base
     job = stage.job(max_steps=1, dtype="bfloat16", bf16=True)
     stage.train(job)
@@ -157,7 +194,7 @@ def test_a_reward_model_is_proved_with_its_head(reward: Stage) -> None:
     weights["score.weight"][0, 0] += 1
     save_file(weights, path, {"format": "pt"})
     with pytest.raises(Refusal, match="score.weight differs"):
-        models.prove(trainer.model, job, sharded=False)
+        saving.prove(trainer.model, job.out, sharded=False)
 
 
 def test_a_head_is_one_score_and_no_base_of_what_speaks(reward: Stage) -> None:

@@ -92,7 +92,8 @@ def test_orpo_reads_the_tokens_of_dpo(methods_built: Project) -> None:
     assert tokens["dpo"] == tokens["orpo"]
     assert len(set(tokens.values())) == 3
     assert targets[targets[CPT]["inputs"]["tokens"]]["identity"] == {
-        "stage": "tokenize_rows", "version": 3, "method": "cpt", "max_length": 32,
+        "stage": "tokenize_rows", "version": 4, "method": "cpt", "max_length": 32,
+        "packing_strategy": "wrapped",
     }  # fmt: skip
 
 
@@ -103,6 +104,7 @@ def test_texts_of_a_build_fill_their_rows(methods_built: Project) -> None:
     assert (ledger["read"], ledger["kept"]) == (128, 128)
     assert metrics["rows"] == -(-metrics["tokens"] // 32)
     assert metrics["longest"] == 32
+    assert metrics["filled"] == metrics["tokens"] / (metrics["rows"] * 32) > 0.9
 
 
 def test_two_processes_make_the_models_that_one_makes(methods_built: Project, tmp_path: Path) -> None:

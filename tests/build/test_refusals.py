@@ -92,6 +92,8 @@ def refused_jobs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str
     page["models"]["plain"] = {**yaml.safe_load("{" + broken.NEW + "}"), "template": "plain"}
     project.path("texts.jsonl").write_bytes(broken.lines(broken.TEXT))
     page["data"]["texts"] = {"sources": [{"path": "texts.jsonl"}]}
+    project.path("liked.jsonl").write_bytes(broken.lines(broken.LIKED))
+    page["preferences"]["liked"] = {"sources": [{"path": "liked.jsonl"}]}
     project.path("config/recipes/odd.yaml").write_text(yaml.safe_dump(page))
     with pytest.MonkeyPatch.context() as patch:
         plan = planned(project, patch)
@@ -125,7 +127,7 @@ def test_a_job_refuses(row, refused_jobs, record_property):
 @pytest.mark.parametrize("plan", ["", "nowhere.json", "config/lock.yaml"])
 def test_a_job_without_its_plan_builds_nothing(plan, fresh, record_property):
     environment = clean_environment() | ({"POSTTRAIN_PLAN": plan} if plan else {})
-    command = [sys.executable, "-m", "posttrain.build", "scripts/mix_rows.py", "data/micro-rows"]
+    command = [sys.executable, "-m", "posttrain.build", "data/micro-rows"]
     job = subprocess.run(command, cwd=fresh.root, env=environment, capture_output=True, text=True, timeout=300)
     lost = f"the plan {plan} cannot be read; run snakemake again to make it anew\n"
     none = "POSTTRAIN_PLAN names no plan; `ls -t .posttrain/plan` shows the newest, `snakemake -n` makes one\n"

@@ -13,7 +13,7 @@ from transformers import (
 from posttrain.build.job import Job
 from posttrain.data.tokenizer import add_tokens
 from posttrain.files import Refusal
-from posttrain.train import models, run
+from posttrain.train import models, run, saving
 from posttrain.train.trainers import SFTTrainer, watched
 
 pytest_plugins = ["stage_fixtures"]
@@ -90,15 +90,15 @@ def test_a_saved_model_that_is_broken_is_refused(
     job, model = saved
     damage(job, change)
     with pytest.raises(Refusal, match=r"the saved model is .*layers\.\d\.self_attn\.q_proj"):
-        models.prove(model, job, sharded)
+        saving.prove(model, job.out, sharded)
 
 
 def test_a_saved_model_with_one_wrong_bit_is_refused(saved: tuple[Job, torch.nn.Module]) -> None:
     job, model = saved
-    models.prove(model, job, sharded=False)
+    saving.prove(model, job.out, sharded=False)
     damage(job, "one bit")
     with pytest.raises(Refusal, match="q_proj.weight differs"):
-        models.prove(model, job, sharded=False)
+        saving.prove(model, job.out, sharded=False)
 
 
 def test_saved_files_do_not_tell_where_they_were_made(saved: tuple[Job, torch.nn.Module]) -> None:

@@ -39,11 +39,11 @@ def unmade(project: Project, runtime: str = SELDOM) -> Place:
     return place
 
 
-def supervisor(project: Project, script: str = "scripts/train_sft.py", target: str = SFT) -> subprocess.Popen:
+def supervisor(project: Project, target: str = SFT) -> subprocess.Popen:
     """The shell line of the rule, as a person would paste it."""
     project.make("-n", target)
     return subprocess.Popen(
-        [sys.executable, "-m", "posttrain.build", script, target],
+        [sys.executable, "-m", "posttrain.build", target],
         cwd=project.root,
         env=clean_environment() | {"POSTTRAIN_PLAN": str(project.plan().relative_to(project.root))},
         stdout=subprocess.DEVNULL,
@@ -207,7 +207,7 @@ def test_a_stopped_sampler_goes_on_from_its_last_block(built):
     content, place = built.content(TRIES), Place(built, TRIES)
     built.forget(TRIES)
     built.edit("shards: 1", "shards: 2")
-    process = supervisor(built, "scripts/sample_completions.py", TRIES)
+    process = supervisor(built, TRIES)
     built.wait((place.work / "kept/blocks/0.json").exists, 300)
     for pid in place.carriers():  # SLURM's SIGTERM goes to all processes of a step
         os.kill(pid, signal.SIGTERM)
@@ -227,7 +227,7 @@ def test_what_keeps_nothing_says_that_it_begins_anew(built):
     built.forget(ROWS)
     sound, slow = "    with open_job(__doc__) as job:\n", "        __import__('time').sleep(600)\n"
     built.edit(sound, sound + slow, "scripts/mix_rows.py")
-    process = supervisor(built, "scripts/mix_rows.py", ROWS)
+    process = supervisor(built, ROWS)
     built.wait(lambda: place.carriers() and place.project.status(ROWS))
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 1

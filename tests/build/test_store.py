@@ -206,7 +206,7 @@ def test_another_users_entry_cannot_be_written(home, tmp_path):
 def build() -> None:
     """What the rule's shell line does for the rows, in the folder that we stand in."""
     os.environ["POSTTRAIN_PLAN"] = str(Project(Path()).plan())
-    sys.argv = ["posttrain.build", "scripts/mix_rows.py", ROWS]
+    sys.argv = ["posttrain.build", ROWS]
     runpy.run_module("posttrain.build", run_name="__main__")
 
 

@@ -1,5 +1,6 @@
 """Tokens: those that TRL's own trainers make of the same rows, whatever the number of shards; cuts are counted."""
 
+import itertools
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 from conftest import checkout, rows, write_lines
 from posttrain.data import tokens
 from posttrain.data.ledger import Ledger
+from posttrain.data.rows import BATCH
 from posttrain.files import file_digest, read_json
 from posttrain.train import models
 from posttrain.train.trainers.experimental import PairCollator
@@ -35,8 +37,8 @@ def texts() -> list[dict]:
     return [{"text": text} for text in [*said, "the end</s>", "é"]]
 
 
-def write(rows: list[dict], method: str, path: Path) -> None:
-    tokens.write([pa.Table.from_pylist(rows, tokens.SCHEMAS[method])], method, path)
+def write(rows: list[dict], recipe: dict, path: Path) -> None:
+    tokens.write([pa.Table.from_pylist(rows, tokens.schema_of(recipe))], recipe, path)
 
 
 def tiny_model(tokenizer: PreTrainedTokenizerBase) -> object:
@@ -64,6 +66,94 @@ def test_sft_tokens_are_those_of_trl(folder: Path, tmp_path: Path, only: bool, m
     theirs = [row for row in theirs if set(row["labels"]) != {tokens.IGNORED}]  # TRL would train on nothing there
     assert ours == theirs
     assert (ledger.altered["cut to max_length"] > 0) == (max_length == 12)
+
+
+def those_of_trl(rows: list[dict], folder: Path, args: trl.SFTConfig) -> list[dict]:
+    """The rows as TRL's trainer prepares them."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    data = Dataset.from_list(rows)
+    trainer = trl.SFTTrainer(tiny_model(tokenizer), args, train_dataset=data, processing_class=tokenizer)
+    columns = [name for name in trainer.train_dataset.column_names if name in (*tokens.LABELLED.names, "seq_lengths")]
+    return trainer.train_dataset.select_columns(columns).to_list()
+
+
+LABELS = {"every token": {}, "answers only": {"assistant_only_loss": True}, "last": {"completion_only_loss": True}}
+LABELS["last answer"] = LABELS["answers only"] | LABELS["last"]
+
+
+@pytest.mark.parametrize("strategy", ["bfd", "wrapped"])
+@pytest.mark.parametrize("only", [False, True], ids=["every token", "answers only"])
+def test_rows_are_packed_as_trl_packs_them(folder: Path, tmp_path: Path, only: bool, strategy: str) -> None:
+    """A thousand at a time, those that are over in a batch of their own."""
+    said = conversations() * 30
+    batches = [said[start : start + BATCH] for start in range(0, len(said), BATCH)]
+    how = recipe("sft", 44, only, packing_strategy=strategy)
+    made = list(tokens.tokenise(batches, folder, how, 1))
+    ours = [row for table, _ in made for row in table.to_pylist()]
+    args = trl.SFTConfig(
+        **settings(tmp_path), max_length=44, assistant_only_loss=only, packing=True, packing_strategy=strategy
+    )
+    assert len(batches) == 2 and ours == those_of_trl(said, folder, args)
+    assert ("seq_lengths" in ours[0]) == (strategy == "bfd")
+    assert max(len(row["input_ids"]) for row in ours) == 44 and len(ours) < len(said)
+
+
+@pytest.mark.parametrize("labels", LABELS.values(), ids=list(LABELS))
+@pytest.mark.parametrize("packing", [{}, {"packing": True}], ids=["cut", "bfd"])
+def test_the_last_answer_is_trls_completion(tmp_path: Path, labels: dict, packing: dict) -> None:
+    tokenizer_of("bytes").save_pretrained(tmp_path / "tokenizer")
+    how = recipe("sft", 16) | labels | ({"packing_strategy": "bfd"} if packing else {})
+    ours, ledger = tokens_of(conversations(), tmp_path / "tokenizer", how)
+    rows = [{"prompt": row["messages"][:-1], "completion": row["messages"][-1:]} for row in conversations()]
+    args = trl.SFTConfig(**settings(tmp_path), **{"completion_only_loss": False} | labels | packing, max_length=16)
+    theirs = those_of_trl(rows, tmp_path / "tokenizer", args)
+    last = "completion_only_loss" in labels
+    if packing and last:  # TRL would train on nothing there, and packs it too
+        ours, theirs = learnt(ours), learnt(theirs)
+    assert ours and ours == theirs
+    assert ("nothing left to learn after the cut" in ledger.dropped) == last
+
+
+def learnt(rows: list[dict]) -> list[tuple]:
+    """The conversations of packed rows of which something is learnt."""
+    found = []
+    for row in rows:
+        ends = list(itertools.accumulate(row["seq_lengths"], initial=0))
+        parts = [(row["input_ids"][a:b], row["labels"][a:b]) for a, b in itertools.pairwise(ends)]
+        found += [part for part in parts if set(part[1]) != {tokens.IGNORED}]
+    return sorted(found)
+
+
+def tokens_of(rows: list[dict], folder: Path, how: dict) -> tuple[list[dict], Ledger]:
+    """The tokens of rows in one batch, and what was cut or dropped."""
+    ((table, ledger),) = tokens.tokenise([rows], folder, how, 1)
+    return table.to_pylist(), ledger
+
+
+@pytest.mark.parametrize("max_length", [1000, 14], ids=["whole", "cut"])
+@pytest.mark.parametrize("kind", ["pairs", "single"])
+def test_kto_batches_are_those_of_trl(folder: Path, tmp_path: Path, kind: str, max_length: int) -> None:
+    """The completion that is said to another prompt, too, where TRL takes it from the whole of our batch."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    rows = preferences() if kind == "pairs" else single()
+    ours, ledger = tokens_of(rows, folder, recipe("kto", max_length))
+    args = trl.KTOConfig(**settings(tmp_path), max_length=max_length, per_device_train_batch_size=len(rows) * 2)
+    both = {"model": tiny_model(tokenizer), "ref_model": tiny_model(tokenizer)}
+    trainer = trl.KTOTrainer(args=args, train_dataset=Dataset.from_list(rows), processing_class=tokenizer, **both)
+    columns = tokens.SCHEMAS["kto"].names
+    theirs = trainer.train_dataset.select_columns(columns).to_list()
+    if max_length == 1000:
+        assert ours == theirs and not ledger.altered
+    assert (ledger.altered["cut to max_length"] > 0) == (max_length == 14)
+    assert ledger.kept == len(ours) and {row["label"] for row in ours} == {True, False}
+    batches = [trainer.data_collator(made) for made in (ours, theirs)]
+    assert all(batches[0][name].tolist() == batches[1][name].tolist() for name in batches[1])
+
+
+def single() -> list[dict]:
+    """Single completions, good and bad ones in no order."""
+    pairs = [(row, ("chosen", "rejected")[i % 3 == 1]) for i, row in enumerate(preferences())]
+    return [{"prompt": row["prompt"], "completion": row[side], "label": side == "chosen"} for row, side in pairs]
 
 
 @pytest.mark.parametrize("max_length", [1000, 14], ids=["whole", "cut"])
@@ -155,14 +245,15 @@ def test_orpo_batches_are_those_of_trl(tmp_path: Path) -> None:
 # The same bytes, however they are made
 
 
-@pytest.mark.parametrize(("method", "most"), [("sft", 3), ("dpo", 2), ("cpt", 2)])
+@pytest.mark.parametrize(("method", "most"), [("sft", 3), ("kto", 2), ("cpt", 2)])
 def test_shards_change_no_byte(tmp_path: Path, method: str, most: int) -> None:
     tokenizer_of("bytes").save_pretrained(tmp_path / "tokenizer")
-    read = {"cpt": texts, "sft": conversations, "dpo": preferences}[method]()
+    read = {"cpt": texts, "sft": conversations, "kto": preferences}[method]()
+    how = recipe(method, 14, **({"packing_strategy": "bfd"} if method == "sft" else {}))
     made = set()
     for shards in range(1, most + 1):
-        found, ledger = tokenise(read, tmp_path / "tokenizer", recipe(method, 14), shards)
-        write(found, method, tmp_path / "tokens.arrow")
+        found, ledger = tokenise(read, tmp_path / "tokenizer", how, shards)
+        write(found, how, tmp_path / "tokens.arrow")
         made.add((file_digest(tmp_path / "tokens.arrow"), str(ledger.as_dict())))
     assert len(made) == 1
 
@@ -174,7 +265,7 @@ def test_no_rows_are_no_tokens(tmp_path: Path) -> None:
 def test_tokens_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     tokenizer_of("bytes").save_pretrained(tmp_path / "tokenizer")
     made, _ = tokenise(preferences(), tmp_path / "tokenizer", recipe("dpo"))
-    write(made, "dpo", tmp_path / "tokens.arrow")
+    write(made, recipe("dpo"), tmp_path / "tokens.arrow")
     assert Dataset.from_file(str(tmp_path / "tokens.arrow")).to_list() == made
 
 
@@ -215,6 +306,62 @@ def test_what_is_cut_and_dropped_stands_in_the_ledger(tmp_path: Path) -> None:
     assert list(entry["dropped"]) == ["chosen equals rejected"]
     kept = Dataset.from_file(str(project.path(f"{target}/train.arrow"))).to_list()
     assert max(len(row["prompt_ids"]) + len(row[name]) for row in kept for name in ("chosen_ids", "rejected_ids")) == 12
+
+
+def test_the_test_split_is_cut_and_never_packed(tmp_path: Path) -> None:
+    project = checkout(tmp_path / "p")
+    held_out = [*rows()[:4], {"messages": TALK}]
+    write_lines(project.path("test.jsonl"), held_out)
+    project.edit("{path: rows.jsonl}", "{path: rows.jsonl}\n    test:\n      - {path: test.jsonl}")
+    project.edit("num_train_epochs: 1, max_length: 48", "num_train_epochs: 1, max_length: 30, packing: true")
+    project.make("-n", "models/micro-sft")
+    targets = project.targets()
+    target = targets["models/micro-sft"]["inputs"]["tokens"]
+    project.make(target)
+    train, test = (Dataset.from_file(str(project.path(f"{target}/{split}.arrow"))) for split in ("train", "test"))
+    folder = project.path(targets[target]["inputs"]["tokenizer"])
+    assert test.to_list() == tokens_of(held_out, folder, recipe("sft", 30))[0]
+    assert sum(map(len, train["seq_lengths"])) == len(rows()) > len(train)
+    entries = read_json(project.path(f"{target}/ledger.json"))["entries"]
+    assert [(entry["of"], entry["kept"]) for entry in entries] == [("rows", 32), ("test rows", 5)]
+    assert [entry["altered"] for entry in entries] == [{}, {"cut to max_length": 1}]
+    metrics = read_json(project.path(f"{target}.run.json"))["metrics"]
+    assert (metrics["rows"], metrics["test_rows"]) == (len(train), 5)
+    assert metrics["filled"] == sum(map(len, train["input_ids"])) / (30 * len(train)) > 0.5
+
+
+def test_a_conversation_without_a_last_answer_is_dropped_where_only_that_is_learnt(tmp_path: Path) -> None:
+    tokenizer_of("bytes").save_pretrained(tmp_path / "tokenizer")
+    talks = [TALK, TALK[:4], TALK[4:]]
+    made, ledger = tokens_of(
+        [{"messages": talk} for talk in talks], tmp_path / "tokenizer", recipe("sft", completion_only_loss=True)
+    )
+    assert len(made) == 1 and ledger.losses() == "2 dropped: the last turn is no answer of the assistant"
+    assert len(tokens_of([{"messages": talk} for talk in talks], tmp_path / "tokenizer", recipe("sft"))[0]) == 3
+
+
+def completion(prompt: str, said: str, label: bool = True) -> dict:
+    said = [ASSISTANT | {"content": said}]
+    return {"prompt": [USER | {"content": prompt}], "completion": said, "label": label}
+
+
+def test_kto_hears_beside_each_prompt_what_was_said_to_another(tmp_path: Path) -> None:
+    tokenizer = tokenizer_of("bytes")
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    said = [completion("a", "1"), completion("b", "22"), completion("b", "333"), completion("longest", "4444")]
+    made, _ = tokens_of(said, tmp_path / "tokenizer", recipe("kto", 12))
+    heard = [tokenizer.decode(row["KL_completion_ids"]) for row in made]
+    assert heard == ["4444</s>", "1</s>", "1</s>", "333"]  # the last prompt has nine tokens
+
+
+def test_completions_of_one_prompt_are_nothing_for_kto(tmp_path: Path) -> None:
+    tokenizer_of("bytes").save_pretrained(tmp_path / "tokenizer")
+    pair = {"prompt": TALK[:2], "chosen": [TALK[2]], "rejected": [TALK[4]]}
+    made, ledger = tokens_of([pair], tmp_path / "tokenizer", recipe("kto"))
+    assert made == []
+    assert (
+        ledger.losses() == "2 dropped: no other prompt in its batch of rows, of whose completion KTO could take the KL"
+    )
 
 
 def test_a_row_of_which_nothing_is_left_to_learn_is_dropped() -> None:

@@ -104,7 +104,8 @@ OTHER_TRAIN = {
 OTHER_DPO = OTHER_TRAIN | {"loss_type": "ipo", "loss_weights": "[1, 0.5]", "beta": "0.2"}
 OTHER_ORPO = OTHER_TRAIN | {"beta": "0.2"}
 OTHER_REWARD = OTHER_TRAIN | {"center_rewards_coefficient": "0.01"}
-OTHER_SFT = OTHER_TRAIN | {"assistant_only_loss": "true"}
+OTHER_SFT = OTHER_TRAIN | {"assistant_only_loss": "true", "completion_only_loss": "true"}
+OTHER_SFT |= {"packing": "true", "packing_strategy": "wrapped"}
 OTHER_RUNTIME = {
     "hours": "9", "mem_gb": "99", "threads": "3", "gpus": "1", "processes": "2", "launch": "ddp",
     "micro_batch_size": "4", "attn_implementation": "eager", "activation_checkpointing": "true", "save_steps": "7",
@@ -141,6 +142,8 @@ def test_every_field_of_train_makes_another_model(fresh, monkeypatch, method):
     intents = {"as it is": plan_of(fresh)[model]["intent"]}
     for field, value in others.items():
         say(fresh, model, "train", field, value)
+        if field == "packing_strategy":
+            say(fresh, model, "train", "packing", "true")
         intents[field] = plan_of(fresh)[model]["intent"]
         fresh.path(PAGE).write_text(text)
     assert len(set(intents.values())) == len(others) + 1, intents

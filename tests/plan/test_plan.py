@@ -177,10 +177,13 @@ def test_a_job_without_a_plan_is_refused(fresh, monkeypatch):
 def test_models_of_equal_rows_lengths_and_template_share_tokens(fresh, monkeypatch):
     page = fresh.path("config/recipes/micro.yaml")
     more = "  {0}:\n    extends: micro-sft\n    train: {{{1}}}\n"
-    page.write_text(
-        page.read_text() + more.format("longer", "num_train_epochs: 3") + more.format("cut", "max_length: 9")
-    )
+    same = {"longer": "num_train_epochs: 3", "unpacked": "packing: false, completion_only_loss: false"}
+    others = {"cut": "max_length: 9", "packed": "packing: true", "last": "completion_only_loss: true"}
+    others["wrapped"] = "packing: true, packing_strategy: wrapped"
+    page.write_text(page.read_text() + "".join(more.format(*said) for said in (same | others).items()))
     monkeypatch.chdir(fresh.root)
     targets = plan_of(fresh)
-    tokens = {name: targets[f"models/{name}"]["inputs"]["tokens"] for name in ("micro-sft", "longer", "cut")}
-    assert tokens["longer"] == tokens["micro-sft"] != tokens["cut"]
+    tokens = {name: targets[f"models/{name}"]["inputs"]["tokens"] for name in ("micro-sft", *same, *others)}
+    assert {tokens["micro-sft"]} == {tokens[name] for name in same}
+    assert len(set(tokens.values())) == 1 + len(others)
+    assert targets["models/unpacked"]["intent"] == targets["models/micro-sft"]["intent"]

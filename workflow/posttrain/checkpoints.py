@@ -1,13 +1,66 @@
-"""Finished models and their tokenizers, ours and the hub's, as those open them who do not train."""
+"""Finished models and their tokenizers, ours and the hub's, as they are opened."""
 
 from pathlib import Path
+from typing import Any
 
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+from safetensors import safe_open
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from posttrain.files import Refusal
+from posttrain.files import Refusal, read_json
 from posttrain.recipes.template import CLOCKS
 
 ENDLESS = 1 << 30
+ADAPTER = "adapter_model.safetensors"
+ADAPTED = "adapted"  # where an adapter's file says the content of the base that it was trained beside
+
+
+def open_model(kind: type, folder: Path, trainable: bool = False, **options: Any) -> PreTrainedModel:
+    """A model by transformers' auto class; one that is an adapter, on its base.
+
+    Raises: Refusal, if the base is not the one that the adapter was trained beside.
+    """
+    model = kind.from_pretrained(weights_of(folder), use_safetensors=True, **options)
+    return on_base(model, folder, trainable) if is_adapter(folder) else model
+
+
+def on_base(base: PreTrainedModel, adapter: Path, trainable: bool = False) -> PreTrainedModel:
+    from peft import PeftModel  # which takes seconds, and most models are none
+
+    return PeftModel.from_pretrained(base, adapter, is_trainable=trainable)
+
+
+def is_adapter(folder: Path) -> bool:
+    return (folder / ADAPTER).exists()
+
+
+def weights_of(folder: Path) -> Path:
+    """The folder of a model's own weights: an adapter's are its base's."""
+    if not is_adapter(folder):
+        return folder
+    base = Path(adapter_config(folder).get("base_model_name_or_path") or "")
+    with safe_open(folder / ADAPTER, "pt") as file:
+        adapted = (file.metadata() or {}).get(ADAPTED)
+    if adapted is None:
+        raise Refusal(f"{folder} is an adapter that was not trained here, of who knows which weights; name their merge")
+    if (found := read_json(Path(f"{base}.json")).get("content")) != adapted:
+        raise Refusal(f"{folder} was trained beside weights of digest {adapted}, and {base} has {found}; build it anew")
+    return base
+
+
+def adapter_config(folder: Path) -> dict:
+    return read_json(folder / "adapter_config.json")
+
+
+def config_of(folder: Path) -> PreTrainedConfig:
+    return AutoConfig.from_pretrained(weights_of(folder))
+
+
+def has_head(folder: Path) -> bool:
+    """Whether a model gives scores, and no tokens."""
+    if is_adapter(folder):
+        return adapter_config(folder)["task_type"] == "SEQ_CLS"
+    said = AutoConfig.from_pretrained(folder).architectures or []
+    return any(name.endswith("ForSequenceClassification") for name in said)
 
 
 def open_chat_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -29,4 +82,4 @@ def refuse_clock(tokenizer: PreTrainedTokenizerBase) -> None:
 
 def places(folder: Path) -> int:
     """How many tokens a model has places for."""
-    return getattr(AutoConfig.from_pretrained(folder).get_text_config(), "max_position_embeddings", ENDLESS)
+    return getattr(config_of(folder).get_text_config(), "max_position_embeddings", ENDLESS)

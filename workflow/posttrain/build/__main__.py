@@ -1,6 +1,6 @@
 """Build one target of the frozen plan that POSTTRAIN_PLAN names.
 
-POSTTRAIN_PLAN=.posttrain/plan/<digest>.json python -m posttrain.build scripts/train_sft.py models/quickstart-sft
+POSTTRAIN_PLAN=.posttrain/plan/<digest>.json python -m posttrain.build models/quickstart-sft
 """
 
 import argparse
@@ -16,7 +16,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m posttrain.build", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("script", help="the stage's program, or `restore` to link what the store holds")
     parser.add_argument("target", help="what to build: models/zephyr-7b-sft")
     args = parser.parse_args()
     if "POSTTRAIN_PLAN" not in os.environ:
@@ -25,7 +24,7 @@ def main() -> None:
         )
     supervisor = Supervisor(os.environ["POSTTRAIN_PLAN"], args.target)
     try:
-        supervisor.restore() if args.script == "restore" else supervisor.build(args.script)
+        supervisor.restore() if supervisor.target["rule"] == "restore" else supervisor.build()
     except OSError as error:
         raise disk_refusal(args.target, error) from None
 

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -17,6 +18,15 @@ FOREIGN_NAMES = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER
 # Snakemake sets them all to a job's threads, of all its processes together. MKL's counts more for torch than OMP's, and
 # with another number of threads a sum is another number.
 THREADS = tuple(f"{library}_NUM_THREADS" for library in ("OMP", "MKL", "OPENBLAS", "GOTO", "NUMEXPR"))
+
+
+# What `runtime.offload` is to accelerate's launcher, by launch.
+OFFLOAD = {
+    ("zero2", "optimizer"): ["--offload_optimizer_device", "cpu"],
+    ("zero3", "optimizer"): ["--offload_optimizer_device", "cpu"],
+    ("zero3", "all"): ["--offload_optimizer_device", "cpu", "--offload_param_device", "cpu"],
+    ("fsdp", "all"): ["--fsdp_offload_params", "true"],
+}
 
 
 def die_with_parent(ancestor: str | None = None) -> None:
@@ -62,5 +72,33 @@ def command(script: str, arguments: list[str], runtime: dict, root: Path) -> lis
     config = root / "config/launch" / f"{runtime['launch']}.yaml"
     if not config.exists():
         raise Refusal(f"runtime.launch: there is no {config}")
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", "--config_file", str(config)]
-    return [*launch, "--num_processes", str(runtime["processes"]), "--main_process_port", "0", script, *arguments]
+    asked = ["--quiet", "--config_file", str(config), "--num_processes", str(runtime["processes"])]
+    asked += OFFLOAD.get((runtime["launch"], runtime["offload"]), [])
+    if runtime["nodes"] == 1:
+        accelerate = [sys.executable, "-m", "accelerate.commands.launch"]
+        return [*accelerate, *asked, "--main_process_port", "0", script, *arguments]
+    meet = ["--main_process_ip", socket.gethostname(), "--main_process_port", str(meeting_port())]
+    asked += ["--num_machines", str(runtime["nodes"]), *meet]
+    return [*one_task_a_node(runtime), sys.executable, "-m", "posttrain.build.node", *asked, script, *arguments]
+
+
+def one_task_a_node(runtime: dict) -> list[str]:
+    """A step of the job that starts one task on each of its nodes, and ends with the first that fails."""
+    nodes = runtime["nodes"]
+    threads = runtime["threads"] * runtime["processes"] // nodes
+    step = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", f"--cpus-per-task={threads}"]
+    return [*step, "--cpu-bind=none", "--kill-on-bad-exit=1"]
+
+
+def meeting_port() -> int:
+    """Where the nodes of a job find its first: below what Linux hands out itself, and another for a job beside it."""
+    return 20000 + int(os.environ["SLURM_JOB_ID"]) % 10000
+
+
+def check_nodes(count: int) -> None:
+    """Raises: Refusal, if there is no scheduler to give several nodes."""
+    if count > 1 and "SLURM_JOB_ID" not in os.environ:
+        raise Refusal(
+            f"runtime.nodes: {count} are asked for, and this is no job of SLURM, which gives them; "
+            "build with `--profile slurm`, or say `nodes: 1`"
+        )

@@ -50,13 +50,14 @@ class Supervisor:
             raise Refusal(f"{self.path}: the store has lost {key}; run snakemake again to build it")
         self.link(manifest)
 
-    def build(self, script: str) -> None:
+    def build(self) -> None:
         """Link the result if the store has it; else make it, one job at a time."""
         inputs = self.verified_inputs()
         key = identity.key(self.target["own"], inputs, self.environment)
         if manifest := self.store.verified(key):
             return self.link(manifest)
         try:
+            processes.check_nodes(self.target["runtime"].get("nodes", 1))
             gpus.check(self.target["runtime"].get("gpus", 0))
             tracking.check(self.target["runtime"].get("tracking", "none"))
         except Refusal as refusal:
@@ -65,7 +66,7 @@ class Supervisor:
             if not self.store.verified(key):
                 work = self.open_work(key)
                 if not store_ready(work):
-                    self.run(script, work, key)
+                    self.run(work, key)
                     self.finish(work, key, inputs)
                 strip(work)
                 if not lease.held():
@@ -123,7 +124,7 @@ class Supervisor:
         status.clear(work)
         status.write(work, target=self.path, state="running", resumes=times, spent=spent, pid=os.getpid())
 
-    def run(self, script: str, work: Path, key: str) -> None:
+    def run(self, work: Path, key: str) -> None:
         """Run the stage's program to its end, again with less at once where memory runs out.
 
         On a signal, ask it to stop at the end of its step.
@@ -132,7 +133,7 @@ class Supervisor:
         (work / "stop").unlink(missing_ok=True)
         record.refuse_other_versions(self.locked)
         arguments = [self.path, "--plan", self.plan_path, "--work", str(work)]
-        command = processes.command(str(self.root / script), arguments, runtime, self.root)
+        command = processes.command(str(self.root / self.target["script"]), arguments, runtime, self.root)
         environment = processes.environment(work, mark(self.store.root, key), runtime["threads"], online)
         environment |= tracking.environment(self.path, key)
         with gpus.claimed(runtime.get("gpus", 0)) as mine:

@@ -13,6 +13,7 @@ from posttrain.files import Refusal
 TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 MESSAGES = pa.schema([("messages", TURNS)])
 PAIRS = pa.schema([("prompt", TURNS), ("chosen", TURNS), ("rejected", TURNS)])
+UNPAIRED = pa.schema([("prompt", TURNS), ("completion", TURNS), ("label", pa.bool_())])
 TEXT = pa.schema([("text", pa.string())])
 NUMBERED = [("prompt_id", pa.int64()), ("sample", pa.int64())]  # the prompt's row in its split, and the draw's number
 COMPLETIONS = pa.schema(
@@ -49,6 +50,26 @@ def conversation(row: dict, where: str) -> dict:
     return {"messages": messages}
 
 
+def preference(row: dict, where: str, ledger: Ledger) -> dict | None:
+    """A row to prefer by: a pair of answers, or a single completion and its `label`."""
+    if "completion" in row and "chosen" not in row:
+        return unpaired(row, where)
+    return pair(row, where, ledger)
+
+
+def unpaired(row: dict, where: str) -> dict:
+    """A row of prompt, completion and whether it is a desirable one."""
+    prompt, completion = turns(row, "prompt", where), turns(row, "completion", where)
+    check_column(row, "label", where)
+    if completion[0]["role"] != "assistant":
+        raise Refusal(
+            f"{where}: column 'completion': does not begin with what the assistant says; leave the prompt out"
+        )
+    if not isinstance(row["label"], bool):
+        raise Refusal(f"{where}: column 'label': {row['label']!r}: true (desirable) or false is wanted")
+    return {"prompt": prompt, "completion": completion, "label": row["label"]}
+
+
 def pair(row: dict, where: str, ledger: Ledger) -> dict | None:
     """A row of prompt, chosen, rejected; None, and counted, if both answers are the same.
 
@@ -74,11 +95,7 @@ def pair(row: dict, where: str, ledger: Ledger) -> dict | None:
 
 def turns(row: dict, column: str, where: str) -> list[dict]:
     """A column as turns; a bare string is the user's prompt or the assistant's answer."""
-    if column not in row:
-        raise Refusal(
-            f"{where}: there is no column {column!r}; it has {', '.join(sorted(row)) or 'none'}. "
-            f"Map one with `columns: {{theirs: {column}}}`"
-        )
+    check_column(row, column, where)
     value = row[column]
     if isinstance(value, str) and (column == "messages" or value.lstrip().startswith('[{"role"')):
         raise Refusal(
@@ -89,6 +106,14 @@ def turns(row: dict, column: str, where: str) -> list[dict]:
     if not isinstance(value, list) or not value:
         raise Refusal(f"{where}: column {column!r}: has no turns")
     return [checked(turn, column, where) for turn in value]
+
+
+def check_column(row: dict, column: str, where: str) -> None:
+    if column not in row:
+        raise Refusal(
+            f"{where}: there is no column {column!r}; it has {', '.join(sorted(row)) or 'none'}. "
+            f"Map one with `columns: {{theirs: {column}}}`"
+        )
 
 
 def checked(turn: Any, column: str, where: str) -> dict:
@@ -107,22 +132,22 @@ def whole(said: str, column: str, where: str) -> str:
     return said
 
 
-CHECKS = {"mix_data": data_row, "mix_preferences": pair}
+CHECKS = {"mix_data": data_row, "mix_preferences": preference}
 
 
 def check_kind(row: dict, first: dict, where: str) -> None:
     """Raises: Refusal, if a row of a set is not of the kind of the first."""
     if row.keys() != first.keys():
-        found, wanted = next(iter(row)), next(iter(first))
+        found, wanted = (next(name for name in a if name not in b) for a, b in ((row, first), (first, row)))
         raise Refusal(
             f"{where}: is a row of {found!r}, and the set's first row is one of {wanted!r}; "
-            f"make two sets, or keep one column with `columns: [{wanted}]`"
+            f"make two sets, or keep one kind with `columns: [{', '.join(first)}]`"
         )
 
 
 def schema_of(row: dict) -> pa.Schema:
     """The schema of a set of which this is a row."""
-    return next(schema for schema in (MESSAGES, TEXT, PAIRS) if set(schema.names) == set(row))
+    return next(schema for schema in (MESSAGES, TEXT, PAIRS, UNPAIRED) if set(schema.names) == set(row))
 
 
 def write(rows: list[dict], schema: pa.Schema, path: Path) -> None:

@@ -19,8 +19,11 @@ SCHEMAS = {
     "sft": LABELLED,
     "reward": pa.schema([("chosen_ids", IDS), ("rejected_ids", IDS)]),
     "dpo": pa.schema([("prompt_ids", IDS), ("chosen_ids", IDS), ("rejected_ids", IDS)]),
+    "kto": pa.schema([("prompt_ids", IDS), ("completion_ids", IDS), ("KL_completion_ids", IDS), ("label", pa.bool_())]),
 }
+SEQ_LENGTHS = pa.field("seq_lengths", IDS)  # of the conversations in a packed row
 IGNORED = -100  # what no loss sees, in torch's cross entropy
+SHORTENED = "prompt shortened: the template renders it otherwise before an answer"
 
 
 def tokenise(
@@ -35,15 +38,18 @@ def tokenise(
 
 def tokenise_batch(rows: list[dict], tokenizer_folder: Path, recipe: dict) -> tuple[pa.Table, Ledger]:
     tokenizer, method = open_tokenizer(tokenizer_folder), recipe["method"]
+    check_fit(rows[0], tokenizer, method)
+    rows = unpaired(rows) if method == "kto" else rows
     ledger = Ledger("rows")
     ledger.read = len(rows)
-    check_fit(rows[0], tokenizer, method)
-    if method == "cpt":
-        made = cpt_tokens(rows, tokenizer, recipe)
+    if method == "kto":
+        made = kto_tokens(rows, tokenizer, recipe, ledger)
     else:
-        one = {"sft": sft_tokens, "reward": reward_tokens, "dpo": dpo_tokens}[method]
+        one = {"cpt": cpt_tokens, "sft": sft_tokens, "reward": reward_tokens, "dpo": dpo_tokens}[method]
         made = [tokens for row in rows if (tokens := one(row, tokenizer, recipe, ledger))]
-    return pa.Table.from_pylist(made, SCHEMAS[method]), ledger
+    if not made:
+        return schema_of(recipe).empty_table(), ledger
+    return packed(pa.Table.from_pylist(made, SCHEMAS[method]), recipe), ledger
 
 
 def check_fit(row: dict, tokenizer: PreTrainedTokenizerBase, method: str) -> None:
@@ -52,6 +58,11 @@ def check_fit(row: dict, tokenizer: PreTrainedTokenizerBase, method: str) -> Non
         raise Refusal("method sft learns conversations, and the rows are plain `text`; say `method: cpt`")
     if method == "cpt" and "text" not in row:
         raise Refusal("method cpt learns plain `text`, and the rows are conversations; say `method: sft`")
+    if method in ("reward", "dpo") and "label" in row:
+        raise Refusal(
+            "the rows are single completions, each with a `label`, and pairs are wanted (prompt, chosen, rejected); "
+            "say `method: kto`, which learns both, or name a set of pairs"
+        )
     if method != "cpt" and tokenizer.chat_template is None:
         raise Refusal("the tokenizer has no chat template to put a conversation in; give the model a `template`")
 
@@ -61,24 +72,45 @@ def open_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return AutoTokenizer.from_pretrained(folder)
 
 
-def cpt_tokens(rows: list[dict], tokenizer: PreTrainedTokenizerBase, recipe: dict) -> list[dict]:
-    """The ids of texts and their ends as one stream, in rows of max_length; the last has what is over.
+def schema_of(recipe: dict) -> pa.Schema:
+    schema = SCHEMAS[recipe["method"]]
+    return schema.append(SEQ_LENGTHS) if recipe.get("packing_strategy") == "bfd" else schema
 
-    TRL's `wrapped` packing, which packs a batch of rows at a time too: other batches make other tokens.
+
+def packed(table: pa.Table, recipe: dict) -> pa.Table:
+    """Rows put together to rows of max_length by TRL itself, if the recipe has them packed.
+
+    TRL packs a batch of rows at a time too: other batches make other tokens.
     """
-    eos, length = tokenizer.eos_token, recipe["max_length"]
-    texts = (row["text"] if row["text"].endswith(eos) else row["text"] + eos for row in rows)
-    stream = [token for text in texts for token in tokenizer(text)["input_ids"]]
-    pieces = (stream[start : start + length] for start in range(0, len(stream), length))
-    return [{"input_ids": piece, "labels": piece} for piece in pieces]
+    if "packing_strategy" not in recipe:
+        return table
+    from trl.data_utils import _pack_bfd, _pack_wrapped  # brings torch, which other tokens do without
+
+    return {"bfd": _pack_bfd, "wrapped": _pack_wrapped}[recipe["packing_strategy"]](table, recipe["max_length"])
+
+
+def room(ids: list[int], recipe: dict) -> int:
+    """How many tokens of a row are kept: what is too long for a wrapped row goes on in the next."""
+    return len(ids) if recipe.get("packing_strategy") == "wrapped" else recipe["max_length"]
+
+
+def cpt_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, ledger: Ledger) -> dict:
+    """The ids of a text and its end."""
+    text, eos = row["text"], tokenizer.eos_token
+    ids = tokenizer(text if text.endswith(eos) else text + eos)["input_ids"]
+    return labelled(ids, ids, recipe, ledger)
 
 
 def sft_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, ledger: Ledger) -> dict | None:
-    """A conversation's ids, and the labels its loss is of: every token, or the assistant's alone."""
-    only = recipe["assistant_only_loss"]
-    made = tokenizer.apply_chat_template(row["messages"], return_dict=True, return_assistant_tokens_mask=only)
-    ids, labels = made["input_ids"], made["input_ids"]
-    if only:
+    """A conversation's ids, and the labels its loss is of: all tokens, or the assistant's, or the last answer's."""
+    turns, assistant_only = row["messages"], recipe["assistant_only_loss"]
+    completion_only = recipe.get("completion_only_loss", False)
+    if completion_only and (len(turns) == 1 or turns[-1]["role"] != "assistant"):
+        ledger.drop("the last turn is no answer of the assistant", turns)
+        return None
+    made = tokenizer.apply_chat_template(turns, return_dict=True, return_assistant_tokens_mask=assistant_only)
+    ids = labels = made["input_ids"]
+    if assistant_only:
         mask = made["assistant_masks"]
         if 1 not in mask:
             raise Refusal(
@@ -86,10 +118,18 @@ def sft_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, ledg
                 "give the model a `template` with {% generation %}"
             )
         labels = [token if said else IGNORED for token, said in zip(ids, mask, strict=True)]
-    length = recipe["max_length"]
-    if all(label == IGNORED for label in labels[:length]):
-        ledger.drop("nothing left to learn after the cut", row["messages"])
+    if completion_only:
+        prompt = tokenizer.apply_chat_template(turns[:-1], return_dict=True, add_generation_prompt=True)["input_ids"]
+        start = common_prefix(prompt, ids)
+        labels = [IGNORED] * start + labels[start:]
+    if all(label == IGNORED for label in labels[: room(ids, recipe)]):
+        ledger.drop("nothing left to learn after the cut", turns)
         return None
+    return labelled(ids, labels, recipe, ledger)
+
+
+def labelled(ids: list[int], labels: list[int], recipe: dict, ledger: Ledger) -> dict:
+    length = room(ids, recipe)
     if len(ids) > length:
         ledger.alter("cut to max_length")
     return {"input_ids": ids[:length], "labels": labels[:length]}
@@ -112,37 +152,85 @@ def reward_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, l
 
 def dpo_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, ledger: Ledger) -> dict | None:
     """A prompt's ids and those of its two answers, from where they part from the prompt."""
+    prompt, (chosen, rejected), shortened = parted(tokenizer, row["prompt"], row["chosen"], row["rejected"])
+    left = recipe["max_length"] - len(prompt)
+    if left <= 0:
+        ledger.drop("the prompt alone fills max_length", row["prompt"])
+        return None
+    if chosen[:left] == rejected[:left]:
+        ledger.drop("the answers are equal after the cut", row["prompt"])
+        return None
+    if shortened:
+        ledger.alter(SHORTENED)
+    if max(len(chosen), len(rejected)) > left:
+        ledger.alter("cut to max_length")
+    return {"prompt_ids": prompt, "chosen_ids": chosen[:left], "rejected_ids": rejected[:left]}
+
+
+def unpaired(rows: list[dict]) -> list[dict]:
+    """Rows of one completion each. Pairs are taken apart as TRL does it: first what was chosen, then the rest."""
+    if "label" in rows[0]:
+        return rows
+    sides = (("chosen", True), ("rejected", False))
+    return [{"prompt": row["prompt"], "completion": row[side], "label": label} for side, label in sides for row in rows]
+
+
+def kto_tokens(rows: list[dict], tokenizer: PreTrainedTokenizerBase, recipe: dict, ledger: Ledger) -> list[dict]:
+    """Each prompt's ids, those of its completion, and those of what was said to another prompt, for KTO's KL.
+
+    That other completion is of the nearest row before it, of those of the batch; the last stands before the first.
+    """
+    fit, made = [], []
+    for row in rows:
+        prompt, (completion,), shortened = parted(tokenizer, row["prompt"], row["completion"])
+        if len(prompt) < recipe["max_length"]:
+            fit.append((row, prompt, completion, shortened))
+        else:
+            ledger.drop("the prompt alone fills max_length", row["prompt"])
+    for i, (row, prompt, completion, shortened) in enumerate(fit):
+        before = (fit[i - back] for back in range(1, len(fit)))
+        other = next((said for other, _, said, _ in before if other["prompt"] != row["prompt"]), None)
+        if other is None:
+            ledger.drop(
+                "no other prompt in its batch of rows, of whose completion KTO could take the KL", row["prompt"]
+            )
+            continue
+        left = recipe["max_length"] - len(prompt)
+        if shortened:
+            ledger.alter(SHORTENED)
+        if len(completion) > left:
+            ledger.alter("cut to max_length")
+        kept = {"completion_ids": completion[:left], "KL_completion_ids": other[:left]}
+        made.append({"prompt_ids": prompt, **kept, "label": row["label"]})
+    return made
+
+
+def parted(
+    tokenizer: PreTrainedTokenizerBase, prompt: list[dict], *answers: list[dict]
+) -> tuple[list[int], list[list[int]], bool]:
+    """A prompt's ids and those of its answers, from where the first of them parts from the prompt.
+
+    Third, whether that is before the prompt's end.
+    """
 
     def ids(turns: list[dict], **options: bool) -> list[int]:
         return tokenizer.apply_chat_template(turns, return_dict=True, **options)["input_ids"]
 
-    prompt = ids(row["prompt"], add_generation_prompt=True)
-    chosen, rejected = ids(row["prompt"] + row["chosen"]), ids(row["prompt"] + row["rejected"])
-    start, length = min(common_prefix(prompt, chosen), common_prefix(prompt, rejected)), recipe["max_length"]
-    if start >= length:
-        ledger.drop("the prompt alone fills max_length", row["prompt"])
-        return None
-    made = {"prompt_ids": prompt[:start], "chosen_ids": chosen[start:length], "rejected_ids": rejected[start:length]}
-    if made["chosen_ids"] == made["rejected_ids"]:
-        ledger.drop("the answers are equal after the cut", row["prompt"])
-        return None
-    if start < len(prompt):
-        ledger.alter("prompt shortened: the template renders it otherwise before an answer")
-    if max(len(chosen), len(rejected)) > length:
-        ledger.alter("cut to max_length")
-    return made
+    alone, whole = ids(prompt, add_generation_prompt=True), [ids(prompt + answer) for answer in answers]
+    start = min(common_prefix(alone, each) for each in whole)
+    return alone[:start], [each[start:] for each in whole], start < len(alone)
 
 
 def common_prefix(a: list[int], b: list[int]) -> int:
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
-def write(tables: Iterable[pa.Table], method: str, path: Path) -> list[int]:
+def write(tables: Iterable[pa.Table], recipe: dict, path: Path) -> list[int]:
     """Write tokens as an Arrow stream, which every rank maps into memory as it is; the lengths of the rows."""
     lengths = []
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, SCHEMAS[method]) as stream:
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema_of(recipe)) as stream:
         for table in tables:
             stream.write_table(table)
-            ids = [pc.list_value_length(table[name]).to_numpy() for name in table.column_names if name != "labels"]
+            ids = [pc.list_value_length(table[name]).to_numpy() for name in table.column_names if name.endswith("_ids")]
             lengths += sum(ids).tolist()
     return lengths

@@ -9,6 +9,11 @@ from posttrain.score import reward
 def evaluate(job: Job) -> tuple[dict, list[dict]]:
     """accuracy: share of pairs whose chosen answer scores higher (a tie is half); margin: by how much, on average."""
     pairs = rows.read(job.inputs["rows"] / f"{job.recipe['split']}.parquet")
+    if "label" in pairs[0]:
+        raise Refusal(
+            f"{job.inputs['rows']}: its rows are single completions with a `label`, of which none is to be preferred "
+            "to another; name a set of pairs"
+        )
     turns = [[*pair["prompt"], *pair[side]] for pair in pairs for side in ("chosen", "rejected")]
     scores = reward.score_all(job, job.inputs["model"], turns)
     made = [

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
+from posttrain import checkpoints
 from posttrain.build.job import Job
 from posttrain.build.pool import in_batches
-from posttrain.checkpoints import places
 from posttrain.data import rows
 from posttrain.files import Refusal
 
@@ -23,7 +23,10 @@ def evaluate(job: Job) -> tuple[dict, list[dict]]:
     found = rows.read(job.inputs["rows"] / f"{job.recipe['split']}.parquet")
     if "text" not in found[0]:
         raise Refusal(f"{job.inputs['rows']}: its rows are conversations; bits per byte are of plain text")
-    texts, size = [row["text"] for row in found], min(job.recipe["max_length"], places(job.inputs["model"]) - 1)
+    texts, size = (
+        [row["text"] for row in found],
+        min(job.recipe["max_length"], checkpoints.places(job.inputs["model"]) - 1),
+    )
     tokenizer = AutoTokenizer.from_pretrained(job.inputs["model"])
     start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
     sequences = [[start, *tokenizer.encode(text, add_special_tokens=False)] for text in texts]
@@ -56,4 +59,4 @@ def surprise(sequences: list[list[int]], folder: Path, device: str) -> list[floa
 @cache
 def open_model(folder: Path, device: str) -> PreTrainedModel:
     """One a process."""
-    return AutoModelForCausalLM.from_pretrained(folder, dtype="auto", use_safetensors=True).to(device).eval()
+    return checkpoints.open_model(AutoModelForCausalLM, folder, dtype="auto").to(device).eval()

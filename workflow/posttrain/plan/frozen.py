@@ -19,7 +19,11 @@ from posttrain.recipes import catalogue, identity, lock
 from posttrain.recipes.sections import SECTIONS
 from posttrain.words import nearest
 
-KINDS = (*SECTIONS, "tokenizers", "tokens", "hub")
+# The stages whose program has another name than theirs: it serves data and preferences alike.
+SCRIPTS = {"mix_data": "mix_rows", "mix_preferences": "mix_rows"}
+SCRIPTS |= {"select_data": "select_rows", "select_preferences": "select_rows"}
+NAMED = (*SECTIONS, "checkpoints")  # the kinds whose names a person chose
+KINDS = (*NAMED, "tokenizers", "tokens", "reference", "hub")
 
 
 def open_plan(root: str, config: dict, main: bool) -> "Plan":
@@ -78,7 +82,8 @@ def settle(target: Target, known: dict, contents: Contents, store: Store, enviro
     held = store.manifest(key)
     said = standing(target, parts, complete)
     return {
-        "stage": target.stage, "own": target.own, "identity": target.identity, "intent": target.intent,
+        "stage": target.stage, "script": f"scripts/{SCRIPTS.get(target.stage, target.stage)}.py",
+        "own": target.own, "identity": target.identity, "intent": target.intent,
         "inputs": target.inputs, "files": target.files, "texts": target.texts, "runtime": target.runtime,
         "contents": parts, "key": key, "hit": bool(held), "twin": None,
         "content": said.get("content") or held.get("content"),  # what stands is what the next stage will read
@@ -102,7 +107,8 @@ def mark_twins(known: dict[str, dict]) -> None:
     for path, target in known.items():
         twin = first.setdefault(target["intent"], path)
         target["twin"] = None if twin == path or target["hit"] else twin
-        target["rule"] = "restore" if target["hit"] or target["twin"] else target["stage"]
+        maker = "train_checkpoints" if path.startswith("checkpoints/") else target["stage"]  # one rule of all methods
+        target["rule"] = "restore" if target["hit"] or target["twin"] else maker
 
 
 def any_of(names: Iterable[str]) -> str:
@@ -174,7 +180,7 @@ class Plan:
         if nope in self.scans:
             some = self.scans[nope]
             return Refusal(f"{nope} is a scan of {len(some)} models: {', '.join(some[:4])}{' …' * (len(some) > 4)}")
-        shown = [path for path in self.targets if path.startswith(tuple(f"{section}/" for section in SECTIONS))]
+        shown = [path for path in self.targets if path.startswith(tuple(f"{kind}/" for kind in NAMED))]
         shown += [f"reports/{path.removeprefix('models/')}.html" for path in self.all("models")]
         near = nearest(nope, shown, 3) or shown[:3]
         return Refusal(f"No recipe makes {nope}. Nearest: {', '.join(near) or 'none, for there are no recipes'}")

@@ -2,7 +2,10 @@
 
 
 def lineage(targets: dict[str, dict], *paths: str) -> list[str]:
-    """Some targets and all they are made from, inputs before what is made of them."""
+    """Some targets and all they are made from, inputs before what is made of them.
+
+    After kept checkpoints comes the model that is the last of them, whatever was made of the others.
+    """
     found: dict[str, None] = {}
 
     def add(path: str) -> None:
@@ -10,6 +13,8 @@ def lineage(targets: dict[str, dict], *paths: str) -> list[str]:
             for made in targets[path]["inputs"].values():
                 add(made)
             found[path] = None
+            if path.startswith("checkpoints/"):
+                found[path.replace("checkpoints/", "models/", 1)] = None
 
     for path in paths:
         add(path)

@@ -231,7 +231,7 @@ def whole_path(pattern: str) -> str:
 def overlay(path: str, entry: Written, site: dict, site_where: Where) -> Written:
     """An entry with the site's runtime fields over its own; a later pattern wins."""
     value, where = entry.value, dict(entry.where)
-    untrained = value.get("method") in ("init", "gguf")  # one pattern may name models of every method
+    untrained = value.get("method") in methods.UNTRAINED  # one pattern may name models of every method
     for pattern, said in site.get("runtime", {}).items():
         if fnmatch.fnmatchcase(path, whole_path(pattern)) and isinstance(value.get("runtime", {}), dict):
             meant = {key: said[key] for key in said if not (untrained and key in TRAINING_ONLY)}

@@ -17,14 +17,22 @@ VERSIONS = {
     "mix_data": 2,
     "mix_preferences": 2,
     "make_tokenizer": 1,
-    "tokenize_rows": 3,
+    "tokenize_rows": 4,
     "init_model": 1,
     "convert_gguf": 1,
+    "merge_adapter": 1,
     "train_cpt": 1,
     "train_sft": 1,
     "train_reward": 1,
-    "train_dpo": 1,
+    "compute_reference": 1,
+    "train_dpo": 2,
+    "train_kto": 1,
     "train_orpo": 1,
+    "train_cpo": 1,
+    "train_simpo": 1,
+    "pick_checkpoint": 1,
+    "average_checkpoints": 1,
+    "average_models": 1,
     "sample_completions": 3,
     "score_completions": 2,
     "select_data": 3,
@@ -38,7 +46,20 @@ RUNTIME_KEYS = frozenset({"runtime"})
 # A field added to the language later, by stage: its dotted path and the value that stands for its absence.
 # It stays out of identities while it has that value, so models trained before it are not retrained; the value
 # never changes, even if the field's default does.
-INTRODUCED: dict[str, dict[str, Any]] = {}
+KEPT = {"train.keep_checkpoints": 0}
+INTRODUCED: dict[str, dict[str, Any]] = {
+    "train_cpt": KEPT,
+    "train_sft": KEPT | {"train.completion_only_loss": False, "train.packing": False, "train.packing_strategy": "bfd"},
+    "train_reward": KEPT,
+    "train_dpo": KEPT
+    | {
+        "train.label_smoothing": 0,
+        "train.ld_alpha": None,
+        "train.use_weighting": False,
+        "train.discopop_tau": 0.05,
+    },
+    "train_orpo": KEPT,
+}
 
 
 def what_it_is(stage: str, recipe: dict, introduced: dict | None = None) -> dict:

@@ -20,12 +20,24 @@ class SampleRuntime(Runtime):
     shards: Count = Field(1, description="processes that share the prompts")
 
 
+OFFLOADS = {"zero2": ["optimizer"], "zero3": ["optimizer", "all"], "fsdp": ["all"]}  # what a launch can move
+
+
 class TrainRuntime(Runtime):
-    gpus: int = Field(0, ge=0, description="GPUs, one process each; 0 trains on the CPU")
+    gpus: int = Field(0, ge=0, description="GPUs of all nodes together, one process each; 0 trains on the CPU")
     processes: Count | None = Field(None, description="processes when there are no GPUs (gloo)")
-    launch: Literal["single", "ddp", "zero3"] = Field("single", description="accelerate file in config/launch/")
+    nodes: Count = Field(1, description="machines that share the processes evenly; several are SLURM's to give")
+    launch: Literal["single", "ddp", "zero2", "zero3", "fsdp"] = Field(
+        "single", description="accelerate file in config/launch/"
+    )
     micro_batch_size: Count | None = Field(None, description="sequences a process sees at once; all it can if unsaid")
-    attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] = Field("sdpa", description="attention kernel")
+    offload: Literal["none", "optimizer", "all"] = Field(
+        "none", description="what waits in the CPU's memory: the optimizer's state, or parameters and gradients too"
+    )
+    attn_implementation: Literal["auto", "sdpa", "eager", "flash_attention_2"] = Field(
+        "auto", description="attention kernel; `auto` is flash_attention_2 where that works, and sdpa elsewhere"
+    )
+    use_kernels: bool = Field(False, description="the hub's kernels in place of transformers' layers, on a GPU")
     activation_checkpointing: bool = Field(False, description="recompute activations to save memory")
     save_steps: Count = Field(100, description="steps between checkpoints: what a kill can cost")
     logging_steps: Count = Field(10, description="steps between logged losses")
@@ -44,4 +56,19 @@ class TrainRuntime(Runtime):
             raise ValueError("processes are counted by gpus; say one of the two")
         if self.world_size > 1 and self.launch == "single":
             raise ValueError(f"launch `single` is one process, and {self.world_size} are asked for; say `launch: ddp`")
+        if self.world_size % self.nodes:
+            raise ValueError(
+                f"nodes {self.nodes} cannot share {self.world_size} processes evenly; change one of the two"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def can_be_done_so(self) -> "TrainRuntime":
+        able = OFFLOADS.get(self.launch, [])
+        if self.offload not in ("none", *able):
+            mend = f"say {' or '.join(able)}" if able else f"launch {', '.join(OFFLOADS)} can"
+            raise ValueError(f"offload {self.offload} is nothing that launch `{self.launch}` can do; {mend}")
+        for field, said in (("use_kernels", True), ("attn_implementation", "flash_attention_2")):
+            if getattr(self, field) == said and not self.gpus:
+                raise ValueError(f"{field} {said} is for GPUs, and `gpus` is 0; leave it out on a CPU")
         return self

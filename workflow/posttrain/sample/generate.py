@@ -22,7 +22,7 @@ from transformers import (
 
 from posttrain.build.job import Job
 from posttrain.build.pool import each_once
-from posttrain.checkpoints import open_chat_tokenizer
+from posttrain.checkpoints import open_chat_tokenizer, open_model
 from posttrain.sample.prompts import Prompt
 
 
@@ -85,7 +85,7 @@ class Sampler:
     def __init__(self, folder: Path, device: str) -> None:
         self.device, self.tokenizer = device, open_chat_tokenizer(folder)
         self.tokenizer.padding_side = "left"
-        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", use_safetensors=True).to(device).eval()
+        self.model = open_model(AutoModelForCausalLM, folder, dtype="auto").to(device).eval()
         said = self.model.generation_config.eos_token_id
         self.ends = {self.tokenizer.eos_token_id, *(said if isinstance(said, list) else [said])} - {None}
         # A hub model's own asks for penalties and draws of its own.

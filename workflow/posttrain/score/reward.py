@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForSequenceClassification
 
+from posttrain import checkpoints
 from posttrain.build.job import Job
 from posttrain.build.pool import in_batches
-from posttrain.checkpoints import open_chat_tokenizer, places
 from posttrain.files import Refusal
 
 
@@ -17,7 +17,7 @@ def score_all(job: Job, folder: Path, conversations: list[list[dict]]) -> list[f
 
     Cut, it would be read where no reward is.
     """
-    tokenizer, room = open_chat_tokenizer(folder), min(job.recipe["max_length"], places(folder))
+    tokenizer, room = checkpoints.open_chat_tokenizer(folder), min(job.recipe["max_length"], checkpoints.places(folder))
     read = [tokenizer.apply_chat_template(turns, return_dict=True)["input_ids"] for turns in conversations]
     work = partial(score, folder=folder, device="cuda" if job.runtime["gpus"] else "cpu")
     scores = iter(in_batches(job, work, [ids for ids in read if len(ids) <= room]))
@@ -38,7 +38,8 @@ def score(conversations: list[list[int]], folder: Path, device: str) -> list[flo
 @cache
 def open_model(folder: Path, device: str) -> tuple:
     """The model and the token it pads with; one a process."""
-    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype="auto", use_safetensors=True)
+    head = {"num_labels": 1} if checkpoints.is_adapter(folder) else {}  # which the adapter's folder holds
+    model = checkpoints.open_model(AutoModelForSequenceClassification, folder, dtype="auto", **head)
     if model.config.num_labels != 1:
         raise Refusal(f"{folder} has {model.config.num_labels} labels; a reward model has one")
     if model.config.pad_token_id is None:

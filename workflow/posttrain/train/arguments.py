@@ -2,14 +2,16 @@
 
 from typing import Any
 
-from trl import DPOConfig, RewardConfig, SFTConfig
+from transformers import TrainingArguments
+from trl import DPOConfig, KTOConfig, RewardConfig, SFTConfig
+from trl.experimental.cpo import CPOConfig
 from trl.experimental.orpo import ORPOConfig
 
 from posttrain.build import tracking
 from posttrain.build.job import Job
 
 # Fields of `train:` that are not arguments of the trainer under the same name.
-OURS = {"batch_size", "dtype", "max_steps", "assistant_only_loss"}
+OURS = {"batch_size", "dtype", "max_steps", "assistant_only_loss", "completion_only_loss", "keep_checkpoints"}
 
 
 def common(job: Job) -> dict[str, Any]:
@@ -52,6 +54,26 @@ def orpo(job: Job) -> ORPOConfig:
     return ORPOConfig(**common(job), remove_unused_columns=False)  # its collator reads the tokens' own columns
 
 
+def cpo(job: Job) -> CPOConfig:
+    return CPOConfig(**common(job), remove_unused_columns=False)
+
+
+def simpo(job: Job) -> CPOConfig:
+    return CPOConfig(**common(job), remove_unused_columns=False, loss_type="simpo")
+
+
 def dpo(job: Job) -> DPOConfig:
     losses = job.recipe["train"]["loss_type"]
-    return DPOConfig(**common(job) | {"loss_type": [losses] if isinstance(losses, str) else losses})
+    said = common(job) | {"loss_type": [losses] if isinstance(losses, str) else losses}
+    return DPOConfig(**said, precompute_ref_log_probs=True)  # they are ready
+
+
+def kto(job: Job) -> KTOConfig:
+    return KTOConfig(**common(job), precompute_ref_log_probs=True)
+
+
+def reference(job: Job) -> TrainingArguments:
+    """What a model is opened and launched by whose log-probs are only read."""
+    return TrainingArguments(
+        output_dir=str(job.checkpoints), use_cpu=job.runtime["gpus"] == 0, bf16=job.recipe["train"]["bf16"]
+    )

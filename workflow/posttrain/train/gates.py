@@ -2,34 +2,58 @@
 
 import math
 
+import torch
+
 from posttrain.files import Refusal
 
-# The loss of one pair whose log-ratios are all zero, by TRL 1.16's loss_type, for a given beta.
+LN2 = math.log(2)
+# The loss of one pair whose log-ratios are all zero, by TRL 1.16's loss_type, for a given beta and label_smoothing.
 AT_REST = {
-    "sigmoid": lambda beta: math.log(2),
-    "hinge": lambda beta: 1.0,
-    "ipo": lambda beta: 1 / (4 * beta**2),
-    "apo_zero": lambda beta: 1.0,
+    "sigmoid": lambda beta, smoothing: LN2,
+    "sigmoid_norm": lambda beta, smoothing: LN2,
+    "hinge": lambda beta, smoothing: 1.0,
+    "ipo": lambda beta, smoothing: 1 / (4 * beta**2),
+    "exo_pair": lambda beta, smoothing: -LN2 - (math.log1p(-smoothing) + math.log(smoothing)) / 2,
+    "nca_pair": lambda beta, smoothing: 2 * LN2,
+    "robust": lambda beta, smoothing: LN2,
+    "bco_pair": lambda beta, smoothing: 2 * LN2,
+    "sppo_hard": lambda beta, smoothing: 1 / (2 * beta**2),
+    "aot": lambda beta, smoothing: LN2,
+    "aot_unpaired": lambda beta, smoothing: LN2,
+    "apo_zero": lambda beta, smoothing: 1.0,
+    "apo_down": lambda beta, smoothing: 1.0,
+    "discopop": lambda beta, smoothing: (LN2 + 1) / 2,
 }
-TOLERANCE = 1e-3  # relative: the same weights in the same forward, so only rounding may differ
+# Relative. The reference's log-probs are of the same weights, padded and batched otherwise: only rounding may differ,
+# which for sums over an answer's tokens is coarse in bfloat16.
+TOLERANCE = 1e-3
+TOLERANCE_BF16 = 5e-2
 # Logits of random weights are spread by s = initializer_range·√hidden_size around zero, and cost ln V + s²/2 a token:
 # 0.8 more than guessing at 0.02 and 4096. What was taught in this vocabulary, on rows at all like these, costs less.
 SPREAD = 1.0
+MERGED = 2e-2  # of the logits' length: what rounding to bfloat16 weights leaves
 SIGMAS = 5  # of the draw of a head: one in two million is further away
 ROUNDING = 1e-2  # of scores in bfloat16
 
 
-def expected(loss_types: list[str], weights: list[float], beta: float) -> float:
+def expected(loss_types: list[str], weights: list[float], beta: float, label_smoothing: float) -> float:
     """The preference part of the first loss."""
-    return sum(w * AT_REST[name](beta) for name, w in zip(loss_types, weights, strict=True) if name in AT_REST)
+    named = zip(loss_types, weights, strict=True)
+    return sum(weight * AT_REST[name](beta, label_smoothing) for name, weight in named if name in AT_REST)
 
 
-def at_rest(found: float, loss_types: list[str], weights: list[float], beta: float) -> None:
-    """Raises: Refusal, if a run starts elsewhere: it is wired wrongly (another reference, swapped or cut pairs)."""
-    known = expected(loss_types, weights, beta)
-    if not abs(found - known) <= TOLERANCE * known:
+def at_rest(found: float, known: float, name: str, bf16: bool) -> None:
+    """Raises: Refusal, if a run starts elsewhere: it is wired wrongly (another reference, swapped or cut pairs).
+
+    Args:
+        found: the first loss.
+        known: what it is where policy and reference are one model.
+        name: of the loss.
+        bf16: whether log-probs are computed in bfloat16.
+    """
+    if not abs(found - known) <= (TOLERANCE_BF16 if bf16 else TOLERANCE) * known:
         raise Refusal(
-            f"physics gate: the first loss of {'+'.join(loss_types)} is {found:.6g}, and {known:.6g} where policy and "
+            f"physics gate: the first loss of {name} is {found:.6g}, and {known:.6g} where policy and "
             "reference are one model: the reference is another model, or the pairs are broken. Nothing was trained"
         )
 
@@ -71,4 +95,14 @@ def undecided(found: float, mean: float, square: float, initializer_range: float
             f"physics gate: the first loss of a reward model is {found:.6g}, and ln 2 ± {allowed:.2g} where its head "
             "was drawn just now: the head was not drawn as its config says, or the pairs are broken. Nothing was "
             "trained"
+        )
+
+
+def said_the_same(found: torch.Tensor, known: torch.Tensor) -> None:
+    """Raises: Refusal, if a merged model's logits are not those of the adapter on its base, but for rounding."""
+    apart = (found - known).norm() / known.norm()
+    if not apart <= MERGED:
+        raise Refusal(
+            f"physics gate: the merged model's logits are {apart:.3g} of their length from those of the adapter on its "
+            "base: the merge went wrong. Nothing was saved"
         )

@@ -1,24 +1,28 @@
 """Models as they are made, opened, saved, and proved to be what was trained."""
 
-import json
-from pathlib import Path
+import importlib
 from typing import Any
 
 import torch
-from datasets import Dataset
+from accelerate import PartialState
+from datasets import Dataset, concatenate_datasets
+from peft import LoraConfig
 from transformers import (
     CONFIG_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     set_seed,
 )
-from transformers.integrations import unset_hf_deepspeed_config
+from transformers.utils import is_flash_attn_2_available
+from transformers.utils.import_utils import KERNELS_MAX_VERSION, KERNELS_MIN_VERSION, is_kernels_available
 
 from posttrain.build.job import Job
+from posttrain.checkpoints import adapter_config, config_of, has_head, is_adapter, on_base, weights_of
 from posttrain.files import Refusal
 from posttrain.words import did_you_mean, nearest
 
@@ -28,14 +32,16 @@ def open_tokenizer(job: Job) -> PreTrainedTokenizerBase:
 
 
 def open_tokens(job: Job, split: str = "train") -> Dataset | None:
-    """The tokens of a split, mapped into memory as they lie on the disk; of `test`, if it is to be evaluated on."""
+    """The tokens of a split, mapped into memory as they lie on the disk; of `test`, if it is to be evaluated on.
+
+    Beside them stand the reference's log-probs, if the method has one.
+    """
     if split == "test" and not job.runtime["eval_steps"]:
         return None
-    rows = Dataset.from_file(str(job.inputs["tokens"] / f"{split}.arrow"))
-    if split == "test":
-        return rows
+    parts = [job.inputs[role] for role in ("tokens", "reference") if role in job.inputs]
+    rows = concatenate_datasets([Dataset.from_file(str(folder / f"{split}.arrow")) for folder in parts], axis=1)
     needed = job.recipe["train"]["batch_size"]
-    if len(rows) < needed:
+    if split == "train" and len(rows) < needed:
         raise Refusal(f"train.batch_size {needed} is more than the {len(rows)} rows there are; lower it or add rows")
     return rows
 
@@ -60,88 +66,118 @@ def init(architecture: dict, tokenizer: PreTrainedTokenizerBase, seed: int) -> P
 
 
 def open_base(job: Job, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
-    """The base model in the recipe's dtype, with rows for the tokens that the tokenizer has and it lacks."""
+    """The base as training finds it before its first step, which is the reference too: in the recipe's dtype or four
+    bits, with rows for the tokens that the tokenizer has and it lacks. One that is an adapter is to be gone on with.
+    """
     if has_head(job.inputs["base"]):
         raise Refusal("the base is a reward model: it gives scores, and says nothing; name what it was made of")
-    return fitted(AutoModelForCausalLM.from_pretrained(job.inputs["base"], **said_of_base(job)), job, tokenizer)
+    model = AutoModelForCausalLM.from_pretrained(weights_of(job.inputs["base"]), **said_of_base(job))
+    return adapted(fitted(model, job, tokenizer), job)
 
 
 def open_reward_base(job: Job, tokenizer: PreTrainedTokenizerBase) -> tuple[PreTrainedModel, bool]:
     """The base model with a head of one score, and whether that was drawn anew: a base's own is kept."""
-    if has_head(job.inputs["base"]) and (labels := AutoConfig.from_pretrained(job.inputs["base"]).num_labels) != 1:
+    base = job.inputs["base"]
+    if has_head(base) and (labels := config_of(base).num_labels) != 1:
         raise Refusal(f"the base gives {labels} scores, and a reward model gives one; name another base")
     set_seed(job.recipe["train"]["seed"])  # a new head is drawn as it is opened
     model, report = AutoModelForSequenceClassification.from_pretrained(
-        job.inputs["base"], num_labels=1, output_loading_info=True, **said_of_base(job)
+        weights_of(base), num_labels=1, output_loading_info=True, **said_of_base(job)
     )
-    return fitted(model, job, tokenizer), bool(report["missing_keys"])
-
-
-def has_head(base: Path) -> bool:
-    """Whether a model gives scores, and no tokens."""
-    said = AutoConfig.from_pretrained(base).architectures or []
-    return any(name.endswith("ForSequenceClassification") for name in said)
+    taught = is_adapter(base) and "score" in str(adapter_config(base)["modules_to_save"])
+    return adapted(fitted(model, job, tokenizer), job), bool(report["missing_keys"]) and not taught
 
 
 def said_of_base(job: Job) -> dict[str, Any]:
-    return {
+    said = {
         "dtype": getattr(torch, job.recipe["train"]["dtype"]),
-        "attn_implementation": job.runtime["attn_implementation"],
+        "attn_implementation": attention(job),
         "use_safetensors": True,
     }
+    if bits := job.recipe.get("quantization"):
+        compute = torch.bfloat16 if job.recipe["train"]["bf16"] else torch.float32
+        said["quantization_config"] = BitsAndBytesConfig(**bits, bnb_4bit_compute_dtype=compute)
+        device = PartialState().device if job.runtime["gpus"] else torch.device("cpu")
+        said["device_map"] = {"": device}  # it is quantised where it will be used
+    return said | ({"use_kernels": True} if kernels_wanted(job) else {})
+
+
+def attention(job: Job) -> str:
+    """The attention kernel that a recipe's runtime asks for; `auto` is flash-attn's where it can run."""
+    said, train = job.runtime["attn_implementation"], job.recipe["train"]
+    if said != "auto":
+        return said
+    halved = train["bf16"] or train["dtype"] == "bfloat16"  # flash-attn knows no float32
+    return "flash_attention_2" if job.runtime["gpus"] and halved and flash_attn_works() else "sdpa"
+
+
+def flash_attn_works() -> bool:
+    """Whether flash-attn is there and can be imported: built for another torch, it cannot."""
+    try:
+        return is_flash_attn_2_available() and bool(importlib.import_module("flash_attn"))
+    except ImportError:
+        return False
+
+
+def kernels_wanted(job: Job) -> bool:
+    """Whether the hub's kernels are to be used. Raises: Refusal, if they are and cannot be."""
+    if job.runtime["use_kernels"] and not is_kernels_available():
+        raise Refusal(
+            f"runtime.use_kernels: transformers needs the package kernels for it, from {KERNELS_MIN_VERSION} on and "
+            f"below {KERNELS_MAX_VERSION}; install it, or say `use_kernels: false`"
+        )
+    return job.runtime["use_kernels"]
 
 
 def fitted(model: PreTrainedModel, job: Job, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
     """A base with rows for the tokens that the tokenizer has and it lacks, and the tokenizer's ends."""
+    if job.recipe.get("quantization"):
+        refuse_whole_weights(model)
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        if job.recipe.get("peft"):
+            raise Refusal(
+                "the tokenizer has tokens that the base lacks, whose rows an adapter does not hold; add them first"
+            )
         set_seed(job.recipe["train"]["seed"])  # new rows are drawn around the mean of the old
         model.resize_token_embeddings(len(tokenizer))
     agree_on_ends(model.config, tokenizer)
     if model.can_generate():
         agree_on_ends(model.generation_config, tokenizer)
     model.config.use_cache = False
+    job.metrics["attn_implementation"] = model.config._attn_implementation
+    if job.runtime["use_kernels"] and not any("forward" in vars(module) for module in model.modules()):
+        raise Refusal(  # transformers leaves what it finds no kernel for as it is, and only says so
+            "runtime.use_kernels: no layer of this model has a kernel here; fetch its kernels into a folder that "
+            "KERNELS_CACHE names (a job that trains is offline), or say `use_kernels: false`"
+        )
     return model
+
+
+def refuse_whole_weights(model: PreTrainedModel) -> None:
+    """Raises: Refusal, unless every linear layer but the head is held in four bits, as was asked for."""
+    head = {id(model.get_output_embeddings())} if model.can_generate() else {id(getattr(model, "score", None))}
+    for name, module in model.named_modules():
+        whole = isinstance(module, torch.nn.Linear) and getattr(module.weight, "quant_state", None) is None
+        if whole and id(module) not in head:
+            raise Refusal(f"quantization was to hold {name} in four bits, and its weights are {module.weight.dtype}")
+
+
+def adapted(model: PreTrainedModel, job: Job) -> PreTrainedModel:
+    """A base whose adapter is gone on with has it on; another is as it was."""
+    base = job.inputs["base"]
+    return on_base(model, base, trainable=True) if is_adapter(base) else model
+
+
+def new_adapter(job: Job) -> LoraConfig | None:
+    """The adapter that is to be drawn anew, if one is: that of a base is gone on with."""
+    said = job.recipe.get("peft")
+    if not said or is_adapter(job.inputs["base"]):
+        return None
+    kind = {"task_type": "SEQ_CLS", "modules_to_save": ["score"]} if job.recipe["method"] == "reward" else {}
+    return LoraConfig(**{"task_type": "CAUSAL_LM", **said, **kind})
 
 
 def agree_on_ends(config: object, tokenizer: PreTrainedTokenizerBase) -> None:
     """Have a model's configuration name the tokenizer's end, begin and pad: else it generates without end."""
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         setattr(config, name, getattr(tokenizer, name))
-
-
-def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, job: Job) -> None:
-    """Save a model that was not trained here, with its tokenizer, and prove it."""
-    model.save_pretrained(job.out)
-    tokenizer.save_pretrained(job.out)
-    prove(model, job, sharded=False)
-    job.metrics["parameters"] = model.num_parameters()
-
-
-def prove(model: PreTrainedModel, job: Job, sharded: bool) -> None:
-    """Open what was saved, and refuse it unless every tensor is finite and the one that was trained.
-
-    Of a sharded model no process has all tensors; there every name must be found, and every value be finite.
-    """
-    unset_hf_deepspeed_config()  # else ZeRO-3 would shard what is opened here over ranks that are not asked
-    kind = AutoModelForSequenceClassification if has_head(job.out) else AutoModelForCausalLM
-    opened, report = kind.from_pretrained(job.out, dtype="auto", use_safetensors=True, output_loading_info=True)
-    saved, trained = opened.state_dict(), model.state_dict()
-    # What a file lacks is drawn anew when it is opened, so that the names alone would look right.
-    odd = {*report["missing_keys"], *report["unexpected_keys"], *(set(saved) ^ set(trained))}
-    if odd:
-        raise Refusal(f"the saved model is not the trained one: {min(odd)} is in one of them only")
-    for name, tensor in saved.items():
-        if not tensor.numel() or (tensor.is_floating_point() and not torch.isfinite(tensor).all()):
-            raise Refusal(f"the saved model is broken: {name} is empty or not finite")
-        if not sharded and not torch.equal(tensor, trained[name].cpu()):
-            raise Refusal(f"the saved model is not the trained one: {name} differs")
-
-
-def without_circumstance(job: Job) -> None:
-    """Take from the saved files what tells where they were made: equal models have equal files."""
-    (job.out / "training_args.bin").unlink(missing_ok=True)  # a pickle, too
-    path = job.out / "config.json"
-    config = json.loads(path.read_text())
-    config.pop("_name_or_path", None)
-    config["use_cache"] = True
-    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")

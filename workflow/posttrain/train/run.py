@@ -16,20 +16,17 @@ from transformers import Trainer, TrainerCallback
 from posttrain.build.job import Job, Stopped
 from posttrain.build.processes import STOP_SIGNALS
 from posttrain.files import Refusal, read_json, write_json
-from posttrain.train import models
+from posttrain.train import kept, launch, saving
 
-LAUNCHED_AS = {
-    "single": {DistributedType.NO},
-    "ddp": {DistributedType.MULTI_GPU, DistributedType.MULTI_CPU},
-    "zero3": {DistributedType.DEEPSPEED},
-}
 COMPLETE = "complete.json"  # written when all ranks have written a checkpoint
 
 
 def train(trainer: Trainer, job: Job) -> None:
     """Train to the end, from the newest whole checkpoint. Raises: Stopped, with a checkpoint, when asked to stop."""
-    check_launch(trainer, job)
+    launch.check(trainer, job)
     trainer.add_callback(Watch(trainer, job))
+    if kept.count(job):
+        trainer.add_callback(kept.Keep(trainer, job))
     result = trainer.train(resume_from_checkpoint=newest(job.checkpoints))
     if trainer.state.global_step < trainer.state.max_steps:
         job.say(state="resume", step=trainer.state.global_step)
@@ -46,29 +43,16 @@ def peak_memory(accelerator: Accelerator) -> int:
 
 
 def save(trainer: Trainer, job: Job) -> None:
-    """Save the model, open it again, and compare."""
-    trainer.save_model(str(job.out))
+    """Save the model, or what was kept on the way to it; open it again, and compare."""
+    if not kept.count(job):
+        saving.write(trainer, job.out, job.inputs["base"])
     if trainer.accelerator.is_main_process:
-        models.without_circumstance(job)
+        *earlier, last = kept.gather(job, trainer.state.max_steps) if kept.count(job) else [job.out]
+        for folder in earlier:
+            saving.sound(folder)
         sharded = trainer.accelerator.distributed_type in (DistributedType.DEEPSPEED, DistributedType.FSDP)
-        models.prove(trainer.accelerator.unwrap_model(trainer.model), job, sharded)
+        saving.prove(trainer.accelerator.unwrap_model(trainer.model), last, sharded)
     trainer.accelerator.wait_for_everyone()
-
-
-def check_launch(trainer: Trainer, job: Job) -> None:
-    """Refuse a launch that fell back to something else, as several do without a word."""
-    accelerator, launch = trainer.accelerator, job.runtime["launch"]
-    if accelerator.num_processes != job.runtime["processes"] or accelerator.distributed_type not in LAUNCHED_AS[launch]:
-        raise Refusal(
-            f"launch {launch} was to be {job.runtime['processes']} processes, and is {accelerator.num_processes} "
-            f"of {accelerator.distributed_type}; look at config/launch/{launch}.yaml"
-        )
-    # DeepSpeed marks what it shards; rows for new tokens, drawn after the load, it shards when training begins.
-    if launch == "zero3" and not any(hasattr(weights, "ds_id") for weights in trainer.model.parameters()):
-        raise Refusal(
-            "launch zero3: every process has opened the whole model, for the trainer's arguments were made after it; "
-            "make them before any model is opened, as scripts/train_sft.py does"
-        )
 
 
 def newest(folder: Path) -> str | None:
@@ -101,6 +85,7 @@ class Watch(TrainerCallback):
         self.asked = True
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        launch.check_shards(self.trainer, self.job)
         state.compute_steps(args, state.max_steps)  # how often is for the runtime to say, not for a checkpoint
         self.job.say(step=state.global_step, max_steps=state.max_steps)
 

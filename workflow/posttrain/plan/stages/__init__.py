@@ -13,5 +13,8 @@ MAKERS = {
     **dict.fromkeys(sections.EVALUATIONS.values(), evals.evaluated),
     methods.InitModel: models.initialised,
     methods.GGUFModel: models.converted,
+    methods.MergedModel: models.merged,
+    methods.SoupModel: models.souped,
+    methods.LinearModel: models.averaged,
     **{kind: models.trained for kind in methods.METHODS.values() if issubclass(kind, methods.TrainedModel)},
 }

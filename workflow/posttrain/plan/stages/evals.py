@@ -20,12 +20,12 @@ def evaluated(plan: Targets, entry: Named) -> Iterator[Target]:
         own["args"] = samples.verifier_arguments(entry)
     for i, name in enumerate(recipe.models):
         model = models.model(plan, entry, ("models", i), name)
-        rewards = plan.all[model].stage == "train_reward"
-        if rewards != (of == "pairs") and plan.all[model].stage not in samples.UNKNOWN:
+        stage = samples.stage_of(plan, model)
+        rewards = stage == "train_reward"
+        if rewards != (of == "pairs") and stage not in samples.UNKNOWN:
             why = "is a reward model: evaluate it on `pairs`" if rewards else "is not of method reward: it has no score"
             raise entry.refuse(("models", i), f"{name} {why}")
         names = {"model": name, of: getattr(recipe, of)}
         runtime = samples.sharded(recipe)
-        yield Target(
-            f"evals/{name}/{suite}", "evaluate_model", own, names, {"model": model, "rows": read}, runtime=runtime
-        )
+        inputs = {**models.opened(plan, "model", model), "rows": read}
+        yield Target(f"evals/{name}/{suite}", "evaluate_model", own, names, inputs, runtime=runtime)

@@ -5,8 +5,12 @@ from posttrain.plan.stages.rows import without_test
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import template
 from posttrain.recipes.catalogue import HUB_ID, Named
+from posttrain.recipes.methods import HELD_TO_A_REFERENCE
 from posttrain.recipes.runtime import Runtime
 from posttrain.words import did_you_mean
+
+# Stages whose model is of the kind of their first input: what they make of weights is weights.
+DERIVED = ("pick_checkpoint", "average_checkpoints", "average_models")
 
 
 def initialised(plan: Targets, entry: Named) -> Target:
@@ -30,11 +34,20 @@ def converted(plan: Targets, entry: Named) -> Target:
     return Target(entry.path, "convert_gguf", own, names, inputs, runtime=recipe.runtime.model_dump())
 
 
+def merged(plan: Targets, entry: Named) -> Target:
+    """A model of an adapter and what it is of."""
+    adapter = model(plan, entry, "base", entry.recipe.base)
+    if not origin(plan, adapter).own.get("peft"):
+        raise entry.refuse(("base",), f"{entry.recipe.base} is no adapter: it was not trained with `peft`")
+    inputs, runtime = opened(plan, "base", adapter), entry.recipe.runtime.model_dump()
+    return Target(entry.path, "merge_adapter", {}, {"base": entry.recipe.base}, inputs, runtime=runtime)
+
+
 def trained(plan: Targets, entry: Named) -> Target:
-    """A model that a method makes of a base and rows."""
+    """A model that a method makes of a base and rows; the last of its checkpoints, where it keeps some."""
     recipe, method = entry.recipe, entry.recipe.method
     base = model(plan, entry, "base", recipe.base)
-    if plan.all[base].stage == "train_reward" and method != "reward":
+    if origin(plan, base).stage == "train_reward" and method != "reward":
         raise entry.refuse(("base",), f"{recipe.base} is a reward model, which says nothing; name what it was made of")
     text = template_of(plan, entry)
     tokenizer = tokenizer_of(plan, base)
@@ -46,13 +59,108 @@ def trained(plan: Targets, entry: Named) -> Target:
             ("train", "assistant_only_loss"),
             f"{recipe.template}.jinja does not mark what the assistant says with {{% generation %}}",
         )
-    tokens = tokens_target(plan, entry, tokenizer)
-    own = {"method": method, "train": recipe.train.model_dump()}
+    inputs = {**opened(plan, "base", base), "tokenizer": tokenizer, "tokens": tokens_target(plan, entry, tokenizer)}
+    if method in HELD_TO_A_REFERENCE:
+        inputs = {**inputs, "reference": reference_target(plan, entry, inputs)}
+    runtime = training_runtime(entry)
+    own = {"method": method, "train": recipe.train.model_dump(), **adapter_of(plan, entry, base)}
+    if recipe.train.couples_rows:
+        own |= {circumstance: runtime[circumstance] for circumstance in ("micro_batch_size", "processes")}
     names = {"base": recipe.base, recipe.rows: getattr(recipe, recipe.rows)}
     said = {key: getattr(recipe, key) for key in ("template", "added_tokens", "eos_token")}
     names |= {key: value for key, value in said.items() if value}
-    inputs = {"base": base, "tokenizer": tokenizer, "tokens": tokens}
-    return Target(entry.path, f"train_{method}", own, names, inputs, runtime=training_runtime(entry))
+    stage = f"train_{method}"
+    if not recipe.train.keep_checkpoints:
+        return Target(entry.path, stage, own, names, inputs, runtime=runtime)
+    path = entry.path.replace("models/", "checkpoints/", 1)
+    kept = plan.add(Target(path, stage, own, names, inputs, runtime=runtime))
+    return Target(entry.path, "pick_checkpoint", {}, inputs={"checkpoints": kept})
+
+
+def souped(plan: Targets, entry: Named) -> Target:
+    """The mean of the last checkpoints of a training."""
+    recipe = entry.recipe
+    base = plan.all[model(plan, entry, "base", recipe.base)]
+    if base.stage != "pick_checkpoint":
+        raise entry.refuse(
+            ("base",),
+            f"{recipe.base} keeps no checkpoints; a soup is of a model that says `train: {{keep_checkpoints: 4}}`",
+        )
+    training = origin(plan, base.path)
+    refuse_adapter(plan, entry, ("base",), recipe.base, base.path)
+    kept = training.own["train"]["keep_checkpoints"]
+    last = recipe.last or kept
+    if last > kept:
+        raise entry.refuse(("last",), f"{last} are more than the {kept} checkpoints that {recipe.base} keeps")
+    inputs, runtime = {"base": training.path}, recipe.runtime.model_dump()
+    return Target(entry.path, "average_checkpoints", {"last": last}, {"base": recipe.base}, inputs, runtime=runtime)
+
+
+def averaged(plan: Targets, entry: Named) -> Target:
+    """The weighted mean of models. Their order is kept, for the first says more than its weight."""
+    recipe, inputs = entry.recipe, {}
+    for i, name in enumerate(recipe.models):
+        inputs[f"models.{i}"] = model(plan, entry, ("models", name), name)
+        refuse_adapter(plan, entry, ("models", name), name, inputs[f"models.{i}"])
+    names = dict(zip(inputs, recipe.models, strict=True))
+    own, runtime = {"weights": list(recipe.models.values())}, recipe.runtime.model_dump()
+    return Target(entry.path, "average_models", own, names, inputs, runtime=runtime)
+
+
+def refuse_adapter(plan: Targets, entry: Named, key: tuple, name: str, path: str) -> None:
+    if origin(plan, path).own.get("peft"):
+        raise entry.refuse(key, f"{name} is an adapter: a mean of its factors is no mean of models; merge it first")
+
+
+def origin(plan: Targets, path: str) -> Target:
+    """The target that says what a model is: its training, where it is a checkpoint or a mean of one's."""
+    made = plan.all[path]
+    while made.stage in DERIVED:
+        made = plan.all[next(iter(made.inputs.values()))]
+    return made
+
+
+def adapter_of(plan: Targets, entry: Named, base: str) -> dict:
+    """What a recipe says of its adapter: nothing, or its shape, which is the base's if that is one too."""
+    recipe, below = entry.recipe, origin(plan, base).own.get("peft")
+    said = {key: getattr(recipe, key).model_dump() for key in ("peft", "quantization") if getattr(recipe, key)}
+    if below and not recipe.peft:
+        raise entry.refuse(
+            ("base",), f"{recipe.base} is an adapter: name a merge of it, or go on with it by its `peft`"
+        )
+    if below and said["peft"] != below:
+        raise entry.refuse(
+            ("peft",),
+            f"{recipe.base} is an adapter of another shape; name its merge (`method: merge`), or say its `peft`",
+        )
+    if recipe.peft and recipe.added_tokens:
+        raise entry.refuse(
+            ("added_tokens",), "an adapter does not hold the rows of new tokens; train the base with them first"
+        )
+    return said
+
+
+def opened(plan: Targets, role: str, path: str) -> dict[str, str]:
+    """The inputs of what opens a model: the model and, if it is an adapter, what that is of."""
+    made = origin(plan, path)
+    if not made.own.get("peft"):
+        return {role: path}
+    return {role: path, f"{role}.weights": made.inputs.get("base.weights", made.inputs["base"])}
+
+
+def reference_target(plan: Targets, entry: Named, inputs: dict[str, str]) -> str:
+    """The log-probs that models of this base, these rows and this precision share, whatever their loss and beta."""
+    recipe, train = entry.recipe, entry.recipe.train
+    said = {"dtype": train.dtype, "bf16": train.bf16}
+    if recipe.added_tokens:
+        said["seed"] = train.seed  # of the rows that the base lacks
+    own = {"method": recipe.tokens, "train": said}
+    if recipe.quantization:
+        own["quantization"] = recipe.quantization.model_dump()
+    if getattr(train, "ld_alpha", None) is not None:
+        own["ld_alpha"] = train.ld_alpha
+    runtime = {**recipe.runtime.model_dump(), "processes": recipe.runtime.world_size}
+    return plan.add(Target("reference/", "compute_reference", own, {}, inputs, runtime=runtime))
 
 
 def model(plan: Targets, entry: Named, key: str | tuple, name: str) -> str:
@@ -84,12 +192,12 @@ def tokenizer_target(plan: Targets, own: dict, inputs: dict[str, str], text: str
 
 def tokenizer_of(plan: Targets, path: str) -> str:
     """The tokenizer a model speaks: its own target's, its hub repository's without the weights, or its folder's."""
-    made = plan.all[path]
+    made = origin(plan, path)
     if "tokenizer" in made.inputs:
         return made.inputs["tokenizer"]
     if made.stage == "fetch_snapshot":
         return tokenizer_target(plan, {}, {"from": plan.hub("tokenizers", made.own["repo_id"])}, None)
-    return tokenizer_target(plan, {}, {"from": path}, None)
+    return tokenizer_target(plan, {}, {"from": made.path}, None)
 
 
 def tokens_target(plan: Targets, entry: Named, tokenizer: str) -> str:
@@ -98,8 +206,12 @@ def tokens_target(plan: Targets, entry: Named, tokenizer: str) -> str:
     if recipe.runtime.eval_steps and (mend := without_test(plan.all[rows], "leave eval_steps out")):
         raise entry.refuse(("runtime", "eval_steps"), f"{rows} has no split test; {mend}")
     own = {"method": recipe.tokens, "max_length": recipe.train.max_length}
+    if recipe.tokens == "cpt":
+        own["packing_strategy"] = "wrapped"
     if recipe.tokens == "sft":
         own["assistant_only_loss"] = recipe.train.assistant_only_loss
+        own |= {"completion_only_loss": True} if recipe.train.completion_only_loss else {}
+        own |= {"packing_strategy": recipe.train.packing_strategy} if recipe.train.packing else {}
     runtime = Runtime(threads=recipe.runtime.shards, hours=recipe.runtime.hours).model_dump()
     inputs = {"rows": rows, "tokenizer": tokenizer}
     made = plan.add(Target("tokens/", "tokenize_rows", own, {}, inputs, runtime=runtime))

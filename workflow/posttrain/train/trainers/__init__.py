@@ -3,9 +3,9 @@
 Private methods of TRL are overridden here and nowhere else; its exact version is pinned.
 """
 
-from posttrain.train.trainers.experimental import ORPOTrainer
-from posttrain.train.trainers.preference import DPOTrainer
+from posttrain.train.trainers.experimental import CPOTrainer, ORPOTrainer
+from posttrain.train.trainers.preference import DPOTrainer, KTOTrainer
 from posttrain.train.trainers.reward import RewardTrainer
 from posttrain.train.trainers.text import SFTTrainer
 
-__all__ = ["DPOTrainer", "ORPOTrainer", "RewardTrainer", "SFTTrainer"]
+__all__ = ["CPOTrainer", "DPOTrainer", "KTOTrainer", "ORPOTrainer", "RewardTrainer", "SFTTrainer"]

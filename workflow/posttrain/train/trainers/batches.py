@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 from datasets import Dataset
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import DataLoader, RandomSampler, Sampler
 
 from posttrain.build.processes import STOP_SIGNALS
 
@@ -17,10 +17,13 @@ class WholeBatches:
     So a step sees the same rows however they are spread over micro-batches and processes.
     """
 
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> RandomSampler:
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler:
         rows = self.train_dataset if train_dataset is None else train_dataset
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-        return RandomSampler(rows, num_samples=len(rows) // batch * batch)
+        return self.sampler(rows, len(rows) // batch * batch)
+
+    def sampler(self, rows: Dataset, num_samples: int) -> Sampler:
+        return RandomSampler(rows, num_samples=num_samples)
 
     def get_train_dataloader(self) -> DataLoader:
         return with_steady_readers(super().get_train_dataloader())
@@ -41,6 +44,34 @@ def start_reading(seed: Callable[[int], None] | None, worker: int) -> None:
         seed(worker)
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+
+
+class Interleaved(Sampler):
+    """Rows of two kinds in a new order each epoch, in which every stretch has both in the share that all rows have.
+
+    Args:
+        labels: the kind of each row.
+        num_samples: rows an epoch; the rest waits for another.
+        seed: of all orders.
+    """
+
+    def __init__(self, labels: list[bool], num_samples: int, seed: int) -> None:
+        self.kinds = [[i for i, label in enumerate(labels) if label is kind] for kind in (True, False)]
+        self.num_samples, self.seed, self.epoch = num_samples, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def __iter__(self) -> Iterator[int]:
+        draw = torch.Generator().manual_seed(self.seed + self.epoch)
+        placed = []
+        for number, kind in enumerate(self.kinds):
+            order = torch.randperm(len(kind), generator=draw).tolist()
+            placed += [((place + 0.5) / len(kind), number, kind[i]) for place, i in enumerate(order)]
+        return iter([row for *_, row in sorted(placed)][: self.num_samples])
 
 
 class GlobalTokenMean:

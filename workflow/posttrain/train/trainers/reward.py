@@ -35,8 +35,9 @@ class RewardTrainer(Gated, Watched, WholeBatches, trl.RewardTrainer):
 
     def apart(self, inputs: dict) -> torch.Tensor:
         """How far a pair's hidden states are apart where its scores are read; (pairs, hidden_size)."""
-        ids, backbone = inputs["input_ids"], self.accelerator.unwrap_model(self.model).base_model
-        hidden = backbone(ids, attention_mask=inputs["attention_mask"], use_cache=False).last_hidden_state
+        ids, model = inputs["input_ids"], self.accelerator.unwrap_model(self.model)
+        model = model.get_base_model() if hasattr(model, "peft_config") else model
+        hidden = model.base_model(ids, attention_mask=inputs["attention_mask"], use_cache=False).last_hidden_state
         # transformers reads a score at the last token that is not the pad token
         places = torch.arange(ids.shape[1], device=ids.device) * (ids != self.processing_class.pad_token_id)
         chosen, rejected = hidden[torch.arange(len(ids), device=ids.device), places.argmax(1)].float().chunk(2)

@@ -1,0 +1,28 @@
+"""Contrastive preference optimisation: the model learns chosen answers, and to prefer them, without a reference.
+
+python -m posttrain.build models/<name>
+"""
+
+from posttrain.build.job import open_job
+from posttrain.train import arguments, models, run
+from posttrain.train.trainers import CPOTrainer
+
+
+def main() -> None:
+    with open_job(__doc__) as job:
+        tokenizer = models.open_tokenizer(job)
+        args = arguments.cpo(job)  # before any model is opened: ZeRO-3 shards at load only then
+        trainer = CPOTrainer(
+            model=models.open_base(job, tokenizer),
+            args=args,
+            train_dataset=models.open_tokens(job),
+            eval_dataset=models.open_tokens(job, "test"),
+            processing_class=tokenizer,
+            peft_config=models.new_adapter(job),
+        )
+        run.train(trainer, job)
+        run.save(trainer, job)
+
+
+if __name__ == "__main__":
+    main()
