@@ -225,11 +225,37 @@ def test_every_model_of_the_lineage_is_drawn_and_each_arc_leads_downward(once, m
 @given(st.dictionaries(st.integers(0, 10_000), st.floats(-1e6, 1e6), min_size=2, max_size=60))
 def test_a_curve_stays_in_its_frame_and_keeps_its_order(values):
     points = sorted(values.items())
-    line = [tuple(map(float, point.split(","))) for point in draw.curve("loss", points)["line"].split()]
+    line = [tuple(map(float, point.split(","))) for point in draw.curve("loss", points)["lines"][0]["line"].split()]
     assert (line[0][0], line[-1][0]) == (0, draw.WIDTH)
     assert all(0 <= x <= draw.WIDTH and 0 <= y <= draw.HEIGHT for x, y in line)
     for (_, a), (_, b), (_, ya), (_, yb) in zip(points, points[1:], line, line[1:], strict=False):
         assert (b - a) * (ya - yb) >= 0, "higher values are drawn higher"
+
+
+def test_what_is_held_out_is_drawn_beside_what_is_learnt_from(reported, monkeypatch):
+    """On the same scale, and told apart in words."""
+    run = reported.manifest(f"{SFT}.run")
+    losses = [(row["step"], row["loss"]) for row in run["metrics"]["history"] if "loss" in row]
+    run["metrics"]["history"] += [{"step": 2, "eval_loss": 9.25}, {"step": 4, "eval_loss": 8.5}]
+    reported.path(f"{SFT}.run.json").write_text(json.dumps(run))
+    monkeypatch.chdir(reported.root)
+    text = page.render(reported.targets(), DPO)
+    said = Reader(text).text
+    assert f"in training {losses[0][1]:.3g} → {losses[-1][1]:.3g}" in said
+    assert "held out 9.25 → 8.5" in said
+    drawn = draw.curve("loss", losses, [(2, 9.25), (4, 8.5)])
+    assert drawn["high"] == "9.25" and drawn["lines"][1]["line"] in text
+    assert drawn["lines"][1]["line"].startswith(f"{draw.WIDTH / 3:.1f},0.0")
+    assert text.count('class="held"') == 2
+
+
+def test_the_most_memory_of_a_training_is_shown(once):
+    said = Reader(once.path(REPORT).read_text()).text
+    for target in (SFT, DPO):
+        peak = once.manifest(f"{target}.run")["metrics"]["peak_memory_bytes"]
+        assert 1e8 < peak < 1e10
+        assert draw.size(peak) in said
+    assert (draw.size(None), draw.size(123_456_789), draw.size(98_765_000_000)) == ("", "123 MB", "98.8 GB")
 
 
 def test_shares_are_drawn_to_a_hundred_and_other_figures_to_the_largest():

@@ -14,6 +14,7 @@ from posttrain.build.job import Job
 from posttrain.data.tokenizer import add_tokens
 from posttrain.files import Refusal
 from posttrain.train import models, run, saving
+from posttrain.train.trainers import SFTTrainer, watched
 
 pytest_plugins = ["stage_fixtures"]
 
@@ -29,6 +30,30 @@ def test_a_loss_that_is_no_number_is_named(dpo: Stage) -> None:
     job = dpo.job(loss_type=["sigmoid", "sft"], loss_weights=[1.0, 1e39], runtime={"logging_steps": 1})
     with pytest.raises(Refusal, match="loss is (inf|nan) at step 1; lower learning_rate"):
         run.train(dpo.trainer(job), job)
+
+
+@pytest.mark.parametrize("part", ["loss", "grad_norm"])
+def test_a_step_between_logs_that_is_no_number_is_named_and_nothing_after_it_is_kept(sft: Stage, part: str) -> None:
+    class Failing(SFTTrainer):
+        """In its third step, of which neither a log nor a checkpoint is due."""
+
+        def compute_loss(self, *args: object, **options: object) -> torch.Tensor:
+            loss = super().compute_loss(*args, **options)
+            if self.state.global_step == 2:
+                loss.register_hook(lambda gradient: gradient * torch.nan)
+                loss = loss * torch.nan if part == "loss" else loss
+            return loss
+
+    job = sft.job(max_steps=12, runtime={"logging_steps": 10, "save_steps": 2})
+    with pytest.raises(Refusal, match=f"{part} is nan at step 3; lower learning_rate"):
+        run.train(sft.trainer(job, kind=Failing), job)
+    assert [path.name for path in job.checkpoints.glob("checkpoint-*")] == ["checkpoint-2"]
+
+
+@pytest.mark.parametrize("norm", [-1.0, torch.tensor(-1.0)], ids=["number", "tensor"])
+def test_a_norm_that_deepspeed_could_not_take_is_no_number(norm: object) -> None:
+    assert watched.length(norm, torch.tensor(0.0)).isnan()
+    assert watched.length(3.0, torch.tensor(0.0)) == 3.0
 
 
 @pytest.fixture

@@ -172,6 +172,10 @@ def test_every_field_of_train_makes_another_model(fresh, monkeypatch, method):
 def test_no_field_of_runtime_does(fresh, monkeypatch, model):
     assert set(OTHER_RUNTIME) == set(runtime.TrainRuntime.model_fields)
     monkeypatch.chdir(fresh.root)
+    for name in ("rows", "pairs"):  # evaluated on a test split
+        fresh.edit(
+            f"      - {{path: {name}.jsonl}}\n", f"      - {{path: {name}.jsonl}}\n    test: [{{path: {name}.jsonl}}]\n"
+        )
     text, before = fresh.path(PAGE).read_text(), plan_of(fresh)
     for field, value in OTHER_RUNTIME.items():
         say(fresh, model, "runtime", field, value)

@@ -17,25 +17,38 @@ def bars(title: str, key: str, figures: list[dict]) -> dict:
     return {"title": title, "bars": made}
 
 
-def curve(title: str, points: list[tuple[float, float]]) -> dict:
-    """A line through (step, value), scaled to fill its frame."""
-    steps, values = [step for step, _ in points], [value for _, value in points]
-    low, high = min(values), max(values)
+def curve(title: str, *lines: list[tuple[float, float]]) -> dict:
+    """Lines through (step, value) in one frame, scaled to fill it; those without points are left out."""
+    lines = [points for points in lines if points]
+    steps, values = zip(*[point for points in lines for point in points], strict=True)
+    low, high, first, last = min(values), max(values), min(steps), max(steps)
 
-    def x(step: float) -> float:
-        return round(WIDTH * (step - steps[0]) / (steps[-1] - steps[0]), 1)
+    def place(step: float, value: float) -> tuple[float, float]:
+        x, y = (step - first) / ((last - first) or 1), (high - value) / ((high - low) or 1)
+        return round(WIDTH * x, 1), round(HEIGHT * y, 1)
 
-    def y(value: float) -> float:
-        return round(HEIGHT * (high - value) / ((high - low) or 1), 1)
-
-    line = " ".join(f"{x(step)},{y(value)}" for step, value in points)
-    said = {"low": short(low), "high": short(high), "first": short(values[0]), "last": short(values[-1])}
-    return {"title": title, "line": line, "y": y(values[-1]), "steps": steps[-1], **said}
+    drawn = [
+        {
+            "line": " ".join("{},{}".format(*place(*point)) for point in points),
+            "end": place(*points[-1]),
+            "first": short(points[0][1]),
+            "last": short(points[-1][1]),
+        }
+        for points in lines
+    ]
+    return {"title": title, "lines": drawn, "low": short(low), "high": short(high), "steps": last}
 
 
 def short(value: float) -> str:
     """Three digits, and two of what is small: a label has room for six characters."""
     return f"{value:.3g}" if abs(value) >= 0.1 else f"{value:.2g}"
+
+
+def size(count: int | None) -> str:
+    """Bytes as GB, or as MB where there are few; nothing if they were not counted."""
+    if count is None:
+        return ""
+    return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
 
 
 def arcs(rows: list[dict]) -> dict:

@@ -175,11 +175,16 @@ def headline(suite: dict, model: str) -> list[str]:
 
 
 def curves(path: str, target: dict) -> dict:
-    """A model's training: its loss, and what its trainer says beside it."""
+    """A model's training: its loss and what its trainer says beside it, in training and of what is held out."""
     history = read_json(f"{path}.run.json").get("metrics", {}).get("history", [])
+
+    def points(key: str) -> list[tuple[float, float]]:
+        return [(row["step"], row[key]) for row in history if key in row]
+
     drawn = {"loss": "loss", **CURVES[target["stage"]]}
-    points = {title: [(row["step"], row[key]) for row in history if key in row] for key, title in drawn.items()}
-    charts = [draw.curve(title, found) for title, found in points.items() if len(found) > 1]
+    charts = [
+        draw.curve(title, points(key), points(f"eval_{key}")) for key, title in drawn.items() if len(points(key)) > 1
+    ]
     return {"model": name_of(path, target), "stage": target["stage"], "charts": charts}
 
 
@@ -202,6 +207,7 @@ def build(path: str, target: dict) -> dict:
         "seconds": run.get("seconds", 0),
         "resumes": run.get("resumes", 0),
         "processes": run.get("launch", {}).get("processes", 1),
+        "memory": draw.size(run.get("metrics", {}).get("peak_memory_bytes")),
         "host": hardware.get("host", ""),
         "device": ", ".join(hardware.get("gpus", []))
         or f"{hardware.get('cpus', '?')} CPUs ({hardware.get('machine', '?')})",

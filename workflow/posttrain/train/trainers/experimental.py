@@ -23,7 +23,8 @@ class ReadyPairs(Gated, Watched, GlobalTokenMean, WholeBatches):
         # TRL insists on making tokens of text itself: it is given a row to do it with.
         row = Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "c"}])
         collator = PairCollator(processing_class.pad_token_id)
-        super().__init__(train_dataset=row, processing_class=processing_class, data_collator=collator, **parts)
+        parts |= {"train_dataset": row, "eval_dataset": row, "data_collator": collator}
+        super().__init__(processing_class=processing_class, **parts)
         self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
 
     def concatenated_forward(self, model: Any, batch: dict) -> tuple:
