@@ -1,0 +1,158 @@
+"""Adapters: what they are trained beside, how they are gone on with, merged, and refused beside other weights."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from stages import STILL, Stage, difference, uneven
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+from posttrain import checkpoints
+from posttrain.build.job import Job
+from posttrain.files import Refusal
+from posttrain.recipes.adapters import Peft, Quantization
+from posttrain.train import gates, models, run, saving
+
+pytest_plugins = ["stage_fixtures"]
+
+
+def adapt(stage: Stage, quantized: bool = False, **said: object) -> Stage:
+    """A stage that trains an adapter, of rank 4 if nothing else is said."""
+    own = stage.target["own"] | {"peft": Peft(**{"r": 4, **said}).model_dump()}
+    if quantized:
+        own["quantization"] = Quantization(load_in_4bit=True).model_dump()
+    stage.target = stage.target | {"own": own}
+    return stage
+
+
+def trained(stage: Stage, **train: object) -> Job:
+    """A job that was run to its end, and saved."""
+    job = stage.job(**{"max_steps": 2, "learning_rate": 1e-2, **train})
+    trainer = stage.trainer(job)
+    run.train(trainer, job)
+    run.save(trainer, job)
+    return job
+
+
+def logits(model: torch.nn.Module) -> torch.Tensor:
+    with torch.no_grad():
+        return model.eval()(input_ids=torch.arange(20)[None]).logits
+
+
+SHAPES = [{}, {"use_rslora": True}, {"use_dora": True}, {"target_modules": ["q_proj", "v_proj"]}]
+
+
+@pytest.mark.parametrize("said", SHAPES, ids=str)
+def test_an_adapter_is_trained_and_its_base_is_not(sft: Stage, said: dict) -> None:
+    stage = adapt(sft, **said)
+    trainer = stage.trainer(job := stage.job(max_steps=2, learning_rate=1e-2))
+    before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    run.train(trainer, job)
+    changed = {name for name, tensor in trainer.model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed and all("lora" in name for name in changed)
+    run.save(trainer, job)
+    assert not (job.out / "model.safetensors").exists() and not (job.out / "README.md").exists()
+    opened = checkpoints.open_model(AutoModelForCausalLM, job.out)
+    assert torch.allclose(logits(opened), logits(trainer.model), atol=1e-6)
+    assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(job.out)), logits(opened)), (
+        "as transformers opens it"
+    )
+
+
+@pytest.mark.parametrize("quantized", [False, True], ids=["whole", "four bits"])
+@pytest.mark.parametrize("method", ["sft", "reward", "dpo", "kto", "orpo", "cpo"])
+def test_every_method_trains_an_adapter(sft: Stage, dpo: Stage, method: str, quantized: bool) -> None:
+    """Through its gate: for DPO and KTO the base with its adapter off is the reference, in four bits as well."""
+    stage = adapt(sft if method == "sft" else dpo.of(method), quantized)
+    if method != "sft":
+        stage.tokenise(uneven("dpo"))
+    job = trained(stage, bf16=quantized and method == "reward")
+    learnt = load_file(job.out / checkpoints.ADAPTER)
+    assert any("lora_B" in name and tensor.abs().sum() for name, tensor in learnt.items())
+    assert ("base_model.model.score.weight" in learnt) == (method == "reward")
+
+
+def test_what_was_to_be_in_four_bits_is(sft: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = adapt(sft, quantized=True)
+    model = models.open_base(job := stage.job(), models.open_tokenizer(job))
+    projection = model.model.layers[0].self_attn.q_proj
+    assert projection.weight.dtype == torch.uint8 and projection.weight.quant_state.nested
+    monkeypatch.setattr(models, "BitsAndBytesConfig", lambda **_: None)  # a library that quietly does nothing
+    with pytest.raises(Refusal, match="quantization was to hold .* in four bits, and its weights are torch.float32"):
+        models.open_base(job, models.open_tokenizer(job))
+
+
+def test_an_adapter_is_gone_on_with_and_held_to_what_it_was(sft: Stage, dpo: Stage) -> None:
+    """The reference is a frozen copy of the adapter: with the base alone the gate would not open."""
+    first = trained(adapt(sft), max_steps=4)
+    stage = adapt(dpo)
+    stage.inputs["base"] = first.out
+    stage.tokenise(uneven("dpo"))
+    job = trained(stage)
+    before, after = load_file(first.out / checkpoints.ADAPTER), load_file(job.out / checkpoints.ADAPTER)
+    assert before.keys() == after.keys() and any(not torch.equal(before[name], after[name]) for name in before)
+    assert checkpoints.weights_of(job.out) == checkpoints.weights_of(first.out) == sft.inputs["base"]
+    assert sorted(path.name for path in job.out.iterdir() if path.is_dir()) == [], "no copy of the first adapter"
+    stage.inputs["base"] = sft.inputs["base"]
+    stage.refer()
+    stage.inputs["base"] = first.out
+    with pytest.raises(Refusal, match="physics gate"):
+        run.train(stage.trainer(other := stage.job()), other)
+
+
+def test_an_adapter_is_not_opened_on_other_weights(sft: Stage, tmp_path: Path) -> None:
+    job = trained(adapt(sft))
+    base = Path(shutil.copytree(sft.inputs["base"], tmp_path / "base"))
+    manifest = json.loads(Path(f"{sft.inputs['base']}.json").read_text())
+    Path(f"{base}.json").write_text(json.dumps(manifest | {"content": "0" * 16}))
+    config = job.out / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": str(base)}))
+    with pytest.raises(Refusal, match=f"was trained beside weights of digest .*, and {base} has 0000"):
+        checkpoints.open_model(AutoModelForCausalLM, job.out)
+    with safe_open(job.out / checkpoints.ADAPTER, "pt") as file:
+        assert file.metadata()["adapted"] == manifest["content"]
+    save_file(load_file(job.out / checkpoints.ADAPTER), job.out / checkpoints.ADAPTER)  # as PEFT itself saves it
+    with pytest.raises(Refusal, match="is an adapter that was not trained here"):
+        checkpoints.open_model(AutoModelForCausalLM, job.out)
+
+
+@pytest.mark.parametrize("method", ["sft", "reward"])
+@pytest.mark.parametrize("said", SHAPES[:3], ids=str)
+def test_a_merge_is_its_adapter_and_its_base(sft: Stage, dpo: Stage, method: str, said: dict) -> None:
+    stage = adapt(sft if method == "sft" else dpo.of("reward"), **said)
+    if method == "reward":
+        stage.tokenise(uneven("dpo"))
+    job = trained(stage)
+    kind = AutoModelForCausalLM if method == "sft" else AutoModelForSequenceClassification
+    head = {} if method == "sft" else {"num_labels": 1}
+    known = logits(checkpoints.open_model(kind, job.out, **head))
+    merged = checkpoints.open_model(kind, job.out, **head).merge_and_unload(safe_merge=True)
+    after = stage.job()
+    saving.save(merged, AutoTokenizer.from_pretrained(job.out), after)
+    assert torch.allclose(logits(kind.from_pretrained(after.out)), known, atol=1e-4)
+    gates.said_the_same(logits(merged), known)
+    merged.get_input_embeddings().weight.data.mul_(1.1)
+    with pytest.raises(Refusal, match="physics gate: the merged model's logits are"):
+        gates.said_the_same(logits(merged), known)
+
+
+def test_an_adapter_does_not_hold_the_rows_of_new_tokens(sft: Stage) -> None:
+    stage = adapt(sft)
+    tokenizer = AutoTokenizer.from_pretrained(sft.inputs["tokenizer"])
+    tokenizer.add_tokens(["<|new|>"])
+    with pytest.raises(Refusal, match="the tokenizer has tokens that the base lacks"):
+        models.open_base(stage.job(), tokenizer)
+
+
+@pytest.mark.parametrize("quantized", [False, True], ids=["whole", "four bits"])
+def test_adapters_learn_the_batch_and_not_the_micro_batch(sft: Stage, quantized: bool) -> None:
+    stage = adapt(sft, quantized)
+    stage.tokenise(uneven("sft"))
+    said = {"batch_size": 16, "max_steps": 4, "learning_rate": 1e-2}
+    whole, parts = (stage.train(stage.job(micro, **said)) for micro in (16, 8))
+    names = {name: torch.zeros_like(tensor) for name, tensor in whole.items() if "lora" in name}
+    assert difference(whole, parts, names) < (0.02 if quantized else STILL)  # adapters of four bits are in bfloat16

@@ -1,0 +1,138 @@
+"""References: log-probs that are computed once, and are those that TRL's trainers would compute."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from datasets import Dataset
+from stages import Stage, uneven
+from test_plan import plan_of
+from transformers import Trainer
+
+from conftest import DPO, Project
+from posttrain.recipes import methods
+from posttrain.train import arguments, models
+from posttrain.train.reference import REFERENCES, asking
+from posttrain.train.trainers import DPOTrainer
+
+pytest_plugins = ["stage_fixtures"]
+
+SCAN = "  micro-scan:\n    extends: micro-dpo\n    scan: {loss_type: [sigmoid, ipo, hinge], beta: [0.1, 0.2]}\n"
+KTO = """\
+  micro-kto:
+    method: kto
+    base: micro-sft
+    preferences: micro-pairs
+    train: {learning_rate: 1e-3, batch_size: 8, max_length: 48, bf16: false, seed: 1}
+    runtime: {logging_steps: 1}
+"""
+
+
+def references(targets: dict[str, dict]) -> set[str]:
+    return {target["inputs"]["reference"] for target in targets.values() if "reference" in target["inputs"]}
+
+
+def test_a_scan_of_losses_and_betas_needs_one_reference_of_its_pairs_and_one_of_its_answers(
+    fresh: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh.path("config/recipes/micro.yaml").open("a").write(SCAN + KTO)
+    monkeypatch.chdir(fresh.root)
+    made = references(plan_of(fresh))
+    assert len(made) == 2
+    fresh.edit("beta: [0.1, 0.2]", "beta: [0.3, 0.4], seed: [1, 2]")
+    assert references(plan_of(fresh)) == made, "neither loss nor beta nor seed is part of what a base thinks"
+
+
+@pytest.mark.parametrize(
+    ("said", "another"),
+    [("bf16: false", True), ("max_length: 48", True), ("ld_alpha: 0.5", True), ("beta: 0.3", False)],
+)
+def test_a_reference_is_of_the_precision_the_tokens_and_the_share_of_a_longer_answer(
+    fresh: Project, monkeypatch: pytest.MonkeyPatch, said: str, another: bool
+) -> None:
+    monkeypatch.chdir(fresh.root)
+    before = references(plan_of(fresh))
+    field, _, value = said.partition(": ")
+    other = {"bf16": "true", "max_length": "40"}.get(field, value)
+    text = fresh.path("config/recipes/micro.yaml").read_text()
+    head, tail = text.split("  micro-dpo:")
+    tail = (
+        tail.replace(f"{field}: {value}", f"{field}: {other}")
+        if f"{field}: {value}" in tail
+        else tail.replace("train: {", f"train: {{{field}: {other}, ", 1).replace(
+            "beta: 0.1, ", "" if field == "beta" else "beta: 0.1, "
+        )
+    )
+    fresh.path("config/recipes/micro.yaml").write_text(f"{head}  micro-dpo:{tail}")
+    assert (references(plan_of(fresh)) != before) == another
+
+
+def log_probs(stage: Stage, **train: object) -> dict[str, list[float]]:
+    stage.refer(**train)
+    return Dataset.from_file(str(stage.inputs["reference"] / "train.arrow")).to_dict()
+
+
+def trls(stage: Stage, ld_alpha: float | None = None) -> dict[str, list[float]]:
+    """What TRL's own trainer makes of the same rows and base, in its own batches."""
+    job = stage.job(ld_alpha=ld_alpha) if ld_alpha is not None else stage.job()
+    trainer = stage.trainer(job)
+    loader = torch.utils.data.DataLoader(trainer.train_dataset, batch_size=4, collate_fn=trainer.data_collator)
+    two = [trainer.compute_ref_log_probs(trainer.model, batch) for batch in loader]
+    return [torch.cat(column).tolist() for column in zip(*two, strict=True)]
+
+
+@pytest.mark.parametrize("ld_alpha", [None, 0.3])
+def test_the_log_probs_of_pairs_are_those_of_trl(dpo: Stage, ld_alpha: float | None) -> None:
+    dpo.tokenise(uneven("dpo"))
+    found = log_probs(dpo, **({} if ld_alpha is None else {"ld_alpha": ld_alpha}))
+    for column, theirs in zip(found.values(), trls(dpo, ld_alpha), strict=True):
+        assert column == pytest.approx(theirs, rel=1e-5)
+
+
+def test_the_log_probs_of_single_answers_are_those_of_trl(dpo: Stage) -> None:
+    stage = dpo.of("kto")
+    stage.tokenise(uneven("dpo"))
+    found = log_probs(stage)
+    assert list(found) == ["ref_logps", "ref_KL_logps"]
+    for column, theirs in zip(found.values(), trls(stage), strict=True):
+        assert column == pytest.approx(theirs, rel=1e-5)
+
+
+def test_blocks_kept_over_a_kill_are_not_asked_for_again(dpo: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    dpo.tokenise(uneven("dpo"))
+    job = dpo.job()
+    job.recipe["method"] = "dpo"
+    job.inputs.pop("reference")
+    tokenizer, args = models.open_tokenizer(job), arguments.reference(job)
+    reference = REFERENCES["dpo"](policy := models.open_base(job, tokenizer), asking(policy, args), tokenizer, job)
+    monkeypatch.setattr("posttrain.train.reference.batches", lambda lengths: [list(range(i, 64, 4)) for i in range(4)])
+    rows, asked = models.open_tokens(job), []
+    ask = reference.ask
+    reference.ask = lambda block: asked.append(len(block)) or ask(block)
+    whole = reference.log_probs(rows, "train")
+    assert asked == [16] * 4
+    (job.kept / "train/2.json").unlink()
+    assert reference.log_probs(rows, "train").equals(whole) and asked == [16] * 5
+
+
+def test_no_second_model_is_opened_and_no_cache_of_trls_is_read(
+    dpo: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("TRL opened a reference of its own")
+
+    monkeypatch.setattr("trl.trainer.dpo_trainer.create_model_from_path", never)
+    monkeypatch.setattr(Dataset, "_get_cache_file_path", never)
+    dpo.tokenise(uneven("dpo"))
+    trainer = dpo.trainer(job := dpo.job(max_steps=1))
+    assert trainer.ref_model is None and isinstance(trainer, DPOTrainer)
+    Trainer.train(trainer)
+    assert job.recipe["method"] in methods.HELD_TO_A_REFERENCE
+
+
+def test_a_build_has_one_reference_and_its_rows_are_the_tokens(micro_built: Project) -> None:
+    inputs = micro_built.targets()[DPO]["inputs"]
+    rows = [Dataset.from_file(str(micro_built.path(f"{inputs[role]}/train.arrow"))) for role in ("tokens", "reference")]
+    assert len(rows[0]) == len(rows[1]) == 32
+    assert json.loads(micro_built.path(f"{inputs['reference']}.run.json").read_text())["metrics"] == {"train_rows": 32}
