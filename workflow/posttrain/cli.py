@@ -1,14 +1,18 @@
-"""The command line beside snakemake: `posttrain status` says what is being built and how far it is."""
+"""The command line beside snakemake: what a build would take, what is being built, and what can be taken away."""
 
 import argparse
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from posttrain.build import lease, status
-from posttrain.files import read_json
+from posttrain.build import gc, lease, status
+from posttrain.files import Refusal, read_json
+from posttrain.plan import cost, frozen
+from posttrain.words import volume
 
 CLEAR = "\033[2J\033[H"
+SECONDS = {"h": 3600, "d": 86400}
 
 
 def main() -> None:
@@ -17,6 +21,17 @@ def main() -> None:
     command = commands.add_parser("status", help="what is being built here, and how far it is")
     command.add_argument("--follow", action="store_true", help="look again every two seconds, until interrupted")
     command.set_defaults(run=show_status)
+    command = commands.add_parser("plan", help="what a build would take: jobs, GPU-hours, memory, disk")
+    command.add_argument("target", nargs="*", help="what would be built: models/zephyr-7b-dpo; every model if unsaid")
+    command.set_defaults(run=show_plan)
+    command = commands.add_parser("gc", help="what of the store and the work folders nothing needs")
+    command.add_argument("--delete", action="store_true", help="take it away; without this it is only listed")
+    command.add_argument("--older-than", type=seconds, default="14d", help="what is younger stays: 14d, 12h, 0d")
+    command.add_argument("--pin", metavar="TARGET", help="have an artifact stay, whatever links it")
+    command.add_argument("--because", metavar="WHY", help="the reason of a pin, for who reads the list")
+    command.add_argument("--unpin", metavar="TARGET", help="take a pin back")
+    command.add_argument("--forget", metavar="FOLDER", help="a checkout that is gone, and keeps what it linked no more")
+    command.set_defaults(run=collect)
     args = parser.parse_args()
     args.run(args)
 
@@ -47,6 +62,102 @@ def work_lines(work: Path, store: Path) -> Iterator[str]:
         about = who.get("name") or hint.get(state) or said.get("why", "")
         at = status.sentence(said) or ("at work" if state == "running" else "")
         yield f"{said['target']:32} {state:8} {at}{'  ' if at else ''}({about}, {ago})"
+
+
+def show_plan(args: argparse.Namespace) -> None:
+    """Print a line for each job that would run, and what they take together."""
+    plan = frozen.Plan(frozen.freeze_here(), main=False)
+    asked = [path for target in args.target or plan.all("models") for path in paths_of(plan, target)]
+    jobs = cost.jobs(plan.targets, asked)
+    if not jobs:
+        print("nothing is to be done")
+        return
+    gpu_hours = sum(job.gpus * job.hours for job in jobs)
+    rows = [("target", "rule", "GPUs", "hours", "GPU-hours", "mem_gb", "memory", "store", "work"), *map(row_of, jobs)]
+    stored = sum(job.stored or 0 for job in jobs)
+    rows.append(
+        ("together", "", "", f"{sum(job.hours for job in jobs):g}", f"{gpu_hours:g}", "", "", volume(stored), "")
+    )
+    print(table(rows))
+    work = Path("work")
+    print(f"free: {volume(cost.free(plan.store.root))} at {plan.store.root}, {volume(cost.free(work))} at {work}")
+    print("hours and mem_gb are what was asked for; ? cannot be told before (rows, and models that are not here yet)")
+    for job in jobs:
+        if not job.gpus and job.memory and job.memory > (asked := 1e9 * job.target["runtime"]["mem_gb"]):
+            print(f"{job.path}: runtime.mem_gb {asked / 1e9:g} is asked for, and {volume(job.memory)} are expected")
+    if lacking := list(cost.lacking(jobs, plan.store.root, work)):
+        raise Refusal("\n".join(lacking))
+
+
+def paths_of(plan: frozen.Plan, target: str) -> list[str]:
+    """The plan's targets that a name asks for: a page asks for all that it shows."""
+    page = re.fullmatch(r"reports/(.+)\.html", target)
+    path = f"models/{page[1]}" if page else target
+    if path not in plan.targets:
+        raise plan.suggest(target)
+    return plan.reported(path) if page else [path]
+
+
+def row_of(job: cost.Job) -> tuple[str, ...]:
+    if job.target["rule"] == "restore":
+        return job.path, "restore", "", "", "", "", "", "0 B", "0 B"
+    asked = job.target["runtime"]
+    memory = volume(job.memory) + " a GPU" * bool(job.gpus) if job.memory else "" if not job.trains else "?"
+    disk = [volume(size) if size is not None else "?" for size in (job.stored, job.working)]
+    hours = (f"{job.hours:g}", f"{job.gpus * job.hours:g}" if job.gpus else "")
+    return job.path, job.target["rule"], str(job.gpus or ""), *hours, f"{asked['mem_gb']:g}", memory, *disk
+
+
+def collect(args: argparse.Namespace) -> None:
+    """Print what stays and what goes; with --delete, take it away."""
+    plan = frozen.Plan(frozen.freeze_here(), main=False)
+    store = plan.store
+    if args.pin:
+        print(f"{args.pin}: {gc.pin(store, args.pin, args.because)} is pinned")
+    elif args.unpin:
+        print(f"{args.unpin}: {gc.unpin(store, args.unpin)} is pinned no more")
+    elif args.forget:
+        gc.forget(store, args.forget)
+        print(f"{args.forget}: what it linked is no longer kept for it")
+    else:
+        keys = {target["key"]: path for path, target in plan.targets.items() if target["key"]}
+        sweep(gc.Survey(store, keys, args.older_than), args.delete)
+
+
+def sweep(survey: gc.Survey, delete: bool) -> None:
+    items = survey.items()
+    going = [item for item in items if not item.kept]
+    said = {item: item.kept or (survey.delete(item) if delete else "") for item in items}
+    rows = [("", "size", "age", "what", "name", "why")]
+    for item in items:
+        fate = "stays" if said[item] else "gone" if delete else "goes"
+        rows.append(
+            (fate, volume(item.size), days(item.age), str(item.path), item.name, said[item] or "nothing needs it")
+        )
+    print(table(rows))
+    freed = volume(sum(item.size for item in items if not said[item]))
+    if delete:
+        survey.forget_fallen_links()
+        print(f"{freed} freed")
+    else:
+        print(f"{len(going)} of {len(items)} would go: {freed}{'; --delete takes them away' if going else ''}")
+
+
+def seconds(said: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?[hd]", said):
+        raise argparse.ArgumentTypeError(f"{said!r} is no time: say days or hours, as in 14d, 12h")
+    return float(said[:-1]) * SECONDS[said[-1]]
+
+
+def days(age: float) -> str:
+    return f"{age / 86400:.0f} d" if age >= 86400 else f"{max(age, 0) / 3600:.0f} h"
+
+
+def table(rows: list[tuple[str, ...]]) -> str:
+    """Columns as wide as they must be."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(lines)
 
 
 def store_of_newest_plan() -> str:

@@ -1,4 +1,4 @@
-"""Words for error messages."""
+"""Words for error messages and tables."""
 
 import difflib
 
@@ -19,3 +19,12 @@ def did_you_mean(word: str, known: list[str]) -> str:
     if near:
         return f"Did you mean {near[0]}?"
     return f"Known: {', '.join(sorted(known))}" if known else "There is none yet"
+
+
+def volume(count: float) -> str:
+    """Bytes as a person says them: 3.2 GB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from posttrain.build import roots
 from posttrain.files import Refusal, digest, folder_digests, read_json, write_json
 
 
@@ -145,11 +146,15 @@ def make_writable(folder: Path) -> None:
 def link(path: str, identity: dict, manifest: dict, store: Store) -> None:
     """Point a target at its entry, then say what it is: the manifest comes last."""
     entry, folder = store.entry(manifest["key"]), Path(path)
+    roots.remember(store.root, path, manifest["key"])
     folder.parent.mkdir(parents=True, exist_ok=True)
     if folder.is_symlink():
         folder.unlink()
     elif folder.exists():
         raise Refusal(f"{path} is a folder that posttrain did not make; move it away, or name it under `use:`")
     folder.symlink_to(os.path.relpath(entry / "files", folder.parent))
+    if not entry.exists():  # a `posttrain gc` that had not seen what we remembered was faster
+        folder.unlink()
+        raise Refusal(f"{path}: the store has lost {manifest['key']}; run snakemake again to build it")
     write_json(f"{path}.run.json", read_json(entry / "run.json"))
     write_json(f"{path}.json", {**manifest, "identity": identity})

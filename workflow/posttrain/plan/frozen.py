@@ -15,7 +15,7 @@ from posttrain.plan.contents import Contents
 from posttrain.plan.lineage import reported
 from posttrain.plan.stages import MAKERS
 from posttrain.plan.targets import Target, Targets
-from posttrain.recipes import catalogue, identity, lock
+from posttrain.recipes import catalogue, identity, lock, page
 from posttrain.recipes.sections import SECTIONS
 from posttrain.words import nearest
 
@@ -34,6 +34,13 @@ def open_plan(root: str, config: dict, main: bool) -> "Plan":
     elif "POSTTRAIN_PLAN" not in os.environ:
         raise Refusal("a job found no POSTTRAIN_PLAN: its environment was not passed on (sbatch --export=ALL does)")
     return Plan(os.environ["POSTTRAIN_PLAN"], main)
+
+
+def freeze_here() -> str:
+    """Freeze a plan of the checkout that we stand in, as snakemake does."""
+    if not Path("config/config.yaml").exists():
+        raise Refusal("there is no config/config.yaml here; go to the folder of a checkout")
+    return freeze(Path(), page.read(Path("config/config.yaml"))[0])
 
 
 def freeze(root: Path, config: dict) -> str:

@@ -1,0 +1,152 @@
+"""What a plan's jobs would take: hours and GPUs as they were asked for, memory and disk as far as they can be told."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from posttrain.build.store import whole
+from posttrain.files import read_json
+from posttrain.plan import memory, size, triggers
+from posttrain.plan.size import BYTES, Architecture
+from posttrain.words import volume
+
+CHECKPOINTS = 3  # of a training run at its fullest: the two that are kept, and the one being written
+MODELS = ("models/", "hub/models--")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job that would run. What cannot be told is None."""
+
+    path: str
+    target: dict
+    architecture: Architecture | None
+
+    @property
+    def hours(self) -> float:
+        return 0 if self.target["rule"] == "restore" else self.target["runtime"]["hours"]
+
+    @property
+    def gpus(self) -> int:
+        return 0 if self.target["rule"] == "restore" else self.target["runtime"].get("gpus", 0)
+
+    @property
+    def trains(self) -> bool:
+        return "train" in self.target["own"] and self.target["rule"] != "restore"
+
+    @property
+    def memory(self) -> float | None:
+        """Bytes: of a job on GPUs those of one GPU, of another those of the machine, its launcher with it."""
+        if not (self.trains and self.architecture):
+            return None
+        peak = memory.of_training(self.architecture, self.target["own"], self.target["runtime"]).peak
+        return peak if self.gpus else self.target["runtime"]["processes"] * peak + memory.LIBRARIES
+
+    @property
+    def stored(self) -> float | None:
+        """Bytes of what it adds to the store."""
+        if self.target["rule"] == "restore":
+            return 0
+        if not (self.path.startswith(MODELS) and self.architecture):
+            return None
+        own, model = self.target["own"], self.architecture
+        if own.get("peft"):
+            return model.adapter(own["peft"]) * memory.kept_by_trained(own)
+        parameters = model.parameters
+        if own.get("method") == "reward":  # one score in place of the matrix that says tokens
+            parameters += model.hidden - (0 if model.tied else model.embedding)
+        return parameters * BYTES[own.get("train", own).get("dtype", "float32")]
+
+    @property
+    def working(self) -> float | None:
+        """Bytes of its work folder at its fullest."""
+        if not (self.trains and self.architecture and self.stored is not None):
+            return self.stored
+        own, runtime = self.target["own"], self.target["runtime"]
+        adapter = own.get("peft")
+        trained = self.architecture.adapter(adapter) if adapter else self.architecture.parameters
+        checkpoint = self.stored + trained * memory.optimizer_bytes(own, runtime)
+        steps = own["train"]["max_steps"]
+        saves = -(-steps // runtime["save_steps"]) if steps else CHECKPOINTS
+        return checkpoint * min(saves, CHECKPOINTS)
+
+
+def jobs(targets: dict[str, dict], asked: list[str]) -> list[Job]:
+    """The jobs that would make what is asked for, inputs before what is made of them."""
+    found: dict[str, Job] = {}
+
+    def add(path: str) -> None:
+        target = targets[path]
+        if path in found or stands(path, target):
+            return
+        if target["rule"] != "restore":
+            for made in target["inputs"].values():
+                add(made)
+        elif target["twin"]:
+            add(target["twin"])
+        found[path] = Job(path, target, architecture(targets, path))
+
+    for path in asked:
+        add(path)
+    return list(found.values())
+
+
+def stands(path: str, target: dict) -> bool:
+    """Whether what is there is what the plan asks for."""
+    manifest = read_json(f"{path}.json")
+    if None in target["contents"].values():
+        return False
+    stale = triggers.stale(manifest, target["own"], target["identity"], target["contents"])
+    return not stale and whole(Path(path), manifest)
+
+
+def architecture(targets: dict[str, dict], path: str) -> Architecture | None:
+    """What a model is like: by its recipe, its own config.json where its files stand, or the model it is made from."""
+    target = targets[path]
+    if said := target["own"].get("architecture"):
+        known = vocabulary(targets, target["inputs"]["tokenizer"])
+        config = {"vocab_size": known, **said}
+        return size.architecture(config) if config["vocab_size"] else None
+    if "from" in target["inputs"] or "base" in target["inputs"]:
+        return architecture(targets, target["inputs"].get("base") or target["inputs"]["from"])
+    return size.architecture(read_json(Path(target["files"].get("folder", path)) / "config.json"))
+
+
+def vocabulary(targets: dict[str, dict], tokenizer: str) -> int | None:
+    """How many tokens a tokenizer has, as far as can be told."""
+    if made := read_json(f"{tokenizer}/tokenizer.json"):
+        ids = [*made["model"]["vocab"].values(), *(token["id"] for token in made["added_tokens"])]
+        return max(ids) + 1
+    own, base = targets[tokenizer]["own"], targets[tokenizer]["inputs"].get("from")
+    if own.get("from") == "bytes":
+        return size.BYTE_TOKENS
+    model = architecture(targets, base) if base else None
+    return model.vocabulary if model else None
+
+
+def lacking(planned: list[Job], store: Path, work: Path) -> Iterator[str]:
+    """What does not fit, a line each: all that is to be stored, and the fullest work folder, one job at a time."""
+    wanted = {store: sum(job.stored or 0 for job in planned)}
+    fullest = max([0, *((job.working or 0) - (job.stored or 0) for job in planned)])  # a rename takes the rest along
+    if disk(store) == disk(work):
+        wanted[store] += fullest
+    else:
+        wanted[work] = fullest
+    for place, most in wanted.items():
+        if most > free(place):
+            said = f"{volume(most)} are wanted at {place}, and {volume(free(place))} are free"
+            yield f"does not fit: {said}; free some (`posttrain gc`), or say another `store:` in config/site.yaml"
+
+
+def disk(place: Path) -> int:
+    return standing_part(place).stat().st_dev
+
+
+def free(place: Path) -> int:
+    return shutil.disk_usage(standing_part(place)).free
+
+
+def standing_part(place: Path) -> Path:
+    """The nearest folder above that is there already."""
+    return next(path for path in (place, *place.absolute().parents) if path.exists())
