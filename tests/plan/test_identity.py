@@ -12,6 +12,7 @@ from test_plan import plan_of
 from conftest import DPO, PAGE, SFT, Project
 from posttrain.data import generators
 from posttrain.files import canonical, digest
+from posttrain.plan import triggers
 from posttrain.recipes import identity, methods, page, runtime
 
 NUMBERS = st.integers(-(2**40), 2**40) | st.floats(allow_nan=False, allow_infinity=False)
@@ -211,6 +212,59 @@ def test_what_a_gguf_file_becomes_is_of_its_wheel_its_path_and_its_dtype(fresh, 
     assert intent(page.replace("{}", "{hours: 9, mem_gb: 99, threads: 3}")) == intent(page)
     fresh.path("config/site.yaml").write_text('runtime: {"*": {gpus: 1, mem_gb: 64}}\n')
     assert plan_of(fresh)["models/tiny"]["runtime"] == {"hours": 1, "mem_gb": 64, "threads": 1}
+
+
+MEANS = """\
+  kept: {extends: micro-sft, train: {keep_checkpoints: 3}}
+  soup: {method: soup, base: kept, last: 2, runtime: {}}
+  linear: {method: linear, models: {soup: 0.7, micro-init: 0.3}, runtime: {}}
+"""
+OTHER_MEANS = {
+    "soup": {"base: kept": "base: kept-too", "last: 2": "last: 1"},
+    "linear": {"models: {soup: 0.7, micro-init: 0.3}": "models: {micro-init: 0.3, soup: 0.7}", "0.3": "0.3000001"},
+}
+
+
+@pytest.mark.parametrize("method", OTHER_MEANS)
+def test_a_mean_is_of_its_models_and_their_weights(fresh, monkeypatch, method):
+    fields = {said.partition(":")[0] for said in OTHER_MEANS[method]} - {"0.3"}
+    assert set(methods.METHODS[method].model_fields) == fields | {"method", "runtime"}
+    monkeypatch.chdir(fresh.root)
+    means = f"{MEANS}  kept-too: {{extends: kept, train: {{seed: 9}}}}\n"
+    page = fresh.path(PAGE).read_text()
+
+    def planned(means: str) -> dict:
+        fresh.path(PAGE).write_text(page + means)
+        return plan_of(fresh)[f"models/{method}"]
+
+    others = [planned(means.replace(said, value))["intent"] for said, value in OTHER_MEANS[method].items()]
+    assert len({planned(means)["intent"], *others}) == 3
+    assert planned(means.replace("{}", "{hours: 9, mem_gb: 99, threads: 3}"))["intent"] == planned(means)["intent"]
+    fresh.path("config/site.yaml").write_text('runtime: {"*": {gpus: 1, mem_gb: 64}}\n')
+    assert planned(means)["runtime"] == {"hours": 1, "mem_gb": 64, "threads": 1}
+
+
+def test_a_model_that_keeps_no_checkpoints_is_what_it_was_before_any_could_be_kept(fresh, monkeypatch):
+    monkeypatch.chdir(fresh.root)
+    before = plan_of(fresh)
+    assert "keep_checkpoints" not in before[SFT]["identity"]["train"]
+    say(fresh, SFT, "train", "keep_checkpoints", "0")
+    assert plan_of(fresh) == before
+    say(fresh, SFT, "train", "keep_checkpoints", "1")
+    after = plan_of(fresh)
+    training, kept = before[SFT]["identity"], after["checkpoints/micro-sft"]["identity"]
+    assert kept == training | {"train": training["train"] | {"keep_checkpoints": 1}}
+    assert after[SFT]["inputs"] == {"checkpoints": "checkpoints/micro-sft"}
+    assert after[DPO]["inputs"] == before[DPO]["inputs"], "its tokenizer and its tokens are those of the training"
+
+
+def test_what_another_stage_makes_is_told_by_the_stages_alone():
+    """A recipe's field may be another's whole section, which is nothing to read."""
+    trained = {"identity": {"stage": "train_sft", "train": {"seed": 1}, "base": "x"}, "inputs": {"base": "aa"}}
+    picked = {"identity": {"stage": "pick_checkpoint"}, "inputs": {"checkpoints": "y"}, "files": {}}
+    assert triggers.reasons(trained, picked | {"contents": {"checkpoints": "bb"}}) == [
+        "stage train_sft → pick_checkpoint"
+    ]
 
 
 def test_an_intent_does_not_hang_on_names_and_an_identity_does(fresh, monkeypatch):

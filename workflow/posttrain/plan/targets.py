@@ -66,7 +66,7 @@ class Targets:
             return path
         if path in self.open:
             circle, entry = [*self.open[self.open.index(path) :], path], self.catalogue.entries[path]
-            key = tuple(name for name, value in entry.recipe if value == circle[1].split("/", 1)[1])
+            key = where_named(entry, circle[1].split("/", 1)[1])
             raise entry.refuse(key, f"is made from itself: {' → '.join(circle)}")
         self.open.append(path)
         if path in self.catalogue.uses:
@@ -127,6 +127,16 @@ class Targets:
         own = {"requirement": wheel, "sha256": self.lock["wheels"][wheel]}
         path = f"hub/wheels--{wheel.replace('==', '--')}"
         return self.add(Target(path, "fetch_wheel", own, runtime=Runtime(hours=24).model_dump()))
+
+
+def where_named(entry: Named, name: str) -> tuple:
+    """The key of a recipe that names something."""
+    for field, value in entry.recipe:
+        if value == name and field != "method":
+            return (field,)
+        if isinstance(value, dict) and name in value:
+            return (field, name)
+    return ()
 
 
 # The file that a folder in a target's place must have.

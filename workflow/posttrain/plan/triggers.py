@@ -78,7 +78,10 @@ def reasons(manifest: dict, target: dict) -> list[str]:
     """What differs between what stands and what is planned: `train.beta 0.1 → 0.2`."""
     if not manifest:
         return ["its manifest is missing or broken"]
-    fields = list(changes(manifest.get("identity", {}), target["identity"]))
+    was, planned = manifest.get("identity", {}), target["identity"]
+    if was.get("stage") != planned["stage"]:  # whose fields are others
+        return [f"stage {shown(was.get('stage'))} → {planned['stage']}"]
+    fields = list(changes(was, planned))
     inputs, names = manifest.get("inputs", {}), {**target["inputs"], **target["files"]}
     for role, content in target["contents"].items():
         if content and inputs.get(role) != content:
