@@ -165,7 +165,7 @@ def test_a_reward_model_is_proved_with_its_head(reward: Stage) -> None:
     weights["score.weight"][0, 0] += 1
     save_file(weights, path, {"format": "pt"})
     with pytest.raises(Refusal, match="score.weight differs"):
-        models.prove(trainer.model, job, sharded=False)
+        models.prove(trainer.model, job.out, sharded=False)
 
 
 def test_a_head_is_one_score_and_no_base_of_what_speaks(reward: Stage) -> None:

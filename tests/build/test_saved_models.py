@@ -65,15 +65,15 @@ def test_a_saved_model_that_is_broken_is_refused(
     job, model = saved
     damage(job, change)
     with pytest.raises(Refusal, match=r"the saved model is .*layers\.\d\.self_attn\.q_proj"):
-        models.prove(model, job, sharded)
+        models.prove(model, job.out, sharded)
 
 
 def test_a_saved_model_with_one_wrong_bit_is_refused(saved: tuple[Job, torch.nn.Module]) -> None:
     job, model = saved
-    models.prove(model, job, sharded=False)
+    models.prove(model, job.out, sharded=False)
     damage(job, "one bit")
     with pytest.raises(Refusal, match="q_proj.weight differs"):
-        models.prove(model, job, sharded=False)
+        models.prove(model, job.out, sharded=False)
 
 
 def test_saved_files_do_not_tell_where_they_were_made(saved: tuple[Job, torch.nn.Module]) -> None:
