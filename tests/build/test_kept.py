@@ -179,6 +179,15 @@ def test_a_run_that_was_stopped_keeps_the_same_bytes(sft, after):
         assert (job.out / name / "model.safetensors").stat().st_ino == inode, "what was kept was made again"
 
 
+def test_a_kill_at_the_end_costs_nothing_that_was_kept(sft):
+    """The next run empties the artifact's folder, and has no step to make."""
+    job = sft.job(max_steps=4, keep_checkpoints=2)
+    made = train(sft, job)
+    shutil.rmtree(job.out)
+    job.out.mkdir()
+    assert train(sft, job) == made
+
+
 def test_more_checkpoints_than_steps_are_refused(sft):
     job = sft.job(keep_checkpoints=9)
     with pytest.raises(Refusal, match="keep_checkpoints 9 are more than the 4 steps"):

@@ -131,11 +131,11 @@ class Targets:
 
 def where_named(entry: Named, name: str) -> tuple:
     """The key of a recipe that names something."""
-    for field, value in entry.recipe:
-        if value == name and field != "method":
-            return (field,)
+    for key, value in entry.recipe:
+        if value == name and key != "method":
+            return (key,)
         if isinstance(value, dict) and name in value:
-            return (field, name)
+            return (key, name)
     return ()
 
 
