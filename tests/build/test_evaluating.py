@@ -1,12 +1,14 @@
 """Figures on the rows' test split while a model is trained: taken when asked for, and no byte of the model for it."""
 
+from pathlib import Path
+
 import pytest
 import torch
-from stages import STILL, TRAINERS, Stage, difference, uneven, with_dropout
-from test_batches import AsPublished, ORPOAsPublished
+from stages import STILL, TRAINERS, Stage, difference, uneven, weights, with_dropout
 
+from conftest import DPO, PAGE, Project
 from posttrain.train import run
-from posttrain.train.trainers import DPOTrainer
+from posttrain.train.trainers import DPOTrainer, ORPOTrainer
 
 pytest_plugins = ["stage_fixtures"]
 
@@ -17,7 +19,8 @@ SAID = {
     "sft": "eval_mean_token_accuracy",
     "reward": "eval_accuracy",
     "dpo": "eval_rewards/accuracies",
-    "orpo": "eval_rewards/accuracies",
+    "kto": "eval_rewards/margins",
+    **dict.fromkeys(("orpo", "cpo", "simpo"), "eval_rewards/accuracies"),
 }
 TRAIN = {"max_steps": 3, "learning_rate": 1e-2}
 
@@ -57,18 +60,25 @@ def test_what_dropout_draws_would_hang_on_an_evaluation_that_left_a_trace(sft: S
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("method", ["dpo", "orpo"])
-def test_a_mean_over_tokens_is_a_plain_one_of_what_is_held_out(method: str, dpo: Stage) -> None:
+@pytest.mark.parametrize("kind", [DPOTrainer, ORPOTrainer])
+def test_a_mean_over_tokens_is_a_plain_one_of_what_is_held_out(kind: type, dpo: Stage) -> None:
     """Also right after a step, of whose batch the tokens were counted."""
-    stage = evaluated(method, dpo, dpo)
+
+    class Plain(kind):
+        """As TRL takes the mean."""
+
+        def share(self, batch: dict) -> float:
+            return 1.0
+
+    stage = evaluated("dpo" if kind is DPOTrainer else "orpo", dpo, dpo)
     job = stage.job(4, **TRAIN, runtime={"eval_steps": 3})  # a part of both losses is a mean over tokens
     trainer = stage.trainer(job)
     run.train(trainer, job)
-    published = stage.trainer(job, kind=AsPublished if method == "dpo" else ORPOAsPublished)
-    published.gated = True
-    published.model.load_state_dict(trainer.model.state_dict())
+    plain = stage.trainer(job, kind=Plain)
+    plain.gated = True  # only a first step is
+    plain.model.load_state_dict(trainer.model.state_dict())
     found = [line["eval_loss"] for line in job.metrics["history"] if "eval_loss" in line]
-    assert found == [pytest.approx(published.evaluate()["eval_loss"], rel=1e-6)]
+    assert found == [pytest.approx(plain.evaluate()["eval_loss"], rel=1e-6)]
 
 
 def test_how_often_is_for_the_runtime_to_say_and_not_for_a_checkpoint(sft: Stage) -> None:
@@ -95,3 +105,22 @@ def test_who_asks_for_a_stop_does_not_wait_for_figures(dpo: Stage) -> None:
     with pytest.raises(SystemExit):
         stage.train(job, kind=Listening)
     assert (job.checkpoints / "checkpoint-1" / run.COMPLETE).exists()
+
+
+def test_the_loss_is_of_all_processes(built: Project, tmp_path: Path) -> None:
+    """Of pairs that a build holds out, each weighing the same, as one process finds it for the model that was made."""
+    pairs = "      - {path: pairs.jsonl}\n"
+    built.edit(pairs, f"{pairs}    test: [{{path: pairs.jsonl, rows: 8}}]\n")
+    start, train = built.path(PAGE).read_text().split("    base: micro-sft\n")
+    train = train.replace("[sigmoid, sft]", "sigmoid")
+    train = train.replace("save_steps: 1", "save_steps: 4, eval_steps: 4, processes: 2, launch: ddp")
+    built.path(PAGE).write_text(f"{start}    base: micro-sft\n{train}")
+    built.make(DPO)
+    (found,) = [line for line in built.manifest(f"{DPO}.run")["metrics"]["history"] if "eval_loss" in line]
+    stage = Stage(built, DPO, tmp_path)
+    alone = stage.trainer(stage.job(8, runtime={"processes": 1, "launch": "single"}))
+    alone.gated = True  # only a first step is
+    alone.model.load_state_dict(weights(built, DPO), strict=False)  # a tied head has no weights of its own
+    said = alone.evaluate()
+    for name in ("eval_loss", "eval_rewards/margins"):
+        assert found[name] == pytest.approx(said[name], rel=1e-5)

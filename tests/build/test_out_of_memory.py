@@ -54,7 +54,8 @@ class Machine:
     def plan(self, micro: int | None = None, **runtime: object) -> Path:
         micro = micro or self.batch
         said = {"micro_batch_size": micro, "gradient_accumulation_steps": self.batch // micro, "processes": 1}
-        target = {"stage": "train_x", "own": self.own, "identity": self.own, "runtime": {"threads": 1} | said | runtime}
+        target = {"stage": "train_x", "rule": "train_x", "script": "program.py", "own": self.own, "identity": self.own}
+        target["runtime"] = {"threads": 1} | said | runtime
         target |= {name: {} for name in ("inputs", "files", "texts", "contents")}
         plan = {"store": "store", "root": ".", "environment": "e", "locked": {}, "targets": {"models/x": target}}
         write_json(self.root / "plan.json", plan)
@@ -64,7 +65,7 @@ class Machine:
         """What the supervisor says, and last."""
         self.plan(micro, **runtime)
         run = subprocess.run(
-            [sys.executable, "-m", "posttrain.build", "program.py", "models/x"],
+            [sys.executable, "-m", "posttrain.build", "models/x"],
             cwd=self.root,
             env=clean_environment() | {"POSTTRAIN_PLAN": "plan.json"},
             capture_output=True,

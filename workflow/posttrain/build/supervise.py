@@ -162,7 +162,7 @@ class Supervisor:
         """Whether a training has run out of memory, and is to be tried with less at once."""
         if self.stopping or status.read(work).get("kind") != status.OUT_OF_MEMORY:
             return False
-        if "micro_batch_size" not in self.target["runtime"]:
+        if "gradient_accumulation_steps" not in self.target["runtime"]:  # no training
             return False
         try:
             print(f"{self.path}: {launch.shrink(work, self.target)}", flush=True)
