@@ -108,8 +108,16 @@ OTHER_SFT = OTHER_TRAIN | {"assistant_only_loss": "true"}
 OTHER_RUNTIME = {
     "hours": "9", "mem_gb": "99", "threads": "3", "gpus": "1", "processes": "2", "launch": "ddp",
     "micro_batch_size": "4", "attn_implementation": "eager", "activation_checkpointing": "true", "save_steps": "7",
-    "logging_steps": "3", "dataloader_num_workers": "2", "shards": "3",
+    "logging_steps": "3", "dataloader_num_workers": "2", "shards": "3", "nodes": "2", "offload": "all",
+    "use_kernels": "true",
 }  # fmt: skip
+# What is said with a field that cannot be said alone.
+BESIDE = {
+    "processes": {"launch": "ddp"},
+    "nodes": {"processes": "2", "launch": "ddp"},
+    "offload": {"launch": "zero3"},
+    "use_kernels": {"gpus": "1"},
+}
 
 
 def say(project: Project, model: str, section: str, field: str, value: str) -> None:
@@ -153,13 +161,14 @@ def test_no_field_of_runtime_does(fresh, monkeypatch, model):
     text, before = fresh.path(PAGE).read_text(), plan_of(fresh)
     for field, value in OTHER_RUNTIME.items():
         say(fresh, model, "runtime", field, value)
-        if field == "processes":
-            say(fresh, model, "runtime", "launch", "ddp")
+        for other, beside in BESIDE.get(field, {}).items():
+            say(fresh, model, "runtime", other, beside)
         after = plan_of(fresh)
         fresh.path(PAGE).write_text(text)
         same = {path: target["identity"] for path, target in after.items()}
         assert same == {path: target["identity"] for path, target in before.items()}, field
-        changed = [path for path in before if after[path]["runtime"] != before[path]["runtime"]]
+        said = "threads" if field == "shards" else field  # of the tokens
+        changed = [path for path in before if after[path]["runtime"].get(said) != before[path]["runtime"].get(said)]
         assert changed, f"{field} was not read"
 
 

@@ -26,6 +26,7 @@ def common(job: Job) -> dict[str, Any]:
         "dataloader_pin_memory": runtime["gpus"] > 0,
         "logging_steps": runtime["logging_steps"],
         "logging_first_step": True,
+        "log_on_each_node": False,
         "logging_nan_inf_filter": False,  # a NaN is to be seen
         "save_steps": runtime["save_steps"],
         "save_total_limit": 2,  # one to fall back on while the next is written
