@@ -19,6 +19,13 @@ unexport PYTHONDONTWRITEBYTECODE
 	$(BIN)/pip install --quiet --no-compile --constraint envs/train.lock --editable '.[quickstart,slurm,dev]'
 	touch $@
 
+# What the tests need besides: ZeRO and 4-bit weights, on a CPU too. DeepSpeed's setup looks for torch.
+.venv/tested: .venv/ready
+	$(BIN)/pip install --quiet --no-compile --constraint envs/train.lock "setuptools>=77" wheel py-cpuinfo
+	$(BIN)/pip install --quiet --no-compile --constraint envs/train.lock --no-build-isolation \
+	  --editable '.[quickstart,slurm,dev,quantization,sharding]'
+	touch $@
+
 quickstart: .venv/ready
 	$(BIN)/snakemake reports/quickstart-dpo.html --profile profiles/local
 
@@ -37,7 +44,7 @@ lint: .venv/ready
 	$(BIN)/snakefmt --check workflow rules
 	$(BIN)/snakemake --lint
 
-test: .venv/ready slurm lint
+test: .venv/tested slurm lint
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup tests
 
 # The long campaigns, with their results in tests/RESULTS.md.
@@ -56,7 +63,8 @@ lock:
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet torch==2.13.0
-	.venv-lock/bin/pip install --quiet --editable '.[quickstart]'
+	.venv-lock/bin/pip install --quiet --editable '.[quickstart]' "setuptools>=77" wheel py-cpuinfo
+	.venv-lock/bin/pip install --quiet --no-build-isolation --editable '.[quantization,sharding]'
 	{ echo "# Every version of the training environment: pip's constraints, and part of every key. Written by make lock."; \
 	  .venv-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' | sort --ignore-case; } > envs/train.lock
 	rm -rf .venv-lock

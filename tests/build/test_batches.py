@@ -1,14 +1,10 @@
-"""Law 1 on TRL's real trainers: the batch is the batch, however it is spread over micro-batches and processes."""
-
-import importlib.util
-import json
-import shutil
+"""Law 1 on TRL's real trainers: the batch is the batch, however it is spread over micro-batches (test_launch.py: over
+processes)."""
 
 import pytest
 import trl
-from stages import STILL, Stage, difference, uneven, weights
+from stages import STILL, Stage, difference, uneven
 
-from conftest import DPO, SFT, Project
 from posttrain.train.trainers import ORPOTrainer
 from posttrain.train.trainers.watched import Watched
 
@@ -90,56 +86,3 @@ def test_rows_left_out_of_one_epoch_are_seen_in_another(sft: Stage) -> None:
         seen.append({tuple(ids[ids != 0].tolist()) for batch in loader for ids in batch["input_ids"]})
     assert all(len(epoch) == 32 for epoch in seen)
     assert len(set.union(*seen)) == 40
-
-
-# Two processes, through the build
-
-
-RUNTIME = "runtime: {save_steps: 1, logging_steps: 1}"
-BASES = {SFT: "models/micro-init", DPO: SFT}
-# `python -m venv`, then `pip install -e '.[gpu]'` without bitsandbytes and flash-attn: it needs no GPU.
-deepspeed = pytest.mark.skipif(
-    not (importlib.util.find_spec("deepspeed") and shutil.which("g++")),
-    reason="ZeRO-3 needs deepspeed, and g++ for its communication",
-)
-
-
-@pytest.mark.parametrize("launch", ["ddp", pytest.param("zero3", marks=deepspeed)])
-@pytest.mark.parametrize("target", [SFT, DPO], ids=["sft", "sigmoid+sft"])
-def test_two_processes_make_the_model_that_one_makes(built: Project, target: str, launch: str) -> None:
-    one, base = weights(built, target), weights(built, BASES[target])
-    built.forget(target)
-    built.edit(RUNTIME, f"runtime: {{processes: 2, launch: {launch}, save_steps: 1}}")
-    assert built.make(target)[1] == [target]
-    said = built.path(f"{target}.run.json").read_text()
-    assert [json.loads(said)["launch"][name] for name in ("launch", "processes", "micro_batch_size")] == [launch, 2, 4]
-    assert difference(one, weights(built, target), base) < STILL
-
-
-@deepspeed
-def test_zero3_widens_a_base_that_no_process_holds_whole(built: Project) -> None:
-    """New tokens, then SFT and DPO on them: the base is opened in shards, widened, gated, saved and proved."""
-    built.edit("base: micro-init", "base: micro-init\n    template: bytes\n    added_tokens: ['<|turn|>']")
-    built.edit(RUNTIME, "runtime: {processes: 2, launch: zero3, save_steps: 1}")
-    assert built.make(DPO)[1] == [SFT, DPO]
-    rows = {path: weights(built, path)["model.embed_tokens.weight"] for path in ("models/micro-init", SFT, DPO)}
-    assert [len(table) - len(rows["models/micro-init"]) for table in rows.values()] == [0, 1, 1]
-
-
-@deepspeed
-def test_zero3_of_a_model_that_every_process_holds_whole_is_refused(built: Project) -> None:
-    built.forget(SFT)
-    built.edit(RUNTIME, "runtime: {processes: 2, launch: zero3}")
-    built.edit("args=args", "args=arguments.sft(job)", "scripts/train_sft.py")
-    built.edit("        args = arguments.sft(job)", "        # none", "scripts/train_sft.py")
-    output, _ = built.make(SFT, rc=1)
-    assert "launch zero3: every process has opened the whole model, for the trainer's arguments were made" in output
-
-
-def test_a_launch_that_falls_back_to_one_process_is_refused(built: Project) -> None:
-    built.forget(SFT)
-    built.edit(RUNTIME, "runtime: {processes: 2, launch: ddp}")
-    built.edit("MULTI_GPU", "MULTI_CPU", "config/launch/ddp.yaml")  # accelerate then runs one process, and says nothing
-    output, _ = built.make(SFT, rc=1)
-    assert "launch ddp was to be 2 processes, and is 1 of DistributedType" in output
-    assert not built.path(f"{SFT}.json").exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cluster import Cluster, missing
 
-from conftest import DPO, PAGE, Project
+from conftest import DPO, PAGE, SFT, Project
 
 pytestmark = [
     pytest.mark.slurm,
@@ -175,22 +175,48 @@ def test_a_killed_snakemake_leaves_a_job_that_the_next_one_waits_for(cluster: Cl
     assert long.manifest(DPO)["identity"]["train"]["max_steps"] == 40
 
 
+def test_two_nodes_make_the_model_that_two_processes_of_one_make(cluster: Cluster, built: Project) -> None:
+    built.forget(SFT)
+    built.edit("runtime: {save_steps: 1,", "runtime: {processes: 2, launch: ddp, save_steps: 1,")
+    built.make(SFT)
+    content = built.content(SFT)
+    built.forget(SFT)
+    built.edit("processes: 2,", "processes: 2, nodes: 2,")
+    assert built.make(SFT, *ON_SLURM, PATH=cluster.path)[1] == [SFT]
+    job = cluster.jobs(built.root)["train_sft micro-sft"]
+    assert (job["NumNodes"], job["NumTasks"], job["CPUs/Task"]) == ("2", "2", "1")
+    assert built.content(SFT) == content
+
+
 def test_what_a_recipe_and_a_site_ask_for_arrives_in_the_queue(cluster: Cluster, built: Project) -> None:
     page = built.path(PAGE)
     wide = "{gpus: 2, launch: ddp, threads: 3, mem_gb: 5, hours: 1.5}"
+    broad = "{gpus: 16, nodes: 2, launch: zero3, threads: 3}"
     page.write_text(
         f"{page.read_text()}  wide:\n    extends: micro-dpo\n    train: {{beta: 0.2}}\n    runtime: {wide}\n"
+        f"  broad:\n    extends: micro-dpo\n    train: {{batch_size: 16}}\n    runtime: {broad}\n"
         "  plain:\n    extends: micro-dpo\n    train: {beta: 0.3}\n"
     )
     built.path("config/site.yaml").write_text("account: lab\npartition: high\n")
     cluster.partitions("DOWN")
-    main = built.start("models/wide", "models/plain", *ON_SLURM, PATH=cluster.path)
-    built.wait(lambda: submitted(built) == 2)
-    fields = ("TresPerJob", "CPUs/Task", "MinMemoryNode", "TimeLimit", "Account", "Partition", "Requeue")
+    main = built.start("models/wide", "models/broad", "models/plain", *ON_SLURM, PATH=cluster.path)
+    built.wait(lambda: submitted(built) == 3)
+    fields = (
+        "TresPerJob",
+        "TresPerNode",
+        "NumNodes",
+        "CPUs/Task",
+        "MinMemoryNode",
+        "TimeLimit",
+        "Account",
+        "Partition",
+        "Requeue",
+    )
     asked = {name: [job.get(field) for field in fields] for name, job in cluster.jobs(built.root).items()}
     assert asked == {
-        "train_dpo wide": ["gres:gpu:2", "6", "5000M", "01:30:00", "lab", "high", "1"],
-        "train_dpo plain": [None, "1", "8000M", "01:00:00", "lab", "high", "1"],
+        "train_dpo wide": ["gres:gpu:2", None, "1", "6", "5000M", "01:30:00", "lab", "high", "1"],
+        "train_dpo broad": ["gres:gpu:16", "gres:gpu:8", "2", "24", "8000M", "01:00:00", "lab", "high", "1"],
+        "train_dpo plain": [None, None, "1", "1", "8000M", "01:00:00", "lab", "high", "1"],
     }
     main.send_signal(signal.SIGINT)
     built.wait(lambda: {job["JobState"] for job in cluster.jobs(built.root).values()} == {"CANCELLED"})

@@ -17,7 +17,7 @@ OURS = ("config", "envs", "rules", "scripts", "workflow")  # what a build is mad
 JOURNAL = Path(".posttrain/journal.jsonl")
 # What the stages' results hang on, and what may be installed beside it on a GPU machine.
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors", "pyarrow")
-PACKAGES += ("numpy", "huggingface-hub", "gguf", "reasoning-gym", "deepspeed", "bitsandbytes", "flash-attn")
+PACKAGES += ("numpy", "huggingface-hub", "gguf", "reasoning-gym", "deepspeed", "bitsandbytes", "flash-attn", "kernels")
 
 
 def of_run(work: Path, target: dict, root: Path) -> dict:

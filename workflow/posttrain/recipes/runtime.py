@@ -70,5 +70,5 @@ class TrainRuntime(Runtime):
             raise ValueError(f"offload {self.offload} is nothing that launch `{self.launch}` can do; {mend}")
         for field, said in (("use_kernels", True), ("attn_implementation", "flash_attention_2")):
             if getattr(self, field) == said and not self.gpus:
-                raise ValueError(f"{field} {said} is for GPUs, and `gpus` is 0; leave it out on a CPU")
+                raise ValueError(f"{field} {str(said).lower()} is for GPUs, and `gpus` is 0; leave it out on a CPU")
         return self

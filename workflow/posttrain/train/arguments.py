@@ -29,6 +29,7 @@ def common(job: Job) -> dict[str, Any]:
         "dataloader_pin_memory": runtime["gpus"] > 0,
         "logging_steps": runtime["logging_steps"],
         "logging_first_step": True,
+        "log_on_each_node": False,
         "logging_nan_inf_filter": False,  # a NaN is to be seen
         "eval_strategy": "steps" if runtime["eval_steps"] else "no",
         "eval_steps": runtime["eval_steps"],
