@@ -3,6 +3,8 @@
 import argparse
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,3 +108,11 @@ def test_a_folder_that_is_no_checkout_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Refusal, match="no config/config.yaml here"):
         said()
+
+
+def test_the_command_line_loads_no_library_of_training():
+    code = "import sys, posttrain.cli; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    loaded = set(done.stdout.split())
+    assert "posttrain.plan.cost" in loaded
+    assert not loaded & {"torch", "transformers", "datasets", "numpy", "snakemake"}
