@@ -56,6 +56,7 @@ prove: .venv/ready
 bench: .venv/ready
 	$(BIN)/python tests/benchmarks/planning.py
 	$(BIN)/python tests/benchmarks/stage_overhead.py
+	$(BIN)/python tests/benchmarks/memory.py
 
 # Pin every version of the training environment anew. It is part of every key: what was built before stays, and what
 # is built next is built by the new versions.

@@ -224,6 +224,8 @@ def test_a_kill_in_the_middle_is_found_and_finished(home, monkeypatch, halt):
             sweep(home)
     assert entries(home) == set() and home.verified(A) == {}
     left = [path.name for path in home.root.glob(".going/*")]
+    with Lease(home.root, A, "what another gc may yet put back"):
+        assert sweep(home) == []
     assert len(left) == 1 and sweep(home) == left
     assert list(home.root.glob(".going/*")) == []
 

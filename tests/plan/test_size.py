@@ -5,6 +5,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from posttrain.data.tokenizer import of_bytes
 from posttrain.plan import size
 
 TINY = {
@@ -69,3 +70,7 @@ def test_an_adapter_of_some_matrices_is_counted():
 
 def test_a_family_that_is_not_known_has_no_size():
     assert size.architecture({"model_type": "mamba", **TINY}) is None
+
+
+def test_the_tokenizer_of_bytes_has_the_tokens_that_the_plan_counts():
+    assert len(of_bytes()) == size.BYTE_TOKENS

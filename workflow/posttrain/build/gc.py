@@ -54,8 +54,10 @@ class Survey:
                 roots.remember(self.store.root, path, key)
         self.pins = pins(self.store.root)
         self.links: dict[str, list[roots.Link]] = {}
+        self.written: dict[Path, int] = {}  # the record of each link, and when it was written last
         for link in roots.links(self.store.root):
             self.links.setdefault(link.key, []).append(link)
+            self.written[link.record] = link.record.stat().st_mtime_ns
 
     def items(self) -> list[Item]:
         """All that was found, what goes first, the largest first."""
@@ -124,7 +126,8 @@ class Survey:
         """What an earlier `gc` had begun to delete."""
         for root in (self.store.root, Path("work")):
             for path in folders(root / GOING, "*"):
-                yield Item(path, "half deleted", size(path), self.since(path), "")
+                key = path.name.partition(".")[0]  # another `gc` may yet put it back, its lease in hand
+                yield Item(path, "half deleted", size(path), self.since(path), self.why_held(key))
 
     def age_of_entry(self, entry: Path) -> float:
         try:
@@ -162,7 +165,7 @@ class Survey:
         """Move an item out of its place: one rename."""
         root = Path("work") if item.path.parts[0] == "work" else self.store.root
         (root / GOING).mkdir(exist_ok=True)
-        place = Path(tempfile.mkdtemp(dir=root / GOING))
+        place = Path(tempfile.mkdtemp(prefix=f"{item.key or item.path.name}.", dir=root / GOING))
         item.path.chmod(0o755)  # a folder that is moved is written: it has another parent
         item.path.rename(place / item.path.name)
         return place
@@ -171,9 +174,8 @@ class Survey:
         """Whether somebody has linked an entry since we looked: whoever does says so before, and looks again after."""
         if item.path != self.store.entry(item.key):
             return False
-        known = {link.record for link in self.links.get(item.key, [])}
         records = self.store.root.glob(f"{roots.ROOTS}/*/{item.key}.*.json")
-        return any(record not in known or record.stat().st_mtime > self.began for record in records)
+        return any(self.written.get(record) != record.stat().st_mtime_ns for record in records)
 
     def forget_fallen_links(self) -> None:
         """Remove the records of links that point elsewhere now."""

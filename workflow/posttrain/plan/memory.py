@@ -23,7 +23,7 @@ from posttrain.plan.size import BYTES, NF4_BITS, NF4_BITS_SINGLY, Architecture
 LIBRARIES = 550e6  # measured: an interpreter with torch (for CPUs), transformers, peft and TRL, before it trains
 # Measured: of blocks below 32 MB glibc keeps the places of the freed, and seldom finds the next one to fit. So much of
 # what a micro-batch takes is held besides it.
-HEAP = 0.7
+HEAP = 0.8
 
 SEQUENCES = {"reward": 2, "dpo": 2, "orpo": 2, "cpo": 2, "simpo": 2}  # of a row: a pair is two; others are one
 WHOLE_LOGITS = ("orpo", "cpo", "simpo")  # methods whose trainers make all logits of a micro-batch

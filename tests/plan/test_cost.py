@@ -1,0 +1,118 @@
+"""`posttrain plan`: the jobs that would run, and what they would take."""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import DPO, ROOT, SFT, Project, checkout
+from posttrain import cli
+from posttrain.files import Refusal
+from posttrain.plan import cost, frozen, memory, size
+
+MISTRAL = {"model_type": "mistral", "vocab_size": 32000}  # all else as transformers fills it in
+SEVEN_B = 7_241_732_096
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch) -> Project:
+    """A checkout with the pages that we ship. Only planned in."""
+    project = checkout(tmp_path / "p", "")
+    shutil.copytree(ROOT / "config/recipes", project.path("config/recipes"), dirs_exist_ok=True)
+    monkeypatch.chdir(project.root)
+    return project
+
+
+def jobs(*asked: str) -> dict[str, cost.Job]:
+    targets = json.loads(Path(frozen.freeze_here()).read_text())["targets"]
+    return {job.path: job for job in cost.jobs(targets, list(asked))}
+
+
+def said(*asked: str) -> None:
+    cli.show_plan(argparse.Namespace(target=list(asked)))
+
+
+def fetched(config: dict) -> None:
+    Path("hub/models--mistralai--Mistral-7B-v0.1").mkdir(parents=True)
+    Path("hub/models--mistralai--Mistral-7B-v0.1/config.json").write_text(json.dumps(config))
+
+
+def test_the_jobs_are_those_that_snakemake_would_run(built, monkeypatch):
+    monkeypatch.chdir(built.root)
+    assert jobs(DPO) == {}
+    built.edit("num_train_epochs: 1,", "num_train_epochs: 2,")
+    assert {path: job.target["rule"] for path, job in jobs(DPO).items()} == built.planned(DPO)
+    built.edit("num_train_epochs: 2,", "num_train_epochs: 1,")
+    shutil.rmtree("models")
+    assert {path: job.target["rule"] for path, job in jobs(DPO).items()} == {DPO: "restore"} == built.planned(DPO)
+
+
+def test_what_was_foretold_of_disk_is_what_is_there(micro_built, monkeypatch):
+    monkeypatch.chdir(micro_built.root)
+    targets = micro_built.targets()
+    for path in ("models/micro-init", SFT, DPO):
+        job = cost.Job(path, targets[path], cost.architecture(targets, path))
+        assert job.stored == pytest.approx(micro_built.path(f"{path}/model.safetensors").stat().st_size, rel=0.05)
+
+
+def test_a_model_that_is_not_here_yet_is_said_to_be_unknown(shipped, capsys):
+    job = jobs("models/zephyr-7b-sft")["models/zephyr-7b-sft"]
+    assert (job.memory, job.stored, job.working) == (None, None, None)
+    assert (job.gpus, job.hours) == (8, 4)
+    said("models/zephyr-7b-dpo")
+    lines = capsys.readouterr().out.splitlines()
+    train = next(line.split() for line in lines if line.startswith("models/zephyr-7b-dpo"))
+    assert train == ["models/zephyr-7b-dpo", "train_dpo", "8", "3", "24", "500", "?", "?", "?"]
+    assert "? cannot be told" in lines[-1]
+
+
+def test_a_model_that_is_here_has_a_size(shipped):
+    fetched(MISTRAL)
+    job = jobs("models/zephyr-7b-dpo")["models/zephyr-7b-dpo"]
+    kept = size.BYTES[job.target["own"]["train"]["dtype"]]
+    assert job.architecture.parameters == SEVEN_B
+    assert job.stored == SEVEN_B * kept
+    assert job.working == cost.CHECKPOINTS * SEVEN_B * (3 * kept + memory.MASTER)  # weights, moments, ZeRO's copy
+    assert 139e9 > job.memory > SEVEN_B * kept / 8
+
+
+def test_what_does_not_fit_is_refused_in_a_line(shipped, monkeypatch, capsys):
+    fetched(MISTRAL)
+    monkeypatch.setattr(cost, "free", lambda place: 1e9)
+    with pytest.raises(Refusal, match=r"^does not fit: .* are wanted at store, and 1 GB are free; free some"):
+        said("models/zephyr-7b-dpo")
+    assert "GPU-hours" in capsys.readouterr().out
+
+
+def test_more_memory_than_was_asked_for_is_said(shipped, capsys):
+    shipped.edit("mem_gb: 4", "mem_gb: 0.5", "config/recipes/quickstart.yaml")
+    said("models/quickstart-sft")
+    assert "models/quickstart-sft: runtime.mem_gb 0.5 is asked for, and " in capsys.readouterr().out
+
+
+def test_a_page_asks_for_all_that_it_shows(shipped, capsys):
+    said("reports/quickstart-dpo.html")
+    assert "evals/quickstart-dpo/spelling" in capsys.readouterr().out
+
+
+def test_a_name_that_no_recipe_has_is_answered_with_the_nearest(shipped):
+    with pytest.raises(Refusal, match="No recipe makes models/quickstart-dqo. Nearest: models/quickstart-dpo"):
+        said("models/quickstart-dqo")
+
+
+def test_a_folder_that_is_no_checkout_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Refusal, match="no config/config.yaml here"):
+        said()
+
+
+def test_the_command_line_loads_no_library_of_training():
+    code = "import sys, posttrain.cli; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    loaded = set(done.stdout.split())
+    assert "posttrain.plan.cost" in loaded
+    assert not loaded & {"torch", "transformers", "datasets", "numpy", "snakemake"}
