@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from posttrain.plan.stages import models, rows, samples
+from posttrain.plan.stages.weights import opened
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import sections
 from posttrain.recipes.catalogue import Named
@@ -27,5 +28,5 @@ def evaluated(plan: Targets, entry: Named) -> Iterator[Target]:
             raise entry.refuse(("models", i), f"{name} {why}")
         names = {"model": name, of: getattr(recipe, of)}
         runtime = samples.sharded(recipe)
-        inputs = {**models.opened(plan, "model", model), "rows": read}
+        inputs = {**opened(plan, "model", model), "rows": read}
         yield Target(f"evals/{name}/{suite}", "evaluate_model", own, names, inputs, runtime=runtime)

@@ -1,26 +1,22 @@
-"""Models, and the tokenizers and tokens below them."""
+"""Models, by the methods that make them."""
 
-from posttrain.files import Refusal
-from posttrain.plan.stages.rows import without_test
+from posttrain.plan.stages import tokens
+from posttrain.plan.stages.weights import adapter_shape, opened, origin
 from posttrain.plan.targets import Target, Targets
-from posttrain.recipes import template
+from posttrain.recipes import compatibility, template
 from posttrain.recipes.catalogue import HUB_ID, Named
 from posttrain.recipes.methods import HELD_TO_A_REFERENCE
-from posttrain.recipes.runtime import Runtime
 from posttrain.words import did_you_mean
-
-# Stages whose model is of the kind of their first input: what they make of weights is weights.
-DERIVED = ("pick_checkpoint", "average_checkpoints", "average_models")
 
 
 def initialised(plan: Targets, entry: Named) -> Target:
     """A model of random weights."""
     recipe = entry.recipe
-    text = template_of(plan, entry)
+    text = tokens.template_of(plan, entry)
     if recipe.tokenizer == "bytes":
-        tokenizer = tokenizer_target(plan, {"from": "bytes"}, {}, text)
+        tokenizer = tokens.tokenizer_target(plan, {"from": "bytes"}, {}, text)
     else:
-        tokenizer = tokenizer_target(plan, {}, {"from": model(plan, entry, "tokenizer", recipe.tokenizer)}, text)
+        tokenizer = tokens.tokenizer_target(plan, {}, {"from": model(plan, entry, "tokenizer", recipe.tokenizer)}, text)
     own = recipe.model_dump(include={"architecture", "seed"})
     names = {"tokenizer": recipe.tokenizer, **({"template": recipe.template} if recipe.template else {})}
     return Target(entry.path, "init_model", own, names, {"tokenizer": tokenizer}, runtime=recipe.runtime.model_dump())
@@ -37,7 +33,7 @@ def converted(plan: Targets, entry: Named) -> Target:
 def merged(plan: Targets, entry: Named) -> Target:
     """A model of an adapter and what it is of."""
     adapter = model(plan, entry, "base", entry.recipe.base)
-    if not origin(plan, adapter).own.get("peft"):
+    if not adapter_shape(plan, adapter):
         raise entry.refuse(("base",), f"{entry.recipe.base} is no adapter: it was not trained with `peft`")
     inputs, runtime = opened(plan, "base", adapter), entry.recipe.runtime.model_dump()
     return Target(entry.path, "merge_adapter", {}, {"base": entry.recipe.base}, inputs, runtime=runtime)
@@ -49,21 +45,27 @@ def trained(plan: Targets, entry: Named) -> Target:
     base = model(plan, entry, "base", recipe.base)
     if origin(plan, base).stage == "train_reward" and method != "reward":
         raise entry.refuse(("base",), f"{recipe.base} is a reward model, which says nothing; name what it was made of")
-    text = template_of(plan, entry)
-    tokenizer = tokenizer_of(plan, base)
+    text = tokens.template_of(plan, entry)
+    tokenizer = tokens.tokenizer_of(plan, base)
     if text or recipe.added_tokens or recipe.eos_token:
         said = {"added_tokens": recipe.added_tokens, "eos_token": recipe.eos_token}
-        tokenizer = tokenizer_target(plan, said, {"from": tokenizer}, text)
+        tokenizer = tokens.tokenizer_target(plan, said, {"from": tokenizer}, text)
     if getattr(recipe.train, "assistant_only_loss", False) and text and not template.marks_answers(text):
         raise entry.refuse(
             ("train", "assistant_only_loss"),
             f"{recipe.template}.jinja does not mark what the assistant says with {{% generation %}}",
         )
-    inputs = {**opened(plan, "base", base), "tokenizer": tokenizer, "tokens": tokens_target(plan, entry, tokenizer)}
+    inputs = {
+        **opened(plan, "base", base),
+        "tokenizer": tokenizer,
+        "tokens": tokens.tokens_target(plan, entry, tokenizer),
+    }
     if method in HELD_TO_A_REFERENCE:
-        inputs = {**inputs, "reference": reference_target(plan, entry, inputs)}
+        inputs = {**inputs, "reference": tokens.reference_target(plan, entry, inputs)}
     runtime = training_runtime(entry)
     own = {"method": method, "train": recipe.train.model_dump(), **adapter_of(plan, entry, base)}
+    for key, why in compatibility.refusals(recipe, runtime["micro_batch_size"]):
+        raise entry.refuse(key, why)
     if recipe.train.couples_rows:
         own |= {circumstance: runtime[circumstance] for circumstance in ("micro_batch_size", "processes")}
     names = {"base": recipe.base, recipe.rows: getattr(recipe, recipe.rows)}
@@ -108,21 +110,13 @@ def averaged(plan: Targets, entry: Named) -> Target:
 
 
 def refuse_adapter(plan: Targets, entry: Named, key: tuple, name: str, path: str) -> None:
-    if origin(plan, path).own.get("peft"):
+    if adapter_shape(plan, path):
         raise entry.refuse(key, f"{name} is an adapter: a mean of its factors is no mean of models; merge it first")
-
-
-def origin(plan: Targets, path: str) -> Target:
-    """The target that says what a model is: its training, where it is a checkpoint or a mean of one's."""
-    made = plan.all[path]
-    while made.stage in DERIVED:
-        made = plan.all[next(iter(made.inputs.values()))]
-    return made
 
 
 def adapter_of(plan: Targets, entry: Named, base: str) -> dict:
     """What a recipe says of its adapter: nothing, or its shape, which is the base's if that is one too."""
-    recipe, below = entry.recipe, origin(plan, base).own.get("peft")
+    recipe, below = entry.recipe, adapter_shape(plan, base)
     said = {key: getattr(recipe, key).model_dump() for key in ("peft", "quantization") if getattr(recipe, key)}
     if below and not recipe.peft:
         raise entry.refuse(
@@ -140,29 +134,6 @@ def adapter_of(plan: Targets, entry: Named, base: str) -> dict:
     return said
 
 
-def opened(plan: Targets, role: str, path: str) -> dict[str, str]:
-    """The inputs of what opens a model: the model and, if it is an adapter, what that is of."""
-    made = origin(plan, path)
-    if not made.own.get("peft"):
-        return {role: path}
-    return {role: path, f"{role}.weights": made.inputs.get("base.weights", made.inputs["base"])}
-
-
-def reference_target(plan: Targets, entry: Named, inputs: dict[str, str]) -> str:
-    """The log-probs that models of this base, these rows and this precision share, whatever their loss and beta."""
-    recipe, train = entry.recipe, entry.recipe.train
-    said = {"dtype": train.dtype, "bf16": train.bf16}
-    if recipe.added_tokens:
-        said["seed"] = train.seed  # of the rows that the base lacks
-    own = {"method": recipe.tokens, "train": said}
-    if recipe.quantization:
-        own["quantization"] = recipe.quantization.model_dump()
-    if getattr(train, "ld_alpha", None) is not None:
-        own["ld_alpha"] = train.ld_alpha
-    runtime = {**recipe.runtime.model_dump(), "processes": recipe.runtime.world_size}
-    return plan.add(Target("reference/", "compute_reference", own, {}, inputs, runtime=runtime))
-
-
 def model(plan: Targets, entry: Named, key: str | tuple, name: str) -> str:
     """The target that a model's name or hub id stands for."""
     key = key if isinstance(key, tuple) else (key,)
@@ -175,49 +146,6 @@ def model(plan: Targets, entry: Named, key: str | tuple, name: str) -> str:
         return plan.hub("models", name)
     hint = did_you_mean(name, plan.names("models"))
     raise entry.refuse(key, f"{name!r} is no model here and no hub id (org/name). {hint}")
-
-
-def template_of(plan: Targets, entry: Named) -> str | None:
-    if entry.recipe.template is None:
-        return None
-    try:
-        return template.read(plan.root / "config/templates", entry.recipe.template)
-    except Refusal as refusal:
-        raise entry.refuse(("template",), str(refusal)) from None
-
-
-def tokenizer_target(plan: Targets, own: dict, inputs: dict[str, str], text: str | None) -> str:
-    return plan.add(Target("tokenizers/", "make_tokenizer", own, {}, inputs, texts={"template": text} if text else {}))
-
-
-def tokenizer_of(plan: Targets, path: str) -> str:
-    """The tokenizer a model speaks: its own target's, its hub repository's without the weights, or its folder's."""
-    made = origin(plan, path)
-    if "tokenizer" in made.inputs:
-        return made.inputs["tokenizer"]
-    if made.stage == "fetch_snapshot":
-        return tokenizer_target(plan, {}, {"from": plan.hub("tokenizers", made.own["repo_id"])}, None)
-    return tokenizer_target(plan, {}, {"from": made.path}, None)
-
-
-def tokens_target(plan: Targets, entry: Named, tokenizer: str) -> str:
-    recipe = entry.recipe
-    rows = plan.named_by(entry, recipe.rows, recipe.rows)
-    if recipe.runtime.eval_steps and (mend := without_test(plan.all[rows], "leave eval_steps out")):
-        raise entry.refuse(("runtime", "eval_steps"), f"{rows} has no split test; {mend}")
-    own = {"method": recipe.tokens, "max_length": recipe.train.max_length}
-    if recipe.tokens == "cpt":
-        own["packing_strategy"] = "wrapped"
-    if recipe.tokens == "sft":
-        own["assistant_only_loss"] = recipe.train.assistant_only_loss
-        own |= {"completion_only_loss": True} if recipe.train.completion_only_loss else {}
-        own |= {"packing_strategy": recipe.train.packing_strategy} if recipe.train.packing else {}
-    runtime = Runtime(threads=recipe.runtime.shards, hours=recipe.runtime.hours).model_dump()
-    inputs = {"rows": rows, "tokenizer": tokenizer}
-    made = plan.add(Target("tokens/", "tokenize_rows", own, {}, inputs, runtime=runtime))
-    shared = plan.all[made].runtime  # models that share tokens may ask for other shards: the most is given
-    shared |= {name: max(shared[name], value) for name, value in runtime.items()}
-    return made
 
 
 def training_runtime(entry: Named) -> dict:

@@ -4,6 +4,7 @@ from typing import Any
 
 from posttrain.plan.stages import models, rows
 from posttrain.plan.stages.functions import arguments
+from posttrain.plan.stages.weights import opened, origin
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import sections
 from posttrain.recipes.catalogue import Named
@@ -19,7 +20,7 @@ def sampled(plan: Targets, entry: Named) -> Target:
     model = models.model(plan, entry, "model", recipe.model)
     if stage_of(plan, model) == "train_reward":
         raise entry.refuse(("model",), f"{recipe.model} is a reward model: it scores, and answers nothing")
-    inputs = {**models.opened(plan, "model", model), "prompts": rows.split_of(plan, entry, "prompts", "data")}
+    inputs = {**opened(plan, "model", model), "prompts": rows.split_of(plan, entry, "prompts", "data")}
     names = {"model": recipe.model, "prompts": recipe.prompts}
     own = recipe.model_dump(include={"split", "sampling"})
     return Target(entry.path, "sample_completions", own, names, inputs, runtime=sharded(recipe))
@@ -33,7 +34,7 @@ def scored(plan: Targets, entry: Named) -> Target:
     if recipe.verifier:
         own = {"verifier": recipe.verifier, "args": verifier_arguments(entry)}
         return Target(entry.path, "score_completions", own, names, inputs, runtime=recipe.runtime.model_dump())
-    inputs |= models.opened(plan, "reward_model", models.model(plan, entry, "reward_model", recipe.reward_model))
+    inputs |= opened(plan, "reward_model", models.model(plan, entry, "reward_model", recipe.reward_model))
     if stage_of(plan, inputs["reward_model"]) not in ("train_reward", *UNKNOWN):
         raise entry.refuse(("reward_model",), f"{recipe.reward_model} is not of method reward: it has no score to give")
     names["reward_model"] = recipe.reward_model
@@ -54,7 +55,7 @@ def selected(plan: Targets, entry: Named) -> Target:
 
 
 def stage_of(plan: Targets, path: str) -> str:
-    return models.origin(plan, path).stage
+    return origin(plan, path).stage
 
 
 def sharded(recipe: sections.Completions | sections.Scores | sections.Evaluation) -> dict:
