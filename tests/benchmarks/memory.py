@@ -4,9 +4,9 @@
 
 Each job is a fresh process: a plain TRL trainer, two steps of a random Llama on rows that fill max_length. On a CPU
 the peak is the process's resident set (VmHWM, which ru_maxrss is of, but of this process alone), in float32; with
---cuda it is torch.cuda.max_memory_allocated, in bfloat16 autocast. The two constants of posttrain.plan.memory were
-fitted on `middle`; the goal is a ratio within 20 % on the two others. "less libraries" leaves the interpreter and its
-libraries out of both numbers.
+--cuda it is torch.cuda.max_memory_allocated, in bfloat16 autocast. The plan's one fitted constant (HEAP of
+posttrain.plan.memory) was fitted on `middle`; the goal is a ratio within 20 % on the two others. "less libraries"
+leaves the interpreter and its libraries out of both numbers.
 """
 
 import argparse
@@ -100,7 +100,7 @@ def train(config: dict, own: dict, runtime: dict, folder: str) -> None:
     parts = {"model": model, "processing_class": tokenizer}
     if own.get("peft"):
         parts["peft_config"] = LoraConfig(task_type="CAUSAL_LM", **own["peft"])
-    ids = list(range(1, length + 1)) if length < 300 else [1] * length
+    ids = list(range(1, length + 1))
     if own["method"] == "sft":
         made = Dataset.from_list([{"input_ids": ids, "labels": ids}] * rows)
         config_ = SFTConfig(**arguments, dataset_kwargs={"skip_prepare_dataset": True})

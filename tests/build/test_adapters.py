@@ -58,9 +58,9 @@ def test_an_adapter_is_trained_and_its_base_is_not(sft: Stage, said: dict) -> No
     assert not (job.out / "model.safetensors").exists() and not (job.out / "README.md").exists()
     opened = checkpoints.open_model(AutoModelForCausalLM, job.out)
     assert torch.allclose(logits(opened), logits(trainer.model), atol=1e-6)
-    assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(job.out)), logits(opened)), (
-        "as transformers opens it"
-    )
+    by_transformers = logits(AutoModelForCausalLM.from_pretrained(job.out))
+    # transformers 5.23 opens DoRA without the lengths that it learnt, and only warns: its merge is what opens there.
+    assert torch.equal(by_transformers, logits(opened)) != said.get("use_dora", False)
 
 
 @pytest.mark.parametrize("quantized", [False, True], ids=["whole", "four bits"])

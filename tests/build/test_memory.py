@@ -57,6 +57,7 @@ def opened(own: dict, runtime: dict, folder) -> torch.nn.Module:
     AutoModelForCausalLM.from_config(AutoConfig.for_model(**CONFIG)).save_pretrained(folder)
     options = {"dtype": getattr(torch, own["train"]["dtype"]), "attn_implementation": runtime["attn_implementation"]}
     if own["quantization"]:
+        pytest.importorskip("bitsandbytes", reason="4-bit weights are bitsandbytes'")
         options["quantization_config"] = BitsAndBytesConfig(**own["quantization"])
         options["device_map"] = "cpu"
     model = AutoModelForCausalLM.from_pretrained(folder, **options)

@@ -29,12 +29,13 @@ def check(trainer: Trainer, job: Job) -> None:
     expect(launch, "number of processes", runtime["processes"], accelerator.num_processes, mend)
     share = runtime["processes"] // runtime["nodes"]
     expect(launch, "number of processes of a node", share, int(os.environ.get("LOCAL_WORLD_SIZE", "1")), mend)
-    if accelerator.distributed_type not in KINDS[launch]:
+    kind = accelerator.distributed_type
+    if kind not in KINDS[launch]:
         no_fsdp = "FSDP is for GPUs, which `gpus` asks for" if launch == "fsdp" and not runtime["gpus"] else mend
-        expect(launch, "distributed type", KINDS[launch][0], accelerator.distributed_type, no_fsdp)
-    if accelerator.distributed_type == DistributedType.DEEPSPEED:
+        expect(launch, "distributed type", KINDS[launch][0].value, kind.value, no_fsdp)
+    if kind == DistributedType.DEEPSPEED:
         expect(launch, "ZeRO stage", int(launch.removeprefix("zero")), accelerator.deepspeed_plugin.zero_stage, mend)
-    if accelerator.distributed_type == DistributedType.FSDP:
+    if kind == DistributedType.FSDP:
         expect(launch, "version of FSDP", 2, accelerator.state.fsdp_plugin.fsdp_version, mend)
     expect(launch, "offload", runtime["offload"], offload(accelerator), mend)
     # DeepSpeed marks what it shards; rows for new tokens, drawn after the load, it shards when training begins.
