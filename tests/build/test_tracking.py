@@ -2,9 +2,12 @@
 
 import importlib.util
 import os
+import signal
+from pathlib import Path
 
 import pytest
 from test_out_of_memory import Machine
+from test_stops import assert_goes_on, assert_stopped, supervisor, unmade
 
 from conftest import SFT, Project
 from posttrain.build import tracking
@@ -28,6 +31,20 @@ def test_a_tracker_is_told_and_the_model_is_the_same(built: Project, tracker: st
     assert not list(built.root.glob("wandb")) and not list(built.root.glob("runs"))
     for record in (built.path(f"{SFT}.json"), built.path(f"{SFT}.run.json")):
         assert "0" * 40 not in record.read_text()
+
+
+def test_a_stop_of_every_process_is_not_for_a_tracker(built: Project) -> None:
+    """SLURM's SIGTERM: a trainer whose tracker is gone could not end its step."""
+    pytest.importorskip("wandb", reason="wandb is not installed (pip install wandb)")
+    content, place = built.content(SFT), unmade(built, "runtime: {save_steps: 1000, logging_steps: 1, tracking: wandb}")
+    process = supervisor(built)
+    built.wait(lambda: any(b"wandb-core" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in place.carriers()))
+    for pid in place.carriers():
+        os.kill(pid, signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=300) == os.EX_TEMPFAIL
+    assert_stopped(place)
+    assert_goes_on(place, content)
 
 
 def test_wandb_sends_nothing_unless_the_users_environment_has_it_do_so(monkeypatch) -> None:

@@ -37,7 +37,7 @@ def common(job: Job) -> dict[str, Any]:
         "save_steps": runtime["save_steps"],
         "save_total_limit": 2,  # one to fall back on while the next is written
         "disable_tqdm": True,
-        "report_to": runtime["tracking"],
+        "report_to": "none",  # trackers are told by run.train
         "run_name": job.work.name,  # the target's, and its key
         "project": tracking.PROJECT,
     }

@@ -17,6 +17,7 @@ from posttrain.build.job import Job, Stopped
 from posttrain.build.processes import STOP_SIGNALS
 from posttrain.files import Refusal, read_json, write_json
 from posttrain.train import kept, launch, saving
+from posttrain.train.trackers import Tracker
 
 COMPLETE = "complete.json"  # written when all ranks have written a checkpoint
 
@@ -25,6 +26,8 @@ def train(trainer: Trainer, job: Job) -> None:
     """Train to the end, from the newest whole checkpoint. Raises: Stopped, with a checkpoint, when asked to stop."""
     launch.check(trainer, job)
     trainer.add_callback(Watch(trainer, job))
+    if job.runtime["tracking"] != "none":
+        trainer.add_callback(Tracker(job.runtime["tracking"]))
     if kept.count(job):
         trainer.add_callback(kept.Keep(trainer, job))
     result = trainer.train(resume_from_checkpoint=newest(job.checkpoints))
