@@ -6,6 +6,7 @@ import trl
 from stages import STILL, Stage, difference, uneven
 
 from posttrain.train.trainers import ORPOTrainer
+from posttrain.train.trainers.preference import Referred
 from posttrain.train.trainers.watched import Watched
 
 pytest_plugins = ["stage_fixtures"]
@@ -31,11 +32,8 @@ def test_dpo_sees_the_batch_and_not_the_micro_batch(dpo: Stage, loss: list[str])
     assert spread(dpo, "dpo", loss_type=loss) < STILL
 
 
-class AsPublished(Watched, trl.DPOTrainer):
+class AsPublished(Watched, Referred, trl.DPOTrainer):
     """TRL's own, given ready tokens."""
-
-    def _prepare_dataset(self, dataset: object, *_: object) -> object:
-        return dataset
 
 
 def test_trl_itself_weighs_a_row_by_its_neighbours(dpo: Stage) -> None:

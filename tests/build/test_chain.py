@@ -15,7 +15,7 @@ BEST, PAIRS = "data/chain-best", "preferences/chain-pairs"
 DPO, SPELLING = "models/chain-dpo", "evals/chain-dpo/spelling"
 # What follows from what: each list is what must be made again when its first is made otherwise.
 TUNED = [DPO, SPELLING]
-PAIRED = [PAIRS, "tokens", *TUNED, "models/chain-orpo"]
+PAIRED = [PAIRS, "tokens", "reference", *TUNED, "models/chain-orpo"]
 JUDGED_AGAIN = ["scores/chain-rs-tries", *PAIRED]
 REWARDED = ["models/chain-reward", "evals/chain-reward/judged", *JUDGED_AGAIN]
 TRIED_AGAIN = ["completions/chain-rs-tries", *JUDGED_AGAIN]
@@ -26,8 +26,8 @@ READ = ["models/chain-cpt", "evals/chain-cpt/words", *SHOWN]
 
 
 def named(planned: dict[str, str]) -> Counter:
-    """The targets of a plan; tokens are named by what they are."""
-    return Counter(re.sub(r"^tokens/.*", "tokens", target) for target in planned)
+    """The targets of a plan; tokens and references are named by what they are."""
+    return Counter(re.sub(r"^(tokens|reference)/.*", r"\1", target) for target in planned)
 
 
 FREE = {
@@ -123,4 +123,5 @@ def test_a_build_killed_on_its_way_elsewhere_is_equal_to_the_byte(chain_built, t
     assert one.keys() == two.keys()
     assert {name for name in one if one[name] != two[name]} == set(), kills
     kinds = {name.split("/")[0] for name in one}
-    assert kinds == {"data", "completions", "scores", "preferences", "models", "evals", "tokenizers", "tokens"}
+    named = {"data", "completions", "scores", "preferences", "models", "evals"}
+    assert kinds == named | {"tokenizers", "tokens", "reference"}
