@@ -1,20 +1,23 @@
 """Finished models and their tokenizers, ours and the hub's, as they are opened."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import safe_open
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from posttrain.files import Refusal, read_json
 from posttrain.recipes.template import CLOCKS
+
+if TYPE_CHECKING:  # who makes a tokenizer needs no models, which take seconds to import
+    from transformers import PreTrainedModel
 
 ENDLESS = 1 << 30
 ADAPTER = "adapter_model.safetensors"
 ADAPTED = "adapted"  # where an adapter's file says the content of the base that it was trained beside
 
 
-def open_model(kind: type, folder: Path, trainable: bool = False, **options: Any) -> PreTrainedModel:
+def open_model(kind: type, folder: Path, trainable: bool = False, **options: Any) -> "PreTrainedModel":
     """A model by transformers' auto class; one that is an adapter, on its base.
 
     Raises: Refusal, if the base is not the one that the adapter was trained beside.
@@ -23,7 +26,7 @@ def open_model(kind: type, folder: Path, trainable: bool = False, **options: Any
     return on_base(model, folder, trainable) if is_adapter(folder) else model
 
 
-def on_base(base: PreTrainedModel, adapter: Path, trainable: bool = False) -> PreTrainedModel:
+def on_base(base: "PreTrainedModel", adapter: Path, trainable: bool = False) -> "PreTrainedModel":
     from peft import PeftModel  # which takes seconds, and most models are none
 
     return PeftModel.from_pretrained(base, adapter, is_trainable=trainable)
