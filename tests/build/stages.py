@@ -63,6 +63,7 @@ class Stage:
         """Have the jobs to come learn from these rows, and be evaluated on those of `test`."""
         method = methods.METHODS[self.target["own"]["method"]].tokens
         recipe = {"method": method, "max_length": max_length, "assistant_only_loss": False, **said}
+        recipe |= {"packing_strategy": "wrapped"} if method == "cpt" else {}
         folder = self.folder / f"tokens.{self.count}"
         folder.mkdir()
         for split, read in {"train": rows, "test": test or []}.items():

@@ -33,7 +33,7 @@ class Job:
 
     @property
     def trains(self) -> bool:
-        return "train" in self.target["own"] and self.target["rule"] != "restore"
+        return self.target["stage"].startswith("train_") and self.target["rule"] != "restore"
 
     @property
     def memory(self) -> float | None:
