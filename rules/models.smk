@@ -237,57 +237,21 @@ rule pick_checkpoint:
         "exec python -m posttrain.build models/{wildcards.name} > {log} 2>&1"
 
 
-rule average_checkpoints:
-    """Make a soup of a training's last checkpoints."""
-    input:
-        recipe=trigger("models"),
-        base=manifest("models", "base"),
-        base_files=ancient(folder("models", "base")),
-    output:
-        manifest="models/{name}.json",
-        run="models/{name}.run.json",
-        folder=directory("models/{name}"),
+use rule merge_adapter as average_checkpoints with:
+    # Make a soup of a training's last checkpoints.
     log:
         "logs/average_checkpoints/{name}.log",
     benchmark:
         "benchmarks/average_checkpoints/{name}.tsv"
     wildcard_constraints:
         name=plan.made_by("average_checkpoints", "models"),
-    conda:
-        "../envs/train.yaml"
-    threads: threads_of("models")
-    resources:
-        mem_mb=memory("models"),
-        runtime=minutes("models"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
-    shell:
-        "exec python -m posttrain.build models/{wildcards.name} > {log} 2>&1"
 
 
-rule average_models:
-    """Merge models of one architecture by weight."""
-    input:
-        recipe=trigger("models"),
-        made=manifests("models"),
-        made_files=ancient(folders("models")),
-    output:
-        manifest="models/{name}.json",
-        run="models/{name}.run.json",
-        folder=directory("models/{name}"),
+use rule merge_adapter as average_models with:
+    # Merge models of one architecture by weight.
     log:
         "logs/average_models/{name}.log",
     benchmark:
         "benchmarks/average_models/{name}.tsv"
     wildcard_constraints:
         name=plan.made_by("average_models", "models"),
-    conda:
-        "../envs/train.yaml"
-    threads: threads_of("models")
-    resources:
-        mem_mb=memory("models"),
-        runtime=minutes("models"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
-    shell:
-        "exec python -m posttrain.build models/{wildcards.name} > {log} 2>&1"

@@ -13,13 +13,8 @@ from posttrain.train import gates, models, saving
 def main() -> None:
     with open_job(__doc__) as job:
         adapter = job.inputs["base"]
-        scores = has_head(adapter)
-        head = {"num_labels": 1} if scores else {}
-        kind = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
-        model, tokenizer = (
-            open_model(kind, adapter, dtype="auto", **head).eval(),
-            AutoTokenizer.from_pretrained(adapter),
-        )
+        kind = AutoModelForSequenceClassification if has_head(adapter) else AutoModelForCausalLM
+        model, tokenizer = open_model(kind, adapter, dtype="auto").eval(), AutoTokenizer.from_pretrained(adapter)
         models.agree_on_ends(model.config, tokenizer)
         before = saving.probe(model, tokenizer)
         merged = model.merge_and_unload(safe_merge=True)

@@ -15,10 +15,7 @@ def main() -> None:
         trainer = KTOTrainer(
             model=models.open_base(job, tokenizer),
             args=args,
-            train_dataset=models.open_tokens(job),
-            eval_dataset=models.open_tokens(job, "test"),
-            processing_class=tokenizer,
-            peft_config=models.new_adapter(job),
+            **models.learning(job, tokenizer),
         )
         run.train(trainer, job)
         run.save(trainer, job)

@@ -17,10 +17,7 @@ def main() -> None:
             model=model,
             new_head=new_head,
             args=args,
-            train_dataset=models.open_tokens(job),
-            eval_dataset=models.open_tokens(job, "test"),
-            processing_class=tokenizer,
-            peft_config=models.new_adapter(job),
+            **models.learning(job, tokenizer),
         )
         run.train(trainer, job)
         run.save(trainer, job)

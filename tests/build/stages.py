@@ -93,13 +93,12 @@ class Stage:
         """The trainer as the stage's script makes it."""
         method, tokenizer = job.recipe["method"], models.open_tokenizer(job)
         args = getattr(arguments, {"cpt": "sft"}.get(method, method))(job)
-        parts = {"args": args, "processing_class": tokenizer, "train_dataset": models.open_tokens(job)}
-        parts["eval_dataset"] = models.open_tokens(job, "test")
+        parts = {"args": args, **models.learning(job, tokenizer)}
         if method == "reward":
             parts["model"], parts["new_head"] = models.open_reward_base(job, tokenizer)
         else:
             parts["model"] = models.open_base(job, tokenizer)
-        return (kind or TRAINERS[method])(peft_config=models.new_adapter(job), **parts)
+        return (kind or TRAINERS[method])(**parts)
 
     def train(self, job: Job, **options: object) -> dict[str, torch.Tensor]:
         """The weights after training."""

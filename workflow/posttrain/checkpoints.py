@@ -17,13 +17,15 @@ ADAPTER = "adapter_model.safetensors"
 ADAPTED = "adapted"  # where an adapter's file says the content of the base that it was trained beside
 
 
-def open_model(kind: type, folder: Path, trainable: bool = False, **options: Any) -> "PreTrainedModel":
-    """A model by transformers' auto class; one that is an adapter, on its base.
+def open_model(kind: type, folder: Path, **options: Any) -> "PreTrainedModel":
+    """A model by transformers' auto class; one that is an adapter, on its base, under the head that it holds.
 
     Raises: Refusal, if the base is not the one that the adapter was trained beside.
     """
-    model = kind.from_pretrained(weights_of(folder), use_safetensors=True, **options)
-    return on_base(model, folder, trainable) if is_adapter(folder) else model
+    if not is_adapter(folder):
+        return kind.from_pretrained(folder, use_safetensors=True, **options)
+    head = {"num_labels": 1} if has_head(folder) else {}
+    return on_base(kind.from_pretrained(weights_of(folder), use_safetensors=True, **head, **options), folder)
 
 
 def on_base(base: "PreTrainedModel", adapter: Path, trainable: bool = False) -> "PreTrainedModel":

@@ -8,6 +8,7 @@ from posttrain.files import Refusal
 
 FOLDER = Path("logs/tracking")  # what was tracked outlives the work
 PROJECT = "posttrain"
+WANDB = {"WANDB_MODE": "offline", "WANDB_PROJECT": PROJECT}
 
 
 def check(tracker: str) -> None:
@@ -28,6 +29,3 @@ def environment(path: str, key: str) -> dict[str, str]:
     folder = str((FOLDER / path / key).absolute())
     said = {"TENSORBOARD_LOGGING_DIR": folder, "TRACKIO_DIR": folder, "WANDB_DIR": folder}
     return said | {name: os.environ.get(name, value) for name, value in WANDB.items()}
-
-
-WANDB = {"WANDB_MODE": "offline", "WANDB_PROJECT": PROJECT}

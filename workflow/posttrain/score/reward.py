@@ -38,8 +38,7 @@ def score(conversations: list[list[int]], folder: Path, device: str) -> list[flo
 @cache
 def open_model(folder: Path, device: str) -> tuple:
     """The model and the token it pads with; one a process."""
-    head = {"num_labels": 1} if checkpoints.is_adapter(folder) else {}  # which the adapter's folder holds
-    model = checkpoints.open_model(AutoModelForSequenceClassification, folder, dtype="auto", **head)
+    model = checkpoints.open_model(AutoModelForSequenceClassification, folder, dtype="auto")
     if model.config.num_labels != 1:
         raise Refusal(f"{folder} has {model.config.num_labels} labels; a reward model has one")
     if model.config.pad_token_id is None:

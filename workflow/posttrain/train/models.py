@@ -46,6 +46,16 @@ def open_tokens(job: Job, split: str = "train") -> Dataset | None:
     return rows
 
 
+def learning(job: Job, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """What every trainer learns from and through, whatever its method."""
+    return {
+        "train_dataset": open_tokens(job),
+        "eval_dataset": open_tokens(job, "test"),
+        "processing_class": tokenizer,
+        "peft_config": new_adapter(job),
+    }
+
+
 def init(architecture: dict, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
     """A model of the given architecture with random weights, its vocabulary the tokenizer's."""
     kind = architecture["model_type"]
