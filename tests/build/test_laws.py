@@ -70,10 +70,10 @@ def test_beta_costs_one_training_and_back_none(built):
     assert NOTHING in built.make()[0]
 
 
-def test_epochs_of_sft_cost_two_trainings(built):
+def test_epochs_of_sft_cost_two_trainings_and_a_reference(built):
     built.edit("num_train_epochs: 1,", "num_train_epochs: 2,")
     assert "models/micro-sft: train.num_train_epochs 1 → 2\n" in built.make("-n", DPO)[0]
-    assert built.planned(DPO) == {SFT: "train_sft", DPO: "train_dpo"}
+    assert sorted(built.planned(DPO).values()) == ["compute_reference", "train_dpo", "train_sft"]
 
 
 def test_an_edited_row_costs_what_follows_and_back_nothing(built):
@@ -145,7 +145,7 @@ def test_a_recipe_edited_while_its_jobs_run_and_wait_is_built_as_planned(built):
     output = built.make("-n", DPO)[0]
     assert "models/micro-sft: train.learning_rate 0.02 → 0.03\n" in output
     assert "models/micro-dpo: train.beta 0.1 → 0.3\n" in output
-    assert built.planned(DPO) == {SFT: "train_sft", DPO: "train_dpo"}
+    assert sorted(built.planned(DPO).values()) == ["compute_reference", "train_dpo", "train_sft"]
 
 
 TWINS = """\

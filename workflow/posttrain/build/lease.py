@@ -106,7 +106,8 @@ class Lease:
                 raise
             raise Refusal(f"{self.path}: another job took the lease first; this one leaves it alone") from None
         stop_survivors(mark(self.store, self.key), last)
-        threading.Thread(target=self.beat, daemon=True).start()
+        self.beating = threading.Thread(target=self.beat, daemon=True)
+        self.beating.start()
         return self
 
     @staticmethod
@@ -129,6 +130,7 @@ class Lease:
 
     def __exit__(self, *error: object) -> None:
         self.over.set()  # who takes the next turn has not taken it from us
+        self.beating.join()  # a beat after the end would look like life
         end(carriers(mark(self.store, self.key)))  # released means that nobody writes: a rank may outlive its launcher
         (self.turn / "released").touch()
 

@@ -31,7 +31,7 @@ class Reference:
         self.accelerator, self.job = trainer.accelerator, job
         self.collate = self.collator(pad_token_id=tokenizer.pad_token_id)
         add_fused_lm_head(policy.get_base_model() if hasattr(policy, "peft_config") else policy)
-        self.policy = placed(policy, trainer).eval()
+        self.policy = placed(policy.eval(), trainer)
 
     def log_probs(self, rows: Dataset, name: str) -> pa.Table | None:
         """The log-probs of all rows, in their order; None but in the first process.
