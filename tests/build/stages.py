@@ -12,10 +12,11 @@ from datasets import Dataset
 from safetensors.torch import load_file, save_file
 from transformers import Trainer
 
-from conftest import WORDS, Project
+from conftest import DPO, SFT, WORDS, Project
 from posttrain.build.job import Job
 from posttrain.data import tokens
 from posttrain.recipes import methods
+from posttrain.recipes.adapters import Peft, Quantization
 from posttrain.train import arguments, models, run
 from posttrain.train.reference import REFERENCES, asking, write
 from posttrain.train.trainers import CPOTrainer, DPOTrainer, KTOTrainer, ORPOTrainer, RewardTrainer, SFTTrainer
@@ -30,6 +31,19 @@ TRAINERS = {
     "cpo": CPOTrainer,
     "simpo": CPOTrainer,
 }
+TUNING = {"peft": Peft, "quantization": Quantization}
+LORA, NF4 = {"r": 4}, {"load_in_4bit": True}
+# What is learnt, of a base in float32 unless said; the weights of the micro-chain are computed with in float32.
+WEIGHTS = {
+    "full": {},
+    "lora": {"peft": LORA},
+    "qlora": {"peft": LORA, "quantization": NF4, "train": {"bf16": True}},
+    "full-bf16": {"train": {"bf16": True}},
+    "full-bfloat16": {"train": {"bf16": True, "dtype": "bfloat16"}},
+    "full-bfloat16-only": {"train": {"dtype": "bfloat16"}},
+    "lora-bf16": {"peft": LORA, "train": {"bf16": True}},
+    "lora-bfloat16": {"peft": LORA, "train": {"bf16": True, "dtype": "bfloat16"}},
+}
 STILL = 1e-4  # relative to the update: what rounding may change
 
 
@@ -40,6 +54,12 @@ class Stage:
         self.target = project.targets()[target]
         self.inputs = {role: project.path(path) for role, path in self.target["inputs"].items()}
         self.path, self.folder, self.count = target, folder, 0
+
+    @classmethod
+    def by(cls, method: str, project: Project, folder: Path) -> "Stage":
+        """A stage by any method that trains, in a new folder."""
+        folder.mkdir()
+        return cls(project, SFT if method in ("cpt", "sft") else DPO, folder).of(method)
 
     def of(self, method: str) -> "Stage":
         """The same stage by another method, with that one's own fields as they are if unsaid."""
@@ -108,6 +128,14 @@ class Stage:
 
     def base(self) -> dict[str, torch.Tensor]:
         return self.trainer(self.job()).model.state_dict()
+
+
+def of_weights(stage: Stage, weights: str) -> Stage:
+    """The stage with other weights to learn, by their name in WEIGHTS."""
+    said = WEIGHTS[weights]
+    stage.target["own"] |= {name: fields(**said[name]).model_dump() for name, fields in TUNING.items() if name in said}
+    stage.target["own"]["train"] |= said.get("train", {})
+    return stage
 
 
 def uneven(method: str, count: int = 64) -> list[dict]:

@@ -7,6 +7,7 @@ import torch
 from stages import STILL, TRAINERS, Stage, difference, uneven, weights, with_dropout
 
 from conftest import DPO, PAGE, Project
+from posttrain.files import read_json
 from posttrain.train import run
 from posttrain.train.trainers import DPOTrainer, ORPOTrainer
 
@@ -105,6 +106,17 @@ def test_who_asks_for_a_stop_does_not_wait_for_figures(dpo: Stage) -> None:
     with pytest.raises(SystemExit):
         stage.train(job, kind=Listening)
     assert (job.checkpoints / "checkpoint-1" / run.COMPLETE).exists()
+
+
+def test_an_edited_test_row_trains_nothing(built: Project) -> None:
+    """What is held out is made anew, and what is learnt from is not, nor is what learns."""
+    pairs = "      - {path: pairs.jsonl}\n"
+    built.edit(pairs, f"{pairs}    test: [{{path: pairs.jsonl, rows: 8}}]\n")
+    assert built.make(DPO)[1] == []
+    built.edit("rows: 8}]", "rows: 6}]")
+    assert built.make(DPO)[1] == []
+    tokens = built.targets()[DPO]["inputs"]["tokens"]
+    assert read_json(built.path(f"{tokens}/ledger.json"))["entries"][1]["kept"] == 6
 
 
 def test_the_loss_is_of_all_processes(built: Project, tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_a_launch_that_is_another_is_refused(
 
 def test_fsdp_that_shards_nothing_is_refused(sft: Stage) -> None:
     with pytest.raises(Refusal, match="launch fsdp: every process holds all of weight"):
-        launch.check_shards(SHARDED, sft.job(runtime={"launch": "fsdp"}))
+        launch.check_learnt(SHARDED, sft.job(runtime={"launch": "fsdp"}))
 
 
 def test_several_nodes_are_slurms_to_give(built: Project) -> None:

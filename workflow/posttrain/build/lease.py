@@ -57,11 +57,16 @@ def holder_of(turn: Path) -> dict:
     if (turn / "released").exists():
         return {}
     owner = read_json(turn / "owner.json")
-    if owner.get("machine") == machine() and started(owner["pid"]) != owner["since"]:
+    if gone(owner):
         return {}
     # Our own SLURM job on another machine is ours from before a requeue, or another `snakemake` of one allocation.
     ours = owner and owner.get("slurm_job") == os.environ.get("SLURM_JOB_ID", "none")
     return (owner or {"name": f"a job that took {turn}"}) if age(turn) < (STALE / 2 if ours else STALE) else {}
+
+
+def gone(owner: dict) -> bool:
+    """Whether an owner is known to be dead: it was of this machine, where no such process is left."""
+    return owner.get("machine") == machine() and started(owner["pid"]) != owner["since"]
 
 
 def age(turn: Path) -> float:

@@ -9,6 +9,7 @@ from trl.experimental.orpo import ORPOConfig
 
 from posttrain.build import tracking
 from posttrain.build.job import Job
+from posttrain.train import extensions
 
 # Fields of `train:` that are not arguments of the trainer under the same name.
 OURS = {"batch_size", "dtype", "max_steps", "assistant_only_loss", "completion_only_loss", "keep_checkpoints"}
@@ -43,38 +44,57 @@ def common(job: Job) -> dict[str, Any]:
     }
 
 
+def made(kind: type[TrainingArguments], job: Job, **said: Any) -> Any:
+    """Arguments by which ZeRO calculates as one process does.
+
+    By transformers' own, DeepSpeed holds all weights in bfloat16 if they are only calculated with in it, beside copies
+    in float32 that are not saved, and trains as float32 what is to be bfloat16 throughout.
+    """
+    train = job.recipe["train"]
+    if not job.runtime["launch"].startswith("zero"):
+        return kind(**said)
+    extensions.outlive_kills()
+    halves = train["dtype"] == "bfloat16"
+    args = kind(**said | {"bf16": halves})
+    args.deepspeed_plugin.deepspeed_config |= {
+        "bf16": {"enabled": halves, "bf16_master_weights_and_grads": halves, "bf16_optimizer_states": halves},
+        "torch_autocast": {"enabled": train["bf16"], "dtype": "bfloat16"},
+    }
+    args.deepspeed_plugin.set_deepspeed_weakref()  # by which ZeRO-3 opens a model
+    return args
+
+
 def sft(job: Job) -> SFTConfig:
-    return SFTConfig(**common(job), dataset_kwargs={"skip_prepare_dataset": True})  # tokens are ready
+    return made(SFTConfig, job, **common(job), dataset_kwargs={"skip_prepare_dataset": True})  # tokens are ready
 
 
 def reward(job: Job) -> RewardConfig:
-    return RewardConfig(**common(job))
+    return made(RewardConfig, job, **common(job))
 
 
 def orpo(job: Job) -> ORPOConfig:
-    return ORPOConfig(**common(job), remove_unused_columns=False)  # its collator reads the tokens' own columns
+    return made(ORPOConfig, job, **common(job), remove_unused_columns=False)  # its collator reads the tokens' columns
 
 
 def cpo(job: Job) -> CPOConfig:
-    return CPOConfig(**common(job), remove_unused_columns=False)
+    return made(CPOConfig, job, **common(job), remove_unused_columns=False)
 
 
 def simpo(job: Job) -> CPOConfig:
-    return CPOConfig(**common(job), remove_unused_columns=False, loss_type="simpo")
+    return made(CPOConfig, job, **common(job), remove_unused_columns=False, loss_type="simpo")
 
 
 def dpo(job: Job) -> DPOConfig:
     losses = job.recipe["train"]["loss_type"]
     said = common(job) | {"loss_type": [losses] if isinstance(losses, str) else losses}
-    return DPOConfig(**said, precompute_ref_log_probs=True)  # they are ready
+    return made(DPOConfig, job, **said, precompute_ref_log_probs=True)  # they are ready
 
 
 def kto(job: Job) -> KTOConfig:
-    return KTOConfig(**common(job), precompute_ref_log_probs=True)
+    return made(KTOConfig, job, **common(job), precompute_ref_log_probs=True)
 
 
 def reference(job: Job) -> TrainingArguments:
     """What a model is opened and launched by whose log-probs are only read."""
-    return TrainingArguments(
-        output_dir=str(job.checkpoints), use_cpu=job.runtime["gpus"] == 0, bf16=job.recipe["train"]["bf16"]
-    )
+    said = {"output_dir": str(job.checkpoints), "use_cpu": job.runtime["gpus"] == 0}
+    return made(TrainingArguments, job, **said, bf16=job.recipe["train"]["bf16"])

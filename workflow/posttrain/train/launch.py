@@ -46,13 +46,19 @@ def check(trainer: Trainer, job: Job) -> None:
         )
 
 
-def check_shards(trainer: Trainer, job: Job) -> None:
-    """Refuse FSDP of which a process holds what it learns whole. When training begins, which is when it shards."""
-    if job.runtime["launch"] != "fsdp":
-        return
-    learnt = [(name, weights) for name, weights in trainer.model.named_parameters() if weights.requires_grad]
-    if whole := [name for name, weights in learnt if not isinstance(weights, DTensor)]:
-        raise Refusal(f"launch fsdp: every process holds all of {whole[0]}; look at config/launch/fsdp.yaml")
+def check_learnt(trainer: Trainer, job: Job) -> None:
+    """Refuse to learn weights of another type than the recipe's, or to hold them whole where they are to be sharded.
+
+    When training begins, which is when a launch has made of the model what it will.
+    """
+    launch = job.runtime["launch"]
+    dtype = "float32" if job.recipe.get("peft") else job.recipe["train"]["dtype"]
+    mend = "say dtype: float32, and bf16: true to calculate in bfloat16"
+    for name, weights in trainer.model.named_parameters():
+        if weights.requires_grad:
+            expect(launch, f"type of {name}", dtype, str(weights.dtype).removeprefix("torch."), mend)
+            if launch == "fsdp" and not isinstance(weights, DTensor):
+                raise Refusal(f"launch fsdp: every process holds all of {name}; look at config/launch/fsdp.yaml")
 
 
 def expect(launch: str, what: str, asked: Any, found: Any, mend: str) -> None:

@@ -89,7 +89,7 @@ class Watch(TrainerCallback):
         self.asked = True
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        launch.check_shards(self.trainer, self.job)
+        launch.check_learnt(self.trainer, self.job)
         state.compute_steps(args, state.max_steps)  # how often is for the runtime to say, not for a checkpoint
         self.job.say(step=state.global_step, max_steps=state.max_steps)
 

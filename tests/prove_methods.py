@@ -1,0 +1,147 @@
+"""Every method, with whole weights, LoRA and QLoRA, by every launch: what ran, its first loss, what opens it.
+
+    python tests/prove_methods.py
+
+Each cell is two steps of the micro-chain's real trainer, on two processes (gloo) but for `single`. A cell that fails
+must be one that the plan refuses, and one that runs must not be: recipes/compatibility.py says no more than was seen.
+The table is written into docs/methods.md.
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "build")]
+
+from stages import WEIGHTS, Stage, of_weights, uneven
+
+from conftest import DPO, ROOT, Project, checkout, clean_environment
+from posttrain.files import read_json
+from posttrain.recipes import compatibility
+from posttrain.recipes.methods import METHODS as FIELDS
+from results import put
+
+METHODS = ("cpt", "sft", "reward", "dpo", "kto", "orpo", "cpo", "simpo")
+OF_PRECISION = ("sft", "dpo")  # the methods of which every precision is tried
+LAUNCHES = ("single", "ddp", "zero2", "zero3", "fsdp")
+PATIENCE = 600  # seconds for a group of cells: processes that wait for one that is gone wait half an hour
+PAGE = ROOT / "docs/methods.md"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", nargs="+", default=list(WEIGHTS), choices=WEIGHTS)
+    parser.add_argument("--launches", nargs="+", default=LAUNCHES, choices=LAUNCHES)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="posttrain-methods-") as folder:
+        project, out = checkout(Path(folder, "p")), Path(folder, "out")
+        out.mkdir()
+        project.make(DPO)
+        for weights in args.weights:
+            prepare(project, weights, Path(folder), out)
+            for launch in args.launches:
+                run_cells(project.root, weights, launch, out)
+                print(weights, launch, flush=True)
+        found = {path.stem: read_json(path) for path in out.glob("*.json")}
+    lines, odd = list(table(found, args.weights, args.launches)), list(disagreements(found))
+    print("\n".join([*lines, *odd]))
+    if (args.weights, args.launches) == (list(WEIGHTS), LAUNCHES):
+        put("methods", "\n".join(lines) + "\n", PAGE)
+    sys.exit(bool(odd))
+
+
+def methods_of(weights: str) -> tuple[str, ...]:
+    return METHODS if weights in ("full", "lora", "qlora") else OF_PRECISION
+
+
+def prepare(project: Project, weights: str, folder: Path, out: Path) -> None:
+    """The tokens and references that cells read: made by one process, as a build makes them."""
+    for method in methods_of(weights):
+        stage = of_weights(Stage.by(method, project, folder / f"{method}.{weights}"), weights)
+        stage.tokenise(uneven(method if method in ("cpt", "sft") else "dpo"))
+        for role in ("tokens", "reference"):
+            if role in stage.inputs:
+                (out / f"{role}.{method}.{weights}").symlink_to(stage.inputs[role])
+
+
+def run_cells(project: Path, weights: str, launch: str, out: Path) -> None:
+    """A row of cells, in as few launches as they leave standing."""
+    left = list(methods_of(weights))
+    while left:
+        count = 1 if launch == "single" else 2
+        command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
+        command += ["--config_file", str(ROOT / f"config/launch/{launch}.yaml"), "--num_processes", str(count)]
+        command += ["--main_process_port", "0", str(Path(__file__).with_name("method_cells.py"))]
+        with open(out / f"{weights}.{launch}.log", "a") as log:
+            process = subprocess.Popen(
+                [*command, str(project), weights, launch, str(out), *left],
+                cwd=project,
+                env=clean_environment() | {"HF_HUB_OFFLINE": "1", "TRL_EXPERIMENTAL_SILENCE": "1"},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, 9)
+        done = [method for method in left if (out / f"{method}.{weights}.{launch}.json").exists()]
+        if not done:  # it ended before it could say why
+            (out / f"{left[0]}.{weights}.{launch}.json").write_text(
+                '{"ran": false, "why": "its processes ended or hung"}'
+            )
+            done = left[:1]
+        left = [method for method in left if method not in done]
+
+
+def table(found: dict[str, dict], weights: list[str], launches: list[str]) -> Iterator[str]:
+    """The cells as Markdown, and below them what each failure was."""
+    why: dict[str, int] = {}
+    yield (
+        f"`python tests/prove_methods.py`, on {os.cpu_count()} CPUs ({platform.machine()}), Python "
+        f"{platform.python_version()}. A number is the loss of the first step; the model that it led to was saved, "
+        "opened by transformers and asked. A letter is a failure, which the plan refuses."
+    )
+    yield ""
+    for kind in weights:
+        yield f"| {kind} | {' | '.join(launches)} |"
+        yield "|---" * (len(launches) + 1) + "|"
+        for method in methods_of(kind):
+            cells = [found[f"{method}.{kind}.{launch}"] for launch in launches]
+            shown = [
+                f"{cell['loss']:.4f}" if cell["ran"] else chr(97 + why.setdefault(cell["why"], len(why)))
+                for cell in cells
+            ]
+            yield f"| {method} | {' | '.join(shown)} |"
+        yield ""
+    for said, number in why.items():
+        yield f"- {chr(97 + number)}: `{said}`"
+
+
+def disagreements(found: dict[str, dict]) -> Iterator[str]:
+    """Cells that failed and are not refused, or ran and are."""
+    for cell, said in sorted(found.items()):
+        refused = refusal(*cell.split("."))
+        if said["ran"] and refused:
+            yield f"{cell}: ran, and the plan refuses it: {refused}"
+        if not said["ran"] and not refused:
+            yield f"{cell}: is planned, and failed: {said['why']}"
+
+
+def refusal(method: str, weights: str, launch: str) -> str | None:
+    """What the plan says of a cell, if it says no."""
+    kind, own = FIELDS[method], WEIGHTS[weights]
+    said = {"method": method, "base": "base", kind.rows: "rows"} | own
+    said["train"] = {"learning_rate": 1e-3, "batch_size": 8, "bf16": False} | own.get("train", {})
+    count = 1 if launch == "single" else 2
+    said["runtime"] = {"launch": launch, "gpus" if launch == "fsdp" else "processes": count}
+    return next((why for _, why in compatibility.refusals(kind.model_validate(said), 8 // count)), None)
+
+
+if __name__ == "__main__":
+    main()
