@@ -1,6 +1,6 @@
 """Make a soup: the mean of the last checkpoints that a training kept.
 
-python -m posttrain.build scripts/average_checkpoints.py models/x
+python -m posttrain.build models/x
 """
 
 from posttrain.build.job import open_job

@@ -1,6 +1,6 @@
 """Merge models of one architecture and one vocabulary: their mean by weight.
 
-python -m posttrain.build scripts/average_models.py models/x
+python -m posttrain.build models/x
 """
 
 from posttrain.build.job import open_job

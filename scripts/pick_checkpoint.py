@@ -1,6 +1,6 @@
 """Take the last of a training's checkpoints for its model.
 
-python -m posttrain.build scripts/pick_checkpoint.py models/x
+python -m posttrain.build models/x
 """
 
 import shutil

@@ -13,20 +13,12 @@ import sys
 import traceback
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "build")]
-
-LAUNCH = sys.argv[3]
-if LAUNCH == "fsdp":  # accelerate knows no FSDP of a CPU: gloo is taken for GPUs
-    os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
-    from accelerate.state import DistributedType, PartialState
-    from transformers import training_args
-
-    PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)
-    training_args.is_torch_bf16_gpu_available = lambda: True  # this CPU can, as a GPU would
+sys.path.insert(0, str(Path(__file__).parent / "build"))
 
 import torch
+from accelerate.state import DistributedType, PartialState
 from stages import Stage, of_weights
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, training_args
 
 from conftest import Project
 from posttrain import checkpoints
@@ -34,11 +26,14 @@ from posttrain.build.job import Job
 from posttrain.files import write_json
 from posttrain.train import arguments, run
 
+LAUNCH = sys.argv[3]
 FIRST = os.environ.get("RANK", "0") == "0"
 
 
 def main() -> None:
     project, weights, _, out, *methods = sys.argv[1:]
+    if LAUNCH == "fsdp":
+        take_gloo_for_gpus()
     for method in methods:
         cell = Path(out, f"{method}.{weights}.{LAUNCH}.json")
         try:
@@ -51,6 +46,15 @@ def main() -> None:
             write_json(cell, said)
 
 
+def take_gloo_for_gpus() -> None:
+    """Accelerate and transformers know no FSDP of a CPU, which torch has."""
+    os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
+    PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)
+    training_args.is_torch_bf16_gpu_available = lambda: True
+    common = arguments.common
+    arguments.common = lambda job: common(job) | {"use_cpu": False}
+
+
 def ran(project: Project, method: str, weights: str, out: Path) -> dict:
     """Two steps of a method, saved and opened."""
     work = out / f"{method}.{weights}.{LAUNCH}.{os.getppid()}"  # of all ranks that one launcher started
@@ -61,9 +65,6 @@ def ran(project: Project, method: str, weights: str, out: Path) -> dict:
         if (made := out / f"{role}.{method}.{weights}").exists():
             stage.inputs[role] = made
     job = launched(stage.job(4 if LAUNCH != "single" else 8, max_steps=2), work)
-    if LAUNCH == "fsdp":  # TRL's arguments for a CPU would have accelerate run plain data parallel
-        common = arguments.common
-        arguments.common = lambda job: common(job) | {"use_cpu": False}
     trainer = stage.trainer(job)
     run.train(trainer, job)
     run.save(trainer, job)

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "build")]
+sys.path.insert(0, str(Path(__file__).parent / "build"))
 
 from stages import WEIGHTS, Stage, of_weights, uneven
 

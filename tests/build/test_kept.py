@@ -13,6 +13,7 @@ from conftest import DPO, MICRO, PAGE, SFT, Project
 from posttrain.build.job import Job
 from posttrain.data.tokenizer import add_tokens
 from posttrain.files import Refusal, folder_digests
+from posttrain.plan import cost
 from posttrain.report import page
 from posttrain.train import average, run
 from posttrain.train.average import Part
@@ -43,6 +44,13 @@ def kept(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> Proj
     project.path(PAGE).write_text(KEEPING)
     project.make(MIXED, LAST, DPO)
     return project
+
+
+def test_what_was_foretold_of_disk_is_what_is_there(kept: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(kept.root)
+    for path in (KEPT, SFT, SOUP, MIXED, "checkpoints/micro-two"):
+        there = sum(file.stat().st_size for file in kept.path(path).rglob("*.safetensors"))
+        assert cost.job(kept.targets(), path).stored == pytest.approx(there, rel=0.05), path
 
 
 def steps(project: Project, target: str) -> list[str]:

@@ -55,8 +55,9 @@ def test_what_was_foretold_of_disk_is_what_is_there(micro_built, monkeypatch):
     monkeypatch.chdir(micro_built.root)
     targets = micro_built.targets()
     for path in ("models/micro-init", SFT, DPO):
-        job = cost.Job(path, targets[path], cost.architecture(targets, path))
-        assert job.stored == pytest.approx(micro_built.path(f"{path}/model.safetensors").stat().st_size, rel=0.05)
+        assert cost.job(targets, path).stored == pytest.approx(
+            micro_built.path(f"{path}/model.safetensors").stat().st_size, rel=0.05
+        )
 
 
 def test_a_model_that_is_not_here_yet_is_said_to_be_unknown(shipped, capsys):

@@ -9,10 +9,11 @@ from posttrain.build.store import whole
 from posttrain.files import read_json
 from posttrain.plan import memory, size, triggers
 from posttrain.plan.size import BYTES, Architecture
+from posttrain.plan.stages.weights import DERIVED
 from posttrain.words import volume
 
 CHECKPOINTS = 3  # of a training run at its fullest: the two that are kept, and the one being written
-MODELS = ("models/", "hub/models--")
+MODELS = ("models/", "checkpoints/", "hub/models--")
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Job:
     path: str
     target: dict
     architecture: Architecture | None
+    weights: dict  # what the training of its weights says, which of a mean or a copy is another's
 
     @property
     def hours(self) -> float:
@@ -48,9 +50,19 @@ class Job:
         """Bytes of what it adds to the store."""
         if self.target["rule"] == "restore":
             return 0
+        return None if self.model is None else self.model * max(1, self.kept)
+
+    @property
+    def kept(self) -> int:
+        """How many models it keeps on its way, the last among them."""
+        return self.weights["train"]["keep_checkpoints"] if self.path.startswith("checkpoints/") else 0
+
+    @property
+    def model(self) -> float | None:
+        """Bytes of a model that it makes."""
         if not (self.path.startswith(MODELS) and self.architecture):
             return None
-        own, model = self.target["own"], self.architecture
+        own, model = self.weights, self.architecture
         if own.get("peft"):
             return model.adapter(own["peft"]) * memory.kept_by_trained(own)
         parameters = model.parameters
@@ -61,15 +73,15 @@ class Job:
     @property
     def working(self) -> float | None:
         """Bytes of its work folder at its fullest."""
-        if not (self.trains and self.architecture and self.stored is not None):
+        if not self.trains or self.model is None:
             return self.stored
         own, runtime = self.target["own"], self.target["runtime"]
         adapter = own.get("peft")
         trained = self.architecture.adapter(adapter) if adapter else self.architecture.parameters
-        checkpoint = self.stored + trained * memory.optimizer_bytes(own, runtime)
+        checkpoint = self.model + trained * memory.optimizer_bytes(own, runtime)
         steps = own["train"]["max_steps"]
         saves = -(-steps // runtime["save_steps"]) if steps else CHECKPOINTS
-        return checkpoint * min(saves, CHECKPOINTS)
+        return checkpoint * min(saves, CHECKPOINTS) + self.model * self.kept
 
 
 def jobs(targets: dict[str, dict], asked: list[str]) -> list[Job]:
@@ -85,11 +97,15 @@ def jobs(targets: dict[str, dict], asked: list[str]) -> list[Job]:
                 add(made)
         elif target["twin"]:
             add(target["twin"])
-        found[path] = Job(path, target, architecture(targets, path))
+        found[path] = job(targets, path)
 
     for path in asked:
         add(path)
     return list(found.values())
+
+
+def job(targets: dict[str, dict], path: str) -> Job:
+    return Job(path, targets[path], architecture(targets, path), weights(targets, path))
 
 
 def stands(path: str, target: dict) -> bool:
@@ -101,6 +117,15 @@ def stands(path: str, target: dict) -> bool:
     return not stale and whole(Path(path), manifest)
 
 
+def weights(targets: dict[str, dict], path: str) -> dict:
+    """What says how many weights a model has, and of which type; of a merge what its adapter says, less the adapter."""
+    target = targets[path]
+    if target["stage"] not in DERIVED:
+        return target["own"]
+    own = weights(targets, next(iter(target["inputs"].values())))
+    return own | {"peft": None} if target["stage"] == "merge_adapter" else own
+
+
 def architecture(targets: dict[str, dict], path: str) -> Architecture | None:
     """What a model is like: by its recipe, its own config.json where its files stand, or the model it is made from."""
     target = targets[path]
@@ -108,6 +133,8 @@ def architecture(targets: dict[str, dict], path: str) -> Architecture | None:
         known = vocabulary(targets, target["inputs"]["tokenizer"])
         config = {"vocab_size": known, **said}
         return size.architecture(config) if config["vocab_size"] else None
+    if target["stage"] in DERIVED:
+        return architecture(targets, next(iter(target["inputs"].values())))
     if "from" in target["inputs"] or "base" in target["inputs"]:
         return architecture(targets, target["inputs"].get("base") or target["inputs"]["from"])
     return size.architecture(read_json(Path(target["files"].get("folder", path)) / "config.json"))
