@@ -48,15 +48,17 @@ test: .venv/tested slurm lint
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup tests
 
 # The long campaigns, with their results in tests/RESULTS.md.
-prove: .venv/ready
+prove: .venv/tested
 	$(BIN)/python tests/prove_kills.py --trials 50 --seed 0
 	$(BIN)/python tests/prove_long_kills.py --kills 10 --seed 0
 	$(BIN)/python tests/prove_seeds.py --seeds 3
+	$(BIN)/python tests/prove_methods.py
 
-bench: .venv/ready
+bench: .venv/tested
 	$(BIN)/python tests/benchmarks/planning.py
 	$(BIN)/python tests/benchmarks/stage_overhead.py
 	$(BIN)/python tests/benchmarks/memory.py
+	$(BIN)/python tests/benchmarks/against_trl.py
 
 # Pin every version of the training environment anew. It is part of every key: what was built before stays, and what
 # is built next is built by the new versions.

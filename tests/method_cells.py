@@ -1,6 +1,6 @@
 """Cells of the table of methods: one launch, one kind of weights, several methods, on the micro-chain.
 
-    accelerate launch … tests/method_cells.py PROJECT WEIGHTS LAUNCH OUT METHOD…
+    accelerate launch … tests/method_cells.py PROJECT WEIGHTS LAUNCH INPUTS OUT METHOD…
 
 Started by tests/prove_methods.py, which knows what to make of a method that takes its processes with it. What a plan
 would refuse is tried all the same: the failure is what the refusal is for.
@@ -19,6 +19,7 @@ import torch
 from accelerate.state import DistributedType, PartialState
 from stages import Stage, of_weights
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, training_args
+from transformers.integrations import unset_hf_deepspeed_config
 
 from conftest import Project
 from posttrain import checkpoints
@@ -31,13 +32,13 @@ FIRST = os.environ.get("RANK", "0") == "0"
 
 
 def main() -> None:
-    project, weights, _, out, *methods = sys.argv[1:]
+    project, weights, _, inputs, out, *methods = sys.argv[1:]
     if LAUNCH == "fsdp":
         take_gloo_for_gpus()
     for method in methods:
         cell = Path(out, f"{method}.{weights}.{LAUNCH}.json")
         try:
-            said = {"ran": True, **ran(Project(Path(project)), method, weights, Path(out))}
+            said = {"ran": True, **ran(Project(Path(project)), method, weights, Path(inputs))}
         except Exception as error:
             traceback.print_exc()
             write_json(cell, {"ran": False, "why": f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"})
@@ -55,14 +56,14 @@ def take_gloo_for_gpus() -> None:
     arguments.common = lambda job: common(job) | {"use_cpu": False}
 
 
-def ran(project: Project, method: str, weights: str, out: Path) -> dict:
+def ran(project: Project, method: str, weights: str, inputs: Path) -> dict:
     """Two steps of a method, saved and opened."""
-    work = out / f"{method}.{weights}.{LAUNCH}.{os.getppid()}"  # of all ranks that one launcher started
+    work = inputs / f"{method}.{LAUNCH}.{os.getppid()}"  # of all ranks that one launcher started
     own = Path(f"{work}.{os.environ.get('RANK', '0')}")
     stage = of_weights(Stage.by(method, project, own), weights)
     for role in ("tokens", "reference"):  # made by one process, beside this
         stage.inputs.pop(role, None)
-        if (made := out / f"{role}.{method}.{weights}").exists():
+        if (made := inputs / f"{role}.{method}").exists():
             stage.inputs[role] = made
     job = launched(stage.job(4 if LAUNCH != "single" else 8, max_steps=2), work)
     trainer = stage.trainer(job)
@@ -81,6 +82,7 @@ def launched(job: Job, work: Path) -> Job:
 
 def opened(job: Job) -> str:
     """What transformers makes of the saved folder, by itself."""
+    unset_hf_deepspeed_config()  # else ZeRO-3 would shard it over ranks that are not asked
     scores = checkpoints.has_head(job.out)
     kind = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
     model = kind.from_pretrained(job.out, **({"num_labels": 1} if scores else {}))

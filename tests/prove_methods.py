@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent / "build"))
 from stages import WEIGHTS, Stage, of_weights, uneven
 
 from conftest import DPO, ROOT, Project, checkout, clean_environment
-from posttrain.files import read_json
+from posttrain.files import read_json, write_json
 from posttrain.recipes import compatibility
 from posttrain.recipes.methods import METHODS as FIELDS
 from results import put
@@ -37,17 +37,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", nargs="+", default=list(WEIGHTS), choices=WEIGHTS)
     parser.add_argument("--launches", nargs="+", default=LAUNCHES, choices=LAUNCHES)
+    parser.add_argument("--cells", type=Path, help="a folder where cells are kept; those of it are not run again")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="posttrain-methods-") as folder:
-        project, out = checkout(Path(folder, "p")), Path(folder, "out")
-        out.mkdir()
+        project, out = checkout(Path(folder, "p")), args.cells or Path(folder, "cells")
+        out.mkdir(exist_ok=True)
         project.make(DPO)
         for weights in args.weights:
-            prepare(project, weights, Path(folder), out)
+            inputs = prepare(project, weights, Path(folder))
             for launch in args.launches:
-                run_cells(project.root, weights, launch, out)
+                run_cells(project.root, weights, launch, inputs, out)
                 print(weights, launch, flush=True)
-        found = {path.stem: read_json(path) for path in out.glob("*.json")}
+        found = {path.stem: read_json(path) for path in out.glob("*.*.*.json")}
     lines, odd = list(table(found, args.weights, args.launches)), list(disagreements(found))
     print("\n".join([*lines, *odd]))
     if (args.weights, args.launches) == (list(WEIGHTS), LAUNCHES):
@@ -59,27 +60,29 @@ def methods_of(weights: str) -> tuple[str, ...]:
     return METHODS if weights in ("full", "lora", "qlora") else OF_PRECISION
 
 
-def prepare(project: Project, weights: str, folder: Path, out: Path) -> None:
+def prepare(project: Project, weights: str, folder: Path) -> Path:
     """The tokens and references that cells read: made by one process, as a build makes them."""
+    inputs = folder / weights
+    inputs.mkdir()
     for method in methods_of(weights):
-        stage = of_weights(Stage.by(method, project, folder / f"{method}.{weights}"), weights)
+        stage = of_weights(Stage.by(method, project, inputs / f"made.{method}"), weights)
         stage.tokenise(uneven(method if method in ("cpt", "sft") else "dpo"))
         for role in ("tokens", "reference"):
             if role in stage.inputs:
-                (out / f"{role}.{method}.{weights}").symlink_to(stage.inputs[role])
+                (inputs / f"{role}.{method}").symlink_to(stage.inputs[role])
+    return inputs
 
 
-def run_cells(project: Path, weights: str, launch: str, out: Path) -> None:
-    """A row of cells, in as few launches as they leave standing."""
-    left = list(methods_of(weights))
-    while left:
+def run_cells(project: Path, weights: str, launch: str, inputs: Path, out: Path) -> None:
+    """A column of cells, in as few launches as they leave standing."""
+    while left := [method for method in methods_of(weights) if not cell(out, method, weights, launch).exists()]:
         count = 1 if launch == "single" else 2
         command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
         command += ["--config_file", str(ROOT / f"config/launch/{launch}.yaml"), "--num_processes", str(count)]
         command += ["--main_process_port", "0", str(Path(__file__).with_name("method_cells.py"))]
-        with open(out / f"{weights}.{launch}.log", "a") as log:
+        with open(inputs / f"{launch}.log", "a") as log:
             process = subprocess.Popen(
-                [*command, str(project), weights, launch, str(out), *left],
+                [*command, str(project), weights, launch, str(inputs), str(out), *left],
                 cwd=project,
                 env=clean_environment() | {"HF_HUB_OFFLINE": "1", "TRL_EXPERIMENTAL_SILENCE": "1"},
                 stdout=log,
@@ -90,13 +93,12 @@ def run_cells(project: Path, weights: str, launch: str, out: Path) -> None:
                 process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, 9)
-        done = [method for method in left if (out / f"{method}.{weights}.{launch}.json").exists()]
-        if not done:  # it ended before it could say why
-            (out / f"{left[0]}.{weights}.{launch}.json").write_text(
-                '{"ran": false, "why": "its processes ended or hung"}'
-            )
-            done = left[:1]
-        left = [method for method in left if method not in done]
+        if not cell(out, left[0], weights, launch).exists():  # it ended before it could say why
+            write_json(cell(out, left[0], weights, launch), {"ran": False, "why": "its processes ended or hung"})
+
+
+def cell(out: Path, method: str, weights: str, launch: str) -> Path:
+    return out / f"{method}.{weights}.{launch}.json"
 
 
 def table(found: dict[str, dict], weights: list[str], launches: list[str]) -> Iterator[str]:
@@ -125,12 +127,12 @@ def table(found: dict[str, dict], weights: list[str], launches: list[str]) -> It
 
 def disagreements(found: dict[str, dict]) -> Iterator[str]:
     """Cells that failed and are not refused, or ran and are."""
-    for cell, said in sorted(found.items()):
-        refused = refusal(*cell.split("."))
+    for name, said in sorted(found.items()):
+        refused = refusal(*name.split("."))
         if said["ran"] and refused:
-            yield f"{cell}: ran, and the plan refuses it: {refused}"
+            yield f"{name}: ran, and the plan refuses it: {refused}"
         if not said["ran"] and not refused:
-            yield f"{cell}: is planned, and failed: {said['why']}"
+            yield f"{name}: is planned, and failed: {said['why']}"
 
 
 def refusal(method: str, weights: str, launch: str) -> str | None:

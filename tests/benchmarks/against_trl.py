@@ -2,8 +2,8 @@
 
     python tests/benchmarks/against_trl.py [--only throughput scan start_up]
 
-- throughput: seconds of `trainer.train()` for an epoch of the same short rows: their ratio is that of tokens/s. *same* is
-  padded and batched as TRL's default is, goal ≥ 1.0 of it; *packed* fills rows of max_length, goal ≥ 1.3.
+- throughput: seconds of `trainer.train()` for an epoch of the same short rows; their ratio is that of tokens/s. *same*
+  is padded and batched as TRL's default is, goal ≥ 1.0 of it; *packed* fills rows of max_length, goal ≥ 1.3.
 - scan: four values of DPO's beta, three epochs each. The whole build, tokens and reference included, against four
   scripts with a live reference: wall time, goal ≤ 0.85 of theirs, and the peak memory of a training.
 - start_up: a job of one step on 50 000 conversations, its tokens ready, against the script that prepares them.
