@@ -39,7 +39,7 @@ def main() -> None:
         cell = Path(out, f"{method}.{weights}.{LAUNCH}.json")
         try:
             said = {"ran": True, **ran(Project(Path(project)), method, weights, Path(inputs))}
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a refusal is the latter
             traceback.print_exc()
             write_json(cell, {"ran": False, "why": f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"})
             os.kill(os.getpid(), signal.SIGKILL)  # with it go the others, which may wait for it

@@ -63,9 +63,6 @@ def opened(own: dict, runtime: dict, folder) -> torch.nn.Module:
     model = AutoModelForCausalLM.from_pretrained(folder, **options)
     if own["peft"]:
         model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **own["peft"]))
-        if own["quantization"]:  # as TRL does
-            for weights in model.parameters():
-                weights.data = weights.data.to(torch.bfloat16) if weights.requires_grad else weights.data
     if runtime["activation_checkpointing"]:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     return model.train()

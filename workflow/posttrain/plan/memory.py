@@ -30,7 +30,6 @@ WHOLE_LOGITS = ("orpo", "cpo", "simpo")  # methods whose trainers make all logit
 TILE_TOKENS, TILE_VOCABULARY = 4096, 32768  # TRL 1.16's tile of logits
 TILE_COPIES = 8  # of a tile, where PyTorch makes its gradient step by step; a GPU has a kernel that makes it in place
 LOGITS_COPIES = 4  # logits, their log-softmax, the gradients of both
-MASTER = 4  # bytes: DeepSpeed keeps a copy of each weight in float32
 
 
 @dataclass(frozen=True)
@@ -110,16 +109,14 @@ def four_bit(own: dict[str, Any]) -> bool:
 
 
 def kept_by_trained(own: dict[str, Any]) -> int:
-    """Bytes of a parameter that is trained: peft's are float32, TRL's of a 4-bit model bfloat16."""
-    if four_bit(own):
-        return 2
+    """Bytes of a parameter that is trained: an adapter's are float32."""
     return 4 if own.get("peft") else BYTES[own["train"]["dtype"]]
 
 
 def optimizer_bytes(own: dict[str, Any], runtime: dict[str, Any]) -> int:
-    """Of a trained parameter: AdamW's two moments."""
+    """Of a trained parameter: AdamW's two moments, and DeepSpeed's copy."""
     moment = 1 if "8bit" in own["train"]["optim"] else kept_by_trained(own)
-    return 2 * moment + (MASTER if runtime["launch"] in ("zero2", "zero3") else 0)
+    return 2 * moment + (kept_by_trained(own) if runtime["launch"] in ("zero2", "zero3") else 0)
 
 
 def activations_of_token(model: Architecture, own: dict[str, Any], runtime: dict[str, Any]) -> float:

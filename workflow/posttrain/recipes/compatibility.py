@@ -16,8 +16,3 @@ def refusals(recipe: TrainedModel, micro_batch_size: int) -> Iterator[tuple[tupl
             ("runtime", "micro_batch_size"),
             "1 is too few: kto's KL is a mean over a micro-batch; say 2 or more",
         )
-    if recipe.quantization and recipe.method == "reward" and not recipe.train.bf16:
-        yield (
-            ("train", "bf16"),
-            "false leaves a 4-bit model's head in bfloat16 under states in float32; say true",
-        )

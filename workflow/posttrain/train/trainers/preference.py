@@ -9,6 +9,7 @@ from torch.utils.data import Sampler
 from trl.trainer import dpo_trainer, kto_trainer
 
 from posttrain.train import gates
+from posttrain.train.trainers.adapters import InFloat32
 from posttrain.train.trainers.batches import GlobalTokenMean, Interleaved, WholeBatches
 from posttrain.train.trainers.gated import Gated
 from posttrain.train.trainers.watched import Watched
@@ -45,7 +46,7 @@ class Referred:
         return dataset
 
 
-class DPOTrainer(Gated, Watched, GlobalTokenMean, WholeBatches, Referred, trl.DPOTrainer):
+class DPOTrainer(Gated, Watched, GlobalTokenMean, WholeBatches, InFloat32, Referred, trl.DPOTrainer):
     """DPO and its relatives, with the `sft` term as a mean over the tokens of the global batch."""
 
     @staticmethod
@@ -72,7 +73,7 @@ class DPOTrainer(Gated, Watched, GlobalTokenMean, WholeBatches, Referred, trl.DP
         gates.at_rest(found, known, "+".join(self.loss_types), in_bf16(self))
 
 
-class KTOTrainer(Gated, Watched, WholeBatches, Referred, trl.KTOTrainer):
+class KTOTrainer(Gated, Watched, WholeBatches, InFloat32, Referred, trl.KTOTrainer):
     """KTO, each batch with wanted and unwanted answers in the share that all rows have them."""
 
     def sampler(self, rows: Dataset, num_samples: int) -> Sampler:

@@ -7,12 +7,13 @@ import trl
 from datasets import Dataset
 
 from posttrain.train import gates
+from posttrain.train.trainers.adapters import InFloat32
 from posttrain.train.trainers.batches import WholeBatches
 from posttrain.train.trainers.gated import Gated
 from posttrain.train.trainers.watched import Watched
 
 
-class RewardTrainer(Gated, Watched, WholeBatches, trl.RewardTrainer):
+class RewardTrainer(Gated, Watched, InFloat32, WholeBatches, trl.RewardTrainer):
     """A reward model from ready tokens; `new_head` says that its head was drawn just now."""
 
     def __init__(self, *args: Any, new_head: bool, **options: Any) -> None:
