@@ -57,36 +57,39 @@ models:
 """  # noqa: E501
 BETAS = (0.05, 0.1, 0.2, 0.4)
 PLAIN = """\
-import json, resource, sys
+import json, sys
 
+import torch
 from datasets import load_dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-method, base, tokenizer, rows, out, said = sys.argv[1:]
+from posttrain.train.run import peak_memory
+
+method, base, tokenizer, rows, out, attention, said = sys.argv[1:]
 Config, Trainer = {"sft": (SFTConfig, SFTTrainer), "dpo": (DPOConfig, DPOTrainer)}[method]
+default = {
+    "per_device_train_batch_size": 8, "max_length": 512, "seed": 1, "bf16": False, "use_cpu": True,
+    "activation_checkpointing": False, "dataloader_pin_memory": False, "logging_steps": 10, "save_strategy": "no",
+    "disable_tqdm": True, "report_to": "none",
+}
 trainer = Trainer(
-    model=AutoModelForCausalLM.from_pretrained(base, dtype="float32"),
-    args=Config(
-        output_dir=out, per_device_train_batch_size=8, max_length=512, seed=1, bf16=False, use_cpu=True,
-        activation_checkpointing=False, dataloader_pin_memory=False, logging_steps=10, save_strategy="no",
-        disable_tqdm=True, report_to="none", **json.loads(said),
-    ),
+    model=AutoModelForCausalLM.from_pretrained(base, dtype="float32", attn_implementation=attention),
+    args=Config(output_dir=out, **default | json.loads(said)),
     train_dataset=load_dataset("json", data_files=rows, split="train"),
     processing_class=AutoTokenizer.from_pretrained(tokenizer),
 )
 seconds = trainer.train().metrics["train_runtime"]
 trainer.save_model(out)
-peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({"seconds": seconds, "peak": peak, "steps": trainer.state.global_step}))
+print(json.dumps({"seconds": seconds, "peak": peak_memory(trainer.accelerator), "steps": trainer.state.global_step}))
 """
 
 
 class Bench:
     """A checkout whose base is made, and the plain script beside it."""
 
-    def __init__(self, root: Path, rows: list[dict], pairs: list[dict]) -> None:
-        self.project: Project = checkout(root, PAGE)
+    def __init__(self, root: Path, rows: list[dict], pairs: list[dict], page: str = PAGE) -> None:
+        self.project: Project = checkout(root, page)
         write_lines(root / "rows.jsonl", rows)
         write_lines(root / "pairs.jsonl", pairs)
         (root / "plain.py").write_text(PLAIN)
@@ -96,17 +99,24 @@ class Bench:
     def build(self, *targets: str) -> None:
         self.project.make(*targets, "--cores", "1", timeout=None)
 
-    def again(self, target: str) -> float:
-        """A target built anew on inputs that are ready; the seconds of its training."""
+    def again(self, target: str) -> dict:
+        """A target built anew on inputs that are ready; what its run record measured."""
         self.project.forget(target)
         self.build(target)
-        return read_json(self.project.path(f"{target}.run.json"))["metrics"]["train"]["train_runtime"]
+        return self.metrics(target)
 
-    def plain(self, method: str, rows: str, **said: object) -> dict:
+    def metrics(self, target: str) -> dict:
+        return read_json(self.project.path(f"{target}.run.json"))["metrics"]
+
+    def tokens(self, target: str) -> int:
+        """Of all rows that a model was trained on once."""
+        return self.metrics(self.project.targets()[target]["inputs"]["tokens"])["tokens"]
+
+    def plain(self, method: str, rows: str, attention: str = "sdpa", **said: object) -> dict:
         words = [sys.executable, "plain.py", method, "models/base", self.tokenizer, rows]
         with tempfile.TemporaryDirectory() as folder:  # nothing that TRL has prepared is found by the next
             done = subprocess.run(
-                [*words, f"{folder}/out", json.dumps(said)],
+                [*words, f"{folder}/out", attention, json.dumps(said)],
                 cwd=self.project.root,
                 env=clean_environment() | {"HF_HOME": folder, "HF_HUB_OFFLINE": "1"},
                 capture_output=True,
@@ -148,13 +158,9 @@ def throughput(root: Path) -> None:
     found: dict[str, list[float]] = {"same": [], "packed": [], "TRL": []}
     for _ in range(3):
         found["TRL"].append(bench.plain("sft", "rows.jsonl", learning_rate=1e-4, num_train_epochs=1)["seconds"])
-        found["same"].append(bench.again("models/sft"))
-        found["packed"].append(bench.again("models/packed"))
-    (tokens,) = {
-        read_json(bench.project.path(f"{path}.run.json"))["metrics"]["tokens"]
-        for path in bench.project.targets()
-        if path.startswith("tokens/")
-    }
+        for way, target in (("same", "models/sft"), ("packed", "models/packed")):
+            found[way].append(bench.again(target)["train"]["train_runtime"])
+    tokens = bench.tokens("models/sft")
     for way, seconds in found.items():
         middle, ratios = statistics.median(seconds), [a / b for a, b in zip(found["TRL"], seconds, strict=True)]
         print(f"{way}: {middle:.1f} s, {tokens / middle:.0f} tokens/s, × {statistics.median(ratios):.2f} of TRL's")
@@ -169,7 +175,7 @@ def scan(root: Path) -> None:
     said = {"learning_rate": 1e-5, "num_train_epochs": 3}
     live: list[dict] = []
     theirs = clock(lambda: live.extend(bench.plain("dpo", "pairs.jsonl", beta=beta, **said) for beta in BETAS))
-    records = [read_json(bench.project.path(f"{target}.run.json"))["metrics"] for target in targets]
+    records = [bench.metrics(target) for target in targets]
     trained = [sum(metrics["train"]["train_runtime"] for metrics in records), sum(run["seconds"] for run in live)]
     print(f"wall: build {ours:.0f} s, scripts {theirs:.0f} s, × {ours / theirs:.2f}")
     print(f"in training: build {trained[0]:.0f} s, scripts {trained[1]:.0f} s, × {trained[0] / trained[1]:.2f}")
