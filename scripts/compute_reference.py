@@ -17,6 +17,7 @@ def main() -> None:
         policy = models.open_base(job, tokenizer)
         trainer = asking(policy, args)
         launch.check(trainer, job)
+        launch.keep_precision(trainer)
         reference = REFERENCES[job.recipe["method"]](policy, trainer, tokenizer, job)
         for tokens in sorted(job.inputs["tokens"].glob("*.arrow")):
             rows = Dataset.from_file(str(tokens))

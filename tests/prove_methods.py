@@ -27,7 +27,7 @@ from posttrain.recipes.methods import METHODS as FIELDS
 from results import put
 
 METHODS = ("cpt", "sft", "reward", "dpo", "kto", "orpo", "cpo", "simpo")
-OF_PRECISION = ("sft", "dpo")  # the methods of which every precision is tried
+OF_PRECISION = ("sft", "reward", "dpo")  # the methods of which every precision is tried
 LAUNCHES = ("single", "ddp", "zero2", "zero3", "fsdp")
 PATIENCE = 600  # seconds for a group of cells: processes that wait for one that is gone wait half an hour
 PAGE = ROOT / "docs/methods.md"
@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", nargs="+", default=list(WEIGHTS), choices=WEIGHTS)
     parser.add_argument("--launches", nargs="+", default=LAUNCHES, choices=LAUNCHES)
-    parser.add_argument("--cells", type=Path, help="a folder where cells are kept; those of it are not run again")
+    parser.add_argument("--cells", type=Path, help="a folder to keep cells and logs in; cells that it has are not run again")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="posttrain-methods-") as folder:
         project, out = checkout(Path(folder, "p")), args.cells or Path(folder, "cells")
@@ -80,7 +80,7 @@ def run_cells(project: Path, weights: str, launch: str, inputs: Path, out: Path)
         command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
         command += ["--config_file", str(ROOT / f"config/launch/{launch}.yaml"), "--num_processes", str(count)]
         command += ["--main_process_port", "0", str(Path(__file__).with_name("method_cells.py"))]
-        with open(inputs / f"{launch}.log", "a") as log:
+        with open(out / f"{weights}.{launch}.log", "a") as log:
             process = subprocess.Popen(
                 [*command, str(project), weights, launch, str(inputs), str(out), *left],
                 cwd=project,

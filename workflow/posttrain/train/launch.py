@@ -1,8 +1,10 @@
 """What a launch really is: several fall back to something else without a word, and end well."""
 
 import os
+from dataclasses import replace
 from typing import Any
 
+import torch
 from accelerate import Accelerator, DistributedType
 from torch.distributed.fsdp import CPUOffloadPolicy
 from torch.distributed.tensor import DTensor
@@ -46,19 +48,28 @@ def check(trainer: Trainer, job: Job) -> None:
         )
 
 
+def keep_precision(trainer: Trainer) -> None:
+    """Have FSDP give log-probs as they are found, and add up gradients in float32: accelerate would round both."""
+    if trainer.accelerator.distributed_type == DistributedType.FSDP:
+        plugin = trainer.accelerator.state.fsdp_plugin
+        if policy := plugin.mixed_precision_policy:
+            plugin.mixed_precision_policy = replace(policy, reduce_dtype=torch.float32, output_dtype=None)
+
+
 def check_learnt(trainer: Trainer, job: Job) -> None:
-    """Refuse to learn weights of another type than the recipe's, or to hold them whole where they are to be sharded.
+    """Refuse weights of another type than the recipe's, and learnt ones that a process holds whole but is not to.
 
     When training begins, which is when a launch has made of the model what it will.
     """
-    launch = job.runtime["launch"]
-    dtype = "float32" if job.recipe.get("peft") else job.recipe["train"]["dtype"]
+    launch, recipe = job.runtime["launch"], job.recipe
     mend = "say dtype: float32, and bf16: true to calculate in bfloat16"
     for name, weights in trainer.model.named_parameters():
-        if weights.requires_grad:
+        learnt = weights.requires_grad
+        dtype = "float32" if learnt and recipe.get("peft") else recipe["train"]["dtype"]
+        if learnt or not recipe.get("quantization"):
             expect(launch, f"type of {name}", dtype, str(weights.dtype).removeprefix("torch."), mend)
-            if launch == "fsdp" and not isinstance(weights, DTensor):
-                raise Refusal(f"launch fsdp: every process holds all of {name}; look at config/launch/fsdp.yaml")
+        if learnt and launch == "fsdp" and not isinstance(weights, DTensor):
+            raise Refusal(f"launch fsdp: every process holds all of {name}; look at config/launch/fsdp.yaml")
 
 
 def expect(launch: str, what: str, asked: Any, found: Any, mend: str) -> None:

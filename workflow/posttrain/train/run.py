@@ -25,6 +25,7 @@ COMPLETE = "complete.json"  # written when all ranks have written a checkpoint
 def train(trainer: Trainer, job: Job) -> None:
     """Train to the end, from the newest whole checkpoint. Raises: Stopped, with a checkpoint, when asked to stop."""
     launch.check(trainer, job)
+    launch.keep_precision(trainer)
     trainer.add_callback(Watch(trainer, job))
     if job.runtime["tracking"] != "none":
         trainer.add_callback(Tracker(job.runtime["tracking"]))
