@@ -11,8 +11,19 @@ def refusals(recipe: TrainedModel, micro_batch_size: int) -> Iterator[tuple[tupl
     Args:
         micro_batch_size: what the recipe says, or what its batch size leaves.
     """
-    if recipe.method == "kto" and recipe.train.couples_rows and micro_batch_size == 1:
+    runtime, train = recipe.runtime, recipe.train
+    if recipe.method == "kto" and train.couples_rows and micro_batch_size == 1:
         yield (
             ("runtime", "micro_batch_size"),
             "1 is too few: kto's KL is a mean over a micro-batch; say 2 or more",
+        )
+    if recipe.quantization and runtime.launch == "zero3":
+        yield (
+            ("runtime", "launch"),
+            "zero3 shards no model in four bits: every process would hold it whole; say ddp, zero2 or fsdp",
+        )
+    if train.dtype == "bfloat16" and train.bf16 and runtime.launch == "fsdp":
+        yield (
+            ("train", "dtype"),
+            "bfloat16 is not what fsdp would learn: accelerate makes it float32; say float32",
         )
