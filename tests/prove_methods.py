@@ -37,7 +37,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", nargs="+", default=list(WEIGHTS), choices=WEIGHTS)
     parser.add_argument("--launches", nargs="+", default=LAUNCHES, choices=LAUNCHES)
-    parser.add_argument("--cells", type=Path, help="a folder to keep cells and logs in; cells that it has are not run again")
+    parser.add_argument(
+        "--cells", type=Path, help="a folder to keep cells and logs in; cells that it has are not run again"
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="posttrain-methods-") as folder:
         project, out = checkout(Path(folder, "p")), args.cells or Path(folder, "cells")

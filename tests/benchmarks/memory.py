@@ -2,11 +2,11 @@
 
     python tests/benchmarks/memory.py [--only small] [--cuda]
 
-Each job is a fresh process: a plain TRL trainer, two steps of a random Llama on rows that fill max_length. On a CPU
-the peak is the process's resident set (VmHWM, which ru_maxrss is of, but of this process alone), in float32; with
---cuda it is torch.cuda.max_memory_allocated, in bfloat16 autocast. The plan's one fitted constant (HEAP of
-posttrain.plan.memory) was fitted on `middle`; the goal is a ratio within 20 % on the two others. "less libraries"
-leaves the interpreter and its libraries out of both numbers.
+Each job is a fresh process: a TRL trainer, plain but for adapters in float32, two steps of a random Llama on rows that
+fill max_length. On a CPU the peak is the process's resident set (VmHWM, which ru_maxrss is of, but of this process
+alone), in float32; with --cuda it is torch.cuda.max_memory_allocated, in bfloat16 autocast. The plan's one fitted
+constant (HEAP of posttrain.plan.memory) was fitted on `middle`; the goal is a ratio within 20 % on the two others.
+"less libraries" leaves the interpreter and its libraries out of both numbers.
 """
 
 import argparse
@@ -70,7 +70,12 @@ def train(config: dict, own: dict, runtime: dict, folder: str) -> None:
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedTokenizerFast
     from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-    class ReadyDPOTrainer(DPOTrainer):
+    from posttrain.train.trainers.adapters import InFloat32
+
+    class ExactSFTTrainer(InFloat32, SFTTrainer):
+        pass
+
+    class ReadyDPOTrainer(InFloat32, DPOTrainer):
         def _prepare_dataset(self, dataset: Dataset, *_: object) -> Dataset:
             return dataset
 
@@ -104,7 +109,7 @@ def train(config: dict, own: dict, runtime: dict, folder: str) -> None:
     if own["method"] == "sft":
         made = Dataset.from_list([{"input_ids": ids, "labels": ids}] * rows)
         config_ = SFTConfig(**arguments, dataset_kwargs={"skip_prepare_dataset": True})
-        trainer = SFTTrainer(args=config_, train_dataset=made, **parts)
+        trainer = ExactSFTTrainer(args=config_, train_dataset=made, **parts)
     else:
         prompt, answer = ids[: length // 4], ids[length // 4 :]
         row = {"prompt_ids": prompt, "chosen_ids": answer, "rejected_ids": answer}

@@ -140,12 +140,9 @@ def layer_of_token(model: Architecture, own: dict[str, Any], runtime: dict[str, 
         attention += model.heads * train["max_length"] * 4  # a softmax for each token and head
     mlp = ups * model.intermediate * computed
     down = model.intermediate * model.active
-    if four_bit(own):  # each adapter's own copy of what goes in, in its type
-        inputs = (5 * model.hidden + queries + down) * 2
-    elif train["bf16"]:  # autocast gives each matrix a copy; the attention's answers are in its type already
-        inputs = (5 * model.hidden + down) * 2
-    else:
-        inputs = (2 * model.hidden + down) * computed  # shared by queries, keys and values, and by gate and up
+    once = 2 * model.hidden + down  # shared by queries, keys and values, and by gate and up
+    copies = 5 * model.hidden + down  # autocast gives each matrix its own; the attention's answers are in its type
+    inputs = copies * 2 if train["bf16"] else once * computed
     ranks = 0
     if peft:
         ranks = len(model.linears) * peft["r"] * kept_by_trained(own)  # between an adapter's two matrices

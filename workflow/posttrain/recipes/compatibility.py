@@ -22,7 +22,12 @@ def refusals(recipe: TrainedModel, micro_batch_size: int) -> Iterator[tuple[tupl
             ("runtime", "launch"),
             "zero3 shards no model in four bits: every process would hold it whole; say ddp, zero2 or fsdp",
         )
-    if train.dtype == "bfloat16" and train.bf16 and runtime.launch == "fsdp":
+    if train.dtype == "bfloat16" and recipe.peft and runtime.launch in ("zero2", "zero3"):
+        yield (
+            ("train", "dtype"),
+            f"bfloat16 is what {runtime.launch} would round the adapter to as well; say float32, or launch ddp or fsdp",
+        )
+    if train.dtype == "bfloat16" and train.bf16 and not recipe.peft and runtime.launch == "fsdp":
         yield (
             ("train", "dtype"),
             "bfloat16 is not what fsdp would learn: accelerate makes it float32; say float32",

@@ -36,7 +36,7 @@ class Train(Entry):
     max_grad_norm: NotNegative = Field(1)
     optim: Literal["adamw_torch", "adamw_torch_fused"] = Field("adamw_torch_fused")
     seed: int = Field(42, ge=0, lt=1 << 32, description="seed of row order, dropout and new weights")
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="the weights' type; an adapter's own is float32")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="the weights' type; of adapters float32")
     bf16: bool = Field(True, description="compute in bfloat16 (autocast)")
     keep_checkpoints: int = Field(0, ge=0, description="evenly spaced steps whose weights are kept, the end the last")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedType
+from accelerate.utils import convert_to_fp32
 from torch.distributed.fsdp import CPUOffloadPolicy
 from torch.distributed.tensor import DTensor
 from transformers import Trainer
@@ -49,8 +50,11 @@ def check(trainer: Trainer, job: Job) -> None:
 
 
 def keep_precision(trainer: Trainer) -> None:
-    """Have FSDP give log-probs as they are found, and add up gradients in float32: accelerate would round both."""
-    if trainer.accelerator.distributed_type == DistributedType.FSDP:
+    """Have a model that is sharded say what it says in float32, as accelerate has any other, and not round gradients."""
+    kind = trainer.accelerator.distributed_type
+    if kind in (DistributedType.DEEPSPEED, DistributedType.FSDP):
+        trainer.model.register_forward_hook(lambda *said: convert_to_fp32(said[-1]))
+    if kind == DistributedType.FSDP:
         plugin = trainer.accelerator.state.fsdp_plugin
         if policy := plugin.mixed_precision_policy:
             plugin.mixed_precision_policy = replace(policy, reduce_dtype=torch.float32, output_dtype=None)
