@@ -22,10 +22,10 @@ def refusals(recipe: TrainedModel, micro_batch_size: int) -> Iterator[tuple[tupl
             ("runtime", "launch"),
             "zero3 shards no model in four bits: every process would hold it whole; say ddp, zero2 or fsdp",
         )
-    if train.dtype == "bfloat16" and recipe.peft and runtime.launch in ("zero2", "zero3"):
+    if train.dtype == "bfloat16" and recipe.peft and runtime.launch == "zero2":
         yield (
             ("train", "dtype"),
-            f"bfloat16 is what {runtime.launch} would round the adapter to as well; say float32, or launch ddp or fsdp",
+            "bfloat16 is what zero2 would round the adapter to as well; say float32, or launch ddp, zero3 or fsdp",
         )
     if train.dtype == "bfloat16" and train.bf16 and not recipe.peft and runtime.launch == "fsdp":
         yield (

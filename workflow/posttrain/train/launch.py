@@ -50,7 +50,7 @@ def check(trainer: Trainer, job: Job) -> None:
 
 
 def keep_precision(trainer: Trainer) -> None:
-    """Have a model that is sharded say what it says in float32, as accelerate has any other, and not round gradients."""
+    """Have a sharded model say what it says in float32, as accelerate has any other, and add up gradients in it."""
     kind = trainer.accelerator.distributed_type
     if kind in (DistributedType.DEEPSPEED, DistributedType.FSDP):
         trainer.model.register_forward_hook(lambda *said: convert_to_fp32(said[-1]))
