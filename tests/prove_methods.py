@@ -53,7 +53,7 @@ def main() -> None:
         found = {path.stem: read_json(path) for path in out.glob("*.*.*.json")}
     lines, odd = list(table(found, args.weights, args.launches)), list(disagreements(found))
     print("\n".join([*lines, *odd]))
-    if (args.weights, args.launches) == (list(WEIGHTS), LAUNCHES):
+    if not odd and (args.weights, args.launches) == (list(WEIGHTS), LAUNCHES):
         put("methods", "\n".join(lines) + "\n", PAGE)
     sys.exit(bool(odd))
 

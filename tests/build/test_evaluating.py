@@ -109,7 +109,7 @@ def test_who_asks_for_a_stop_does_not_wait_for_figures(dpo: Stage) -> None:
 
 
 def test_an_edited_test_row_trains_nothing(built: Project) -> None:
-    """What is held out is made anew, and what is learnt from is not, nor is what learns."""
+    """What is held out is made anew, its reference too, and what is learnt from is not, nor is what learns."""
     pairs = "      - {path: pairs.jsonl}\n"
     built.edit(pairs, f"{pairs}    test: [{{path: pairs.jsonl, rows: 8}}]\n")
     assert built.make(DPO)[1] == []
@@ -117,6 +117,10 @@ def test_an_edited_test_row_trains_nothing(built: Project) -> None:
     assert built.make(DPO)[1] == []
     tokens = built.targets()[DPO]["inputs"]["tokens"]
     assert read_json(built.path(f"{tokens}/ledger.json"))["entries"][1]["kept"] == 6
+    before, dpo = built.path(PAGE).read_text().split("  micro-dpo:")
+    dpo = dpo.replace("beta: 0.1", "beta: 0.2").replace("save_steps: 1", "save_steps: 1, eval_steps: 4")
+    built.path(PAGE).write_text(f"{before}  micro-dpo:{dpo}")
+    assert built.make(DPO)[1] == [DPO]
 
 
 def test_the_loss_is_of_all_processes(built: Project, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Law 12 on TRL's real trainers: what the first loss must be, and that a run which starts elsewhere learns nothing."""
 
 import math
+from types import SimpleNamespace
 from typing import get_args
 
 import pytest
@@ -20,6 +21,7 @@ from posttrain.files import Refusal
 from posttrain.recipes import training
 from posttrain.train import gates, models, run, saving
 from posttrain.train.trainers import RewardTrainer
+from posttrain.train.trainers.preference import in_bf16
 
 pytest_plugins = ["stage_fixtures"]
 
@@ -211,3 +213,23 @@ def test_a_head_is_one_score_and_no_base_of_what_speaks(reward: Stage) -> None:
         models.open_reward_base(reward.job(), tokenizer)
     with pytest.raises(Refusal, match="the base is a reward model: it gives scores, and says nothing"):
         models.open_base(reward.job(), tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("bf16", "zero", "dtype", "found"),
+    [
+        (False, None, torch.float32, False),
+        (True, None, torch.float32, True),
+        (False, None, torch.bfloat16, True),
+        (False, True, torch.float32, True),  # DeepSpeed's own autocast, of which transformers is not told
+        (False, False, torch.float32, False),
+    ],
+)
+def test_a_gate_knows_in_what_a_launch_calculates(
+    bf16: bool, zero: bool | None, dtype: torch.dtype, found: bool
+) -> None:
+    plugin = None if zero is None else SimpleNamespace(deepspeed_config={"torch_autocast": {"enabled": zero}})
+    trainer = SimpleNamespace(
+        args=SimpleNamespace(bf16=bf16, deepspeed_plugin=plugin), model=SimpleNamespace(dtype=dtype)
+    )
+    assert in_bf16(trainer) is found

@@ -143,6 +143,8 @@ def test_a_launch_divides_what_it_spreads(launch, parts):
     four, eight = (of(launch=launch, processes=processes) for processes in (4, 8))
     less = {part for part in ("weights", "gradients", "optimizer") if getattr(eight, part) < getattr(four, part)}
     assert less == parts
+    four, eight = (of(**TUNINGS["qlora"], launch=launch, processes=processes) for processes in (4, 8))
+    assert four.weights == eight.weights, "nothing shards a base in four bits"
     assert eight.activations == four.activations
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from posttrain.build import roots
 from posttrain.files import Refusal, digest, folder_digests, read_json, write_json
 
-# Files that no artifact is made of: accounts, and what a model in training is only looked at with. They are verified as
-# all others are, and an edit of test rows makes no model anew.
+# Files that no model is made of: accounts, and what one in training is only looked at with. They are verified as all
+# others are, and an edit of test rows makes no model anew; but a reference is made of all rows.
 LOOKED_AT = ("ledger.json", "test.arrow")
+READS_ALL = ("compute_reference",)
 
 
 class Corrupt(Exception):
@@ -101,6 +102,11 @@ def describe(folder: Path) -> dict:
     counted = {name: said for name, said in files.items() if name not in LOOKED_AT}
     sizes = {name: (folder / name).stat().st_size for name in files}
     return {"files": files, "sizes": sizes, "content": digest(counted)}
+
+
+def read_by(stage: str, manifest: dict) -> str | None:
+    """The digest of what a stage reads of an artifact, by its manifest; None of one that is not there yet."""
+    return digest(manifest["files"]) if stage in READS_ALL and manifest else manifest.get("content")
 
 
 def verify(entry: Path) -> dict:

@@ -89,7 +89,7 @@ class Supervisor:
                 if manifest.get("key") and not self.store.verified(manifest["key"]):  # it is aside now
                     mend = "run snakemake again to build it anew"
                 raise Refusal(f"{self.path}: its {role}, {path}, is not what {path}.json says; {mend}")
-            contents[role] = manifest["content"]
+            contents[role] = store.read_by(self.target["stage"], manifest)
         for role, path in self.target["files"].items():
             place = Path(path)
             found = digest(folder_digests(place)) if place.is_dir() else file_digest(place)

@@ -78,7 +78,8 @@ class Job:
         own, runtime = self.target["own"], self.target["runtime"]
         adapter = own.get("peft")
         trained = self.architecture.adapter(adapter) if adapter else self.architecture.parameters
-        checkpoint = self.model + trained * memory.optimizer_bytes(own, runtime)
+        copies = 2 if runtime["launch"] in ("zero2", "fsdp") else 1  # one to load, one to go on from
+        checkpoint = copies * self.model + trained * memory.optimizer_bytes(own, runtime)
         steps = own["train"]["max_steps"]
         saves = -(-steps // runtime["save_steps"]) if steps else CHECKPOINTS
         return checkpoint * min(saves, CHECKPOINTS) + self.model * self.kept
@@ -155,11 +156,10 @@ def vocabulary(targets: dict[str, dict], tokenizer: str) -> int | None:
 def lacking(planned: list[Job], store: Path, work: Path) -> Iterator[str]:
     """What does not fit, a line each: all that is to be stored, and the fullest work folder, one job at a time."""
     wanted = {store: sum(job.stored or 0 for job in planned)}
-    fullest = max([0, *((job.working or 0) - (job.stored or 0) for job in planned)])  # a rename takes the rest along
-    if disk(store) == disk(work):
-        wanted[store] += fullest
+    if disk(store) == disk(work):  # a rename takes along what is stored
+        wanted[store] += max([0, *((job.working or 0) - (job.stored or 0) for job in planned)])
     else:
-        wanted[work] = fullest
+        wanted[work] = max([0, *(job.working or 0 for job in planned)])
     for place, most in wanted.items():
         if most > free(place):
             said = f"{volume(most)} are wanted at {place}, and {volume(free(place))} are free"

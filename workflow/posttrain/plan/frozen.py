@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from posttrain.build import lease, status
-from posttrain.build.store import Store, whole
+from posttrain.build.store import Store, read_by, whole
 from posttrain.files import Refusal, digest, read_json, write_json
 from posttrain.plan import triggers
 from posttrain.plan.contents import Contents
@@ -81,19 +81,19 @@ def read_environment(path: Path) -> tuple[str, dict[str, str]]:
 
 def settle(target: Target, known: dict, contents: Contents, store: Store, environment: str) -> dict:
     """What can be known of a target before anything runs: its inputs' contents, its key, whether the store has it."""
-    parts: dict[str, Any] = {role: known[path]["content"] for role, path in target.inputs.items()}
+    parts: dict[str, Any] = {role: read_by(target.stage, known[path]["made"]) for role, path in target.inputs.items()}
     parts |= {role: contents.of(path) for role, path in target.files.items()}
     parts |= {role: contents.of_text(text) for role, text in target.texts.items()}
     complete = None not in parts.values()
     key = identity.key(target.own, parts, environment) if complete else None
     held = store.manifest(key)
-    said = standing(target, parts, complete)
+    made = standing(target, parts, complete) or held  # what stands is what the next stage will read
     return {
         "stage": target.stage, "script": f"scripts/{SCRIPTS.get(target.stage, target.stage)}.py",
         "own": target.own, "identity": target.identity, "intent": target.intent,
         "inputs": target.inputs, "files": target.files, "texts": target.texts, "runtime": target.runtime,
         "contents": parts, "key": key, "hit": bool(held), "twin": None,
-        "content": said.get("content") or held.get("content"),  # what stands is what the next stage will read
+        "made": {name: made[name] for name in ("files", "content") if name in made},
     }  # fmt: skip
 
 

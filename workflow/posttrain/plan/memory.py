@@ -71,7 +71,8 @@ def of_training(model: Architecture, own: dict[str, Any], runtime: dict[str, Any
     if runtime["gradient_accumulation_steps"] > 1:
         started = held
     return Memory(
-        weights=weights / sharing["weights"] + gathered(model, kept, sharing),
+        # accelerate shards no weights of four bits
+        weights=weights if four_bit(own) else weights / sharing["weights"] + gathered(model, kept, sharing),
         gradients=held,
         optimizer=trained * optimizer_bytes(own, runtime) / sharing["optimizer"],
         activations=activations + started,

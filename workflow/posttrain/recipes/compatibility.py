@@ -20,7 +20,7 @@ def refusals(recipe: TrainedModel, micro_batch_size: int) -> Iterator[tuple[tupl
     if recipe.quantization and runtime.launch == "zero3":
         yield (
             ("runtime", "launch"),
-            "zero3 shards no model in four bits: every process would hold it whole; say ddp, zero2 or fsdp",
+            "zero3 opens no model in four bits; say ddp, zero2 or fsdp, by which each process holds it whole",
         )
     if train.dtype == "bfloat16" and recipe.peft and runtime.launch == "zero2":
         yield (

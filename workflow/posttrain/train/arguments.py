@@ -55,11 +55,13 @@ def made(kind: type[TrainingArguments], job: Job, **said: Any) -> Any:
         return kind(**said)
     extensions.outlive_kills()
     halves = train["dtype"] == "bfloat16"
-    learnt = halves and not job.recipe.get("peft")  # an adapter is learnt in float32 beside any base
+    # An adapter is learnt in float32 beside any base, and of what is only asked DeepSpeed keeps no copies.
+    learnt = halves and not job.recipe.get("peft") and kind is not TrainingArguments
     args = kind(**said | {"bf16": halves})
     args.deepspeed_plugin.deepspeed_config |= {
         "bf16": {"enabled": halves, "bf16_master_weights_and_grads": learnt, "bf16_optimizer_states": learnt},
-        "torch_autocast": {"enabled": train["bf16"], "dtype": "bfloat16"},
+        # Of no modules: DeepSpeed would add up their gradients in bfloat16.
+        "torch_autocast": {"enabled": train["bf16"], "dtype": "bfloat16", "lower_precision_safe_modules": []},
     }
     args.deepspeed_plugin.set_deepspeed_weakref()  # by which ZeRO-3 opens a model
     return args

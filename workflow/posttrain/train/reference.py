@@ -3,12 +3,13 @@
 A log-prob is the sum over an answer's tokens, as TRL 1.16's losses take it, in float32.
 """
 
+import contextlib
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from accelerate.utils import send_to_device
+from accelerate.utils import DistributedType, send_to_device
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 from trl.models.utils import prepare_deepspeed, prepare_fsdp
@@ -64,7 +65,8 @@ class Reference:
     def ask(self, rows: list[dict]) -> list[tuple[float, float]]:
         """Two log-probs for each row."""
         batch = send_to_device(self.collate(rows), self.accelerator.device)
-        with self.accelerator.autocast():
+        sharded = self.accelerator.distributed_type == DistributedType.FSDP  # which has its own policy of precision
+        with contextlib.nullcontext() if sharded else self.accelerator.autocast():
             first, second = self.two(batch)
         return list(zip(first.float().tolist(), second.float().tolist(), strict=True))
 

@@ -18,7 +18,7 @@ class InFloat32:
         given = {name: weights.detach().clone() for name, weights in learnt(model)}
         super().__init__(*args, model=model, **options)
         for name, weights in learnt(self.model):
-            weights.data = given.get(name, weights.data).float()
+            weights.data = given.get(name, weights.data).to(weights.device, torch.float32)
 
 
 def learnt(model: PreTrainedModel) -> list[tuple[str, torch.nn.Parameter]]:

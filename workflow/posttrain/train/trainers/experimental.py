@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from datasets import Dataset
 from trl.experimental import cpo, orpo
+from trl.experimental.cpo import cpo_trainer
+from trl.experimental.orpo import orpo_trainer
 from trl.experimental.utils import DPODataCollatorWithPadding
 
 from posttrain.data.tokens import IGNORED
@@ -12,6 +14,9 @@ from posttrain.train import gates
 from posttrain.train.trainers.batches import GlobalTokenMean, WholeBatches
 from posttrain.train.trainers.gated import Gated, vocabulary
 from posttrain.train.trainers.watched import Watched
+
+# TRL would round what a base in four bits has beside those, its embeddings among it: another base than is merged.
+orpo_trainer.peft_module_casting_to_bf16 = cpo_trainer.peft_module_casting_to_bf16 = lambda model: None
 
 
 class ReadyPairs(Gated, Watched, GlobalTokenMean, WholeBatches):

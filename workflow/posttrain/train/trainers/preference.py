@@ -87,4 +87,6 @@ class KTOTrainer(Gated, Watched, WholeBatches, InFloat32, Referred, trl.KTOTrain
 
 
 def in_bf16(trainer: trl.DPOTrainer | trl.KTOTrainer) -> bool:
-    return trainer.args.bf16 or trainer.model.dtype == torch.bfloat16
+    ours = trainer.args.deepspeed_plugin  # whose autocast is DeepSpeed's own
+    autocast = trainer.args.bf16 if ours is None else ours.deepspeed_config["torch_autocast"]["enabled"]
+    return autocast or trainer.model.dtype == torch.bfloat16
