@@ -173,7 +173,7 @@ def test_a_store_may_be_shared(fresh, monkeypatch, tmp_path):
     files = Path(tmp_path, "ours", before[tokenizer]["key"], "files")
     files.mkdir(parents=True)
     (files / "tokenizer.json").write_text("{}")
-    manifest = f'{{"key": "{files.parent.name}", "content": "c0ffee", "sizes": {{"tokenizer.json": 2}}}}'
+    manifest = f'{{"key": "{files.parent.name}", "content": "c0ffee", "files": {{"tokenizer.json": "-"}}, "sizes": {{"tokenizer.json": 2}}}}'
     (files.parent / "manifest.json").write_text(manifest)
     after = plan_of(fresh)
     assert (after[tokenizer]["hit"], after[tokenizer]["rule"]) == (True, "restore")
