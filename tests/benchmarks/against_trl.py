@@ -153,7 +153,7 @@ def clock(work: Callable[[], object]) -> float:
 
 
 def throughput(root: Path) -> None:
-    bench = Bench(root, conversations(2000), pairs(8))
+    bench = Bench(root, conversations(600), pairs(8))
     bench.build("models/sft", "models/packed")
     found: dict[str, list[float]] = {"same": [], "packed": [], "TRL": []}
     for _ in range(3):
@@ -167,7 +167,7 @@ def throughput(root: Path) -> None:
 
 
 def scan(root: Path) -> None:
-    bench = Bench(root, conversations(8), pairs(600))
+    bench = Bench(root, conversations(8), pairs(300))
     models = "".join(f"  beta-{beta}:\n    extends: dpo\n    train: {{beta: {beta}}}\n" for beta in BETAS)
     bench.project.path("config/recipes/scan.yaml").write_text(f"models:\n{models}")
     targets = [f"models/beta-{beta}" for beta in BETAS]

@@ -7,6 +7,7 @@ import pytest
 from test_plan import plan_of
 
 from conftest import DPO, PAGE, SFT, Project
+from posttrain.files import write_json
 from posttrain.recipes import catalogue
 
 
@@ -173,8 +174,8 @@ def test_a_store_may_be_shared(fresh, monkeypatch, tmp_path):
     files = Path(tmp_path, "ours", before[tokenizer]["key"], "files")
     files.mkdir(parents=True)
     (files / "tokenizer.json").write_text("{}")
-    manifest = f'{{"key": "{files.parent.name}", "content": "c0ffee", "files": {{"tokenizer.json": "-"}}, "sizes": {{"tokenizer.json": 2}}}}'
-    (files.parent / "manifest.json").write_text(manifest)
+    said = {"files": {"tokenizer.json": "-"}, "sizes": {"tokenizer.json": 2}}
+    write_json(files.parent / "manifest.json", {"key": files.parent.name, "content": "c0ffee", **said})
     after = plan_of(fresh)
     assert (after[tokenizer]["hit"], after[tokenizer]["rule"]) == (True, "restore")
     assert after["models/micro-init"]["contents"]["tokenizer"] == "c0ffee"
