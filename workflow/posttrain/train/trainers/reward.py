@@ -13,7 +13,7 @@ from posttrain.train.trainers.gated import Gated
 from posttrain.train.trainers.watched import Watched
 
 
-class RewardTrainer(Gated, Watched, InFloat32, WholeBatches, trl.RewardTrainer):
+class RewardTrainer(Gated, Watched, WholeBatches, InFloat32, trl.RewardTrainer):
     """A reward model from ready tokens; `new_head` says that its head was drawn just now."""
 
     def __init__(self, *args: Any, new_head: bool, **options: Any) -> None:

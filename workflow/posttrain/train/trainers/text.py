@@ -11,7 +11,7 @@ from posttrain.train.trainers.gated import Gated, vocabulary
 from posttrain.train.trainers.watched import Watched
 
 
-class SFTTrainer(Gated, Watched, InFloat32, WholeBatches, trl.SFTTrainer):
+class SFTTrainer(Gated, Watched, WholeBatches, InFloat32, trl.SFTTrainer):
     """Supervised fine-tuning, and pretraining. TRL itself takes its token mean over the global batch."""
 
     def pass_gate(self, model: Any, inputs: dict) -> None:
