@@ -3,7 +3,7 @@
     python tests/prove_kills.py --trials 50 --seed 0
 
 Each trial takes a stage out of a finished build, starts it, kills (-9) one process or all at a point of it, and builds
-again: the result must be the undisturbed build's to the byte. test_kills.py makes thirteen chosen ones.
+again: the result must be the undisturbed build's to the byte. test_kills.py makes ten chosen ones.
 """
 
 import argparse

@@ -109,7 +109,8 @@ def table(found: dict[str, dict], weights: list[str], launches: list[str]) -> It
     yield (
         f"`python tests/prove_methods.py`, on {os.cpu_count()} CPUs ({platform.machine()}), Python "
         f"{platform.python_version()}. A number is the loss of the first step; the model that it led to was saved, "
-        "opened by transformers and asked. A letter is a failure, which the plan refuses."
+        "opened by transformers and asked. A letter is a failure, which the plan refuses; `--weights qlora --launches "
+        "zero3`, say, makes it fail again."
     )
     yield ""
     for kind in weights:

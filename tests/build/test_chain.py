@@ -125,3 +125,11 @@ def test_a_build_killed_on_its_way_elsewhere_is_equal_to_the_byte(chain_built, t
     kinds = {name.split("/")[0] for name in one}
     named = {"data", "completions", "scores", "preferences", "models", "evals"}
     assert kinds == named | {"tokenizers", "tokens", "reference"}
+
+
+def test_a_run_record_tells_two_builds_apart(chain_built):
+    """What is left out above is there, beside the artifact: never in it, nor in its manifest."""
+    record = chain_built.manifest(f"{DPO}.run")
+    assert record["finished"]
+    assert record["hardware"]["host"]
+    assert not {"finished", "hardware", "versions"} & chain_built.manifest(DPO).keys()

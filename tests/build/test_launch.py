@@ -55,7 +55,6 @@ def forms(tensors: dict[str, torch.Tensor]) -> dict[str, tuple]:
     [
         (SFT, "launch: ddp"),
         (SFT, "launch: zero2"),
-        (SFT, "launch: zero3"),
         (DPO, "launch: zero3"),
         (SFT, "launch: fsdp, activation_checkpointing: true"),
     ],
