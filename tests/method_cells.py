@@ -23,7 +23,7 @@ from transformers.integrations import unset_hf_deepspeed_config
 
 from conftest import Project
 from posttrain import checkpoints
-from posttrain.build.job import Job
+from posttrain.build.job import Job, beside
 from posttrain.files import write_json
 from posttrain.train import arguments, run
 
@@ -81,11 +81,12 @@ def launched(job: Job, work: Path) -> Job:
 
 
 def opened(job: Job) -> str:
-    """What transformers makes of the saved folder, by itself."""
+    """What transformers makes of the saved folder, by itself; of an adapter, beside its base."""
     unset_hf_deepspeed_config()  # else ZeRO-3 would shard it over ranks that are not asked
     scores = checkpoints.has_head(job.out)
     kind = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
-    model = kind.from_pretrained(job.out, **({"num_labels": 1} if scores else {}))
+    folder = beside(job.out, job.inputs["base"], job.work / "shown") if checkpoints.is_adapter(job.out) else job.out
+    model = kind.from_pretrained(folder, **({"num_labels": 1} if scores else {}))
     with torch.no_grad():
         assert model(input_ids=torch.arange(8)[None]).logits.isfinite().all()
     return type(model).__name__

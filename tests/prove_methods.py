@@ -27,8 +27,9 @@ from posttrain.recipes.methods import METHODS as FIELDS
 from results import put
 
 METHODS = ("cpt", "sft", "reward", "dpo", "kto", "orpo", "cpo", "simpo")
-OF_PRECISION = ("sft", "reward", "dpo")  # the methods of which every precision is tried
 LAUNCHES = ("single", "ddp", "zero2", "zero3", "fsdp")
+# How far apart, of the loss, the first losses of one recipe by several launches may be: their rounding.
+IN_FLOAT32, IN_BFLOAT16 = 1e-5, 3e-3
 PATIENCE = 600  # seconds for a group of cells: processes that wait for one that is gone wait half an hour
 PAGE = ROOT / "docs/methods.md"
 
@@ -58,15 +59,11 @@ def main() -> None:
     sys.exit(bool(odd))
 
 
-def methods_of(weights: str) -> tuple[str, ...]:
-    return METHODS if weights in ("full", "lora", "qlora") else OF_PRECISION
-
-
 def prepare(project: Project, weights: str, folder: Path) -> Path:
     """The tokens and references that cells read: made by one process, as a build makes them."""
     inputs = folder / weights
     inputs.mkdir()
-    for method in methods_of(weights):
+    for method in METHODS:
         stage = of_weights(Stage.by(method, project, inputs / f"made.{method}"), weights)
         stage.tokenise(uneven(method if method in ("cpt", "sft") else "dpo"))
         for role in ("tokens", "reference"):
@@ -77,7 +74,7 @@ def prepare(project: Project, weights: str, folder: Path) -> Path:
 
 def run_cells(project: Path, weights: str, launch: str, inputs: Path, out: Path) -> None:
     """A column of cells, in as few launches as they leave standing."""
-    while left := [method for method in methods_of(weights) if not cell(out, method, weights, launch).exists()]:
+    while left := [method for method in METHODS if not cell(out, method, weights, launch).exists()]:
         count = 1 if launch == "single" else 2
         command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
         command += ["--config_file", str(ROOT / f"config/launch/{launch}.yaml"), "--num_processes", str(count)]
@@ -104,38 +101,49 @@ def cell(out: Path, method: str, weights: str, launch: str) -> Path:
 
 
 def table(found: dict[str, dict], weights: list[str], launches: list[str]) -> Iterator[str]:
-    """The cells as Markdown, and below them what each failure was."""
-    why: dict[str, int] = {}
+    """The cells as Markdown, and below them what each failure was and a command that makes it again."""
+    failures: dict[str, tuple[str, str]] = {}
     yield (
         f"`python tests/prove_methods.py`, on {os.cpu_count()} CPUs ({platform.machine()}), Python "
         f"{platform.python_version()}. A number is the loss of the first step; the model that it led to was saved, "
-        "opened by transformers and asked. A letter is a failure, which the plan refuses; `--weights qlora --launches "
-        "zero3`, say, makes it fail again."
+        "opened by transformers and asked. A letter is a failure, which the plan refuses."
     )
     yield ""
     for kind in weights:
         yield f"| {kind} | {' | '.join(launches)} |"
         yield "|---" * (len(launches) + 1) + "|"
-        for method in methods_of(kind):
-            cells = [found[f"{method}.{kind}.{launch}"] for launch in launches]
-            shown = [
-                f"{cell['loss']:.4f}" if cell["ran"] else chr(97 + why.setdefault(cell["why"], len(why)))
-                for cell in cells
-            ]
-            yield f"| {method} | {' | '.join(shown)} |"
+        for method in METHODS:
+            yield f"| {method} | {' | '.join(shown(found, method, kind, launch, failures) for launch in launches)} |"
         yield ""
-    for said, number in why.items():
-        yield f"- {chr(97 + number)}: `{said}`"
+    for number, (why, (kind, launch)) in enumerate(failures.items()):
+        yield f"- {chr(97 + number)}: `{why}` (`python tests/prove_methods.py --weights {kind} --launches {launch}`)"
+
+
+def shown(found: dict[str, dict], method: str, kind: str, launch: str, failures: dict[str, tuple[str, str]]) -> str:
+    """A cell's loss, or the letter of its failure, which is counted when it is first met."""
+    said = found[f"{method}.{kind}.{launch}"]
+    if said["ran"]:
+        return f"{said['loss']:.4f}"
+    failures.setdefault(said["why"], (kind, launch))
+    return chr(97 + list(failures).index(said["why"]))
 
 
 def disagreements(found: dict[str, dict]) -> Iterator[str]:
-    """Cells that failed and are not refused, or ran and are."""
+    """Cells that failed and are not refused, or ran and are; and launches by which a recipe begins elsewhere."""
+    begins: dict[str, dict[str, float]] = {}
     for name, said in sorted(found.items()):
-        refused = refusal(*name.split("."))
+        method, weights, launch = name.split(".")
+        refused = refusal(method, weights, launch)
         if said["ran"] and refused:
             yield f"{name}: ran, and the plan refuses it: {refused}"
         if not said["ran"] and not refused:
             yield f"{name}: is planned, and failed: {said['why']}"
+        if said["ran"]:
+            begins.setdefault(f"{method}.{weights}", {})[launch] = said["loss"]
+    for name, losses in begins.items():
+        least, most = min(losses.values()), max(losses.values())
+        if most - least > (IN_BFLOAT16 if "train" in WEIGHTS[name.partition(".")[2]] else IN_FLOAT32) * most:
+            yield f"{name}: begins at another loss by another launch: {losses}"
 
 
 def refusal(method: str, weights: str, launch: str) -> str | None:

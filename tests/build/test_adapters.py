@@ -12,7 +12,7 @@ from stages import STILL, Stage, difference, uneven
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from posttrain import checkpoints
-from posttrain.build.job import Job
+from posttrain.build.job import ADAPTER_CONFIG, Job, beside, inputs_of
 from posttrain.files import Refusal
 from posttrain.recipes.adapters import Peft, Quantization
 from posttrain.train import gates, models, run, saving
@@ -38,6 +38,11 @@ def trained(stage: Stage, **train: object) -> Job:
     return job
 
 
+def shown(job: Job) -> Path:
+    """A job's adapter as the next job sees it."""
+    return beside(job.out, checkpoints.weights_of(job.inputs["base"]), job.work / "shown")
+
+
 def logits(model: torch.nn.Module) -> torch.Tensor:
     with torch.no_grad():
         return model.eval()(input_ids=torch.arange(20)[None]).logits
@@ -56,9 +61,9 @@ def test_an_adapter_is_trained_and_its_base_is_not(sft: Stage, said: dict) -> No
     assert changed and all("lora" in name for name in changed)
     run.save(trainer, job)
     assert not (job.out / "model.safetensors").exists() and not (job.out / "README.md").exists()
-    opened = checkpoints.open_model(AutoModelForCausalLM, job.out)
+    opened = checkpoints.open_model(AutoModelForCausalLM, shown(job))
     assert torch.allclose(logits(opened), logits(trainer.model), atol=1e-6)
-    by_transformers = logits(AutoModelForCausalLM.from_pretrained(job.out))
+    by_transformers = logits(AutoModelForCausalLM.from_pretrained(shown(job)))
     # transformers 5.23 opens DoRA without the lengths that it learnt, and only warns: its merge is what opens there.
     assert torch.equal(by_transformers, logits(opened)) != said.get("use_dora", False)
 
@@ -90,16 +95,16 @@ def test_an_adapter_is_gone_on_with_and_held_to_what_it_was(sft: Stage, dpo: Sta
     """The reference is a frozen copy of the adapter: with the base alone the gate would not open."""
     first = trained(adapt(sft), max_steps=4)
     stage = adapt(dpo)
-    stage.inputs["base"] = first.out
+    stage.inputs["base"] = shown(first)
     stage.tokenise(uneven("dpo"))
     job = trained(stage)
     before, after = load_file(first.out / checkpoints.ADAPTER), load_file(job.out / checkpoints.ADAPTER)
     assert before.keys() == after.keys() and any(not torch.equal(before[name], after[name]) for name in before)
-    assert checkpoints.weights_of(job.out) == checkpoints.weights_of(first.out) == sft.inputs["base"]
+    assert checkpoints.weights_of(shown(job)) == checkpoints.weights_of(shown(first)) == sft.inputs["base"]
     assert sorted(path.name for path in job.out.iterdir() if path.is_dir()) == [], "no copy of the first adapter"
     stage.inputs["base"] = sft.inputs["base"]
     stage.refer()
-    stage.inputs["base"] = first.out
+    stage.inputs["base"] = shown(first)
     with pytest.raises(Refusal, match="physics gate"):
         run.train(stage.trainer(other := stage.job()), other)
 
@@ -109,15 +114,28 @@ def test_an_adapter_is_not_opened_on_other_weights(sft: Stage, tmp_path: Path) -
     base = Path(shutil.copytree(sft.inputs["base"], tmp_path / "base"))
     manifest = json.loads(Path(f"{sft.inputs['base']}.json").read_text())
     Path(f"{base}.json").write_text(json.dumps(manifest | {"content": "0" * 16}))
-    config = job.out / "adapter_config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": str(base)}))
     with pytest.raises(Refusal, match=f"was trained beside weights of digest .*, and {base} has 0000"):
-        checkpoints.open_model(AutoModelForCausalLM, job.out)
+        checkpoints.open_model(AutoModelForCausalLM, beside(job.out, base, tmp_path / "shown"))
     with safe_open(job.out / checkpoints.ADAPTER, "pt") as file:
         assert file.metadata()["adapted"] == manifest["content"]
     save_file(load_file(job.out / checkpoints.ADAPTER), job.out / checkpoints.ADAPTER)  # as PEFT itself saves it
     with pytest.raises(Refusal, match="is an adapter that was not trained here"):
-        checkpoints.open_model(AutoModelForCausalLM, job.out)
+        checkpoints.open_model(AutoModelForCausalLM, shown(job))
+
+
+def test_equal_adapters_are_equal_files_whatever_their_bases_are_called(sft: Stage, tmp_path: Path) -> None:
+    """So one that is restored from a shared store is opened on the base as this checkout calls it."""
+    one, base = trained(adapt(sft)), sft.inputs["base"]
+    sft.inputs["base"] = Path(shutil.copytree(base, tmp_path / "renamed"))
+    shutil.copy(f"{base}.json", f"{sft.inputs['base']}.json")
+    two = trained(sft)
+    files = [{file.name: file.read_bytes() for file in job.out.iterdir()} for job in (one, two)]
+    assert files[0] == files[1] and ADAPTER_CONFIG in files[0]
+    target = {"inputs": {"model": str(one.out), "model.weights": str(sft.inputs["base"])}}
+    seen = inputs_of(target, tmp_path / "work")["model"]
+    assert checkpoints.weights_of(seen) == sft.inputs["base"]
+    assert inputs_of(target, tmp_path / "work")["model"] == seen  # each rank makes it, and the next run again
+    assert torch.equal(*(logits(checkpoints.open_model(AutoModelForCausalLM, place)) for place in (seen, shown(one))))
 
 
 @pytest.mark.parametrize("method", ["sft", "reward"])
@@ -128,8 +146,8 @@ def test_a_merge_is_its_adapter_and_its_base(sft: Stage, dpo: Stage, method: str
         stage.tokenise(uneven("dpo"))
     job = trained(stage)
     kind = AutoModelForCausalLM if method == "sft" else AutoModelForSequenceClassification
-    known = logits(checkpoints.open_model(kind, job.out))
-    merged = checkpoints.open_model(kind, job.out).merge_and_unload(safe_merge=True)
+    known = logits(checkpoints.open_model(kind, shown(job)))
+    merged = checkpoints.open_model(kind, shown(job)).merge_and_unload(safe_merge=True)
     after = stage.job()
     saving.save(merged, AutoTokenizer.from_pretrained(job.out), after)
     assert torch.allclose(logits(kind.from_pretrained(after.out)), known, atol=1e-4)

@@ -5,7 +5,8 @@ import pytest
 import trl
 from stages import STILL, Stage, difference, uneven
 
-from posttrain.train.trainers import ORPOTrainer
+from posttrain.train.trainers import KTOTrainer, ORPOTrainer
+from posttrain.train.trainers.batches import WholeBatches
 from posttrain.train.trainers.preference import Referred
 from posttrain.train.trainers.watched import Watched
 
@@ -49,7 +50,7 @@ def test_packed_rows_are_learnt_in_batches_and_not_in_micro_batches(sft: Stage, 
     assert difference(whole, parts, sft.base()) < STILL
 
 
-@pytest.mark.parametrize("method", ["reward", "orpo"])
+@pytest.mark.parametrize("method", ["reward", "orpo", "cpo", "simpo"])
 def test_pairs_are_learnt_in_batches_and_not_in_micro_batches(dpo: Stage, method: str) -> None:
     assert spread(dpo.of(method), "dpo") < STILL
 
@@ -84,3 +85,32 @@ def test_rows_left_out_of_one_epoch_are_seen_in_another(sft: Stage) -> None:
         seen.append({tuple(ids[ids != 0].tolist()) for batch in loader for ids in batch["input_ids"]})
     assert all(len(epoch) == 32 for epoch in seen)
     assert len(set.union(*seen)) == 40
+
+
+class KTOAsPublished(KTOTrainer):
+    """Rows in an order of chance."""
+
+    sampler = WholeBatches.sampler
+
+
+def uneven_micro_batches(stage: Stage, kind: type) -> tuple[set[int], set[int]]:
+    """How many wanted answers are in micro-batches of eight, of rows of which a quarter are; in two epochs."""
+    loader = stage.trainer(stage.job(8, batch_size=16), kind).get_train_dataloader()
+    epochs = []
+    for epoch in range(2):
+        loader.set_epoch(epoch)
+        epochs.append(list(loader))
+    assert [len(batches) for batches in epochs] == [8, 8]
+    first, second = (batches[0]["input_ids"].tolist() for batches in epochs)
+    assert first != second, "each epoch has an order of its own"
+    return tuple({int(batch["label"].sum()) for batch in batches} for batches in epochs)
+
+
+def test_kto_hears_both_kinds_in_every_micro_batch(dpo: Stage) -> None:
+    rows = [
+        {"prompt": row["prompt"], "completion": row["chosen"], "label": i % 4 == 0}
+        for i, row in enumerate(uneven("dpo", 64))
+    ]
+    dpo.of("kto").tokenise(rows)
+    assert all(counts <= {1, 2, 3} for counts in uneven_micro_batches(dpo, KTOTrainer))
+    assert not all(counts <= {1, 2, 3} for counts in uneven_micro_batches(dpo, KTOAsPublished))

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 from kills import first_step
-from stages import STILL, TRAINERS, Stage, difference, uneven, with_dropout
+from stages import STILL, TRAINERS, Stage, difference, of_weights, uneven, with_dropout
 
 from posttrain.build import status
 from posttrain.train import run
@@ -39,21 +39,41 @@ def test_a_checkpoint_without_its_last_file_is_no_checkpoint(sft: Stage) -> None
     assert run.newest(job.checkpoints) is None
 
 
+TWO_STEPS = {"max_steps": 2, "learning_rate": 1e-2, "runtime": {"save_steps": 1}}
+
+
+def gone_on_with(stage: Stage) -> dict[str, torch.Tensor]:
+    """The weights after two steps, which must be those after one, a stop, and one."""
+    through, stopped = stage.job(4, **TWO_STEPS), stage.job(4, **TWO_STEPS)
+    weights = stage.train(through)
+    shutil.copytree(through.checkpoints / "checkpoint-1", stopped.checkpoints / "checkpoint-1")
+    again = stage.train(stopped)
+    assert first_step(stopped.metrics) == 1
+    assert all(torch.equal(tensor, again[name]) for name, tensor in weights.items())
+    return weights
+
+
 @pytest.mark.parametrize("method", TRAINERS)
 def test_with_dropout_too(method: str, sft: Stage, dpo: Stage) -> None:
     """What is left out is drawn again as it would have been."""
     stage = {"cpt": sft, "sft": sft}.get(method, dpo).of(method)
     stage.tokenise(uneven(method), max_length=16 if method == "cpt" else 48)
-    train = {"max_steps": 2, "learning_rate": 1e-2, "runtime": {"save_steps": 1}}
-    base, dry = stage.base(), stage.train(stage.job(4, **train))
+    base, dry = stage.base(), stage.train(stage.job(4, **TWO_STEPS))
     with_dropout(stage)
-    through, stopped = stage.job(4, **train), stage.job(4, **train)
-    weights = stage.train(through)
-    assert difference(dry, weights, base) > 100 * STILL, "nothing was left out"
-    shutil.copytree(through.checkpoints / "checkpoint-1", stopped.checkpoints / "checkpoint-1")
-    again = stage.train(stopped)
-    assert first_step(stopped.metrics) == 1
-    assert all(torch.equal(tensor, again[name]) for name, tensor in weights.items())
+    assert difference(dry, gone_on_with(stage), base) > 100 * STILL, "nothing was left out"
+
+
+@pytest.mark.parametrize(
+    ("method", "weights"), [("sft", "qlora"), ("reward", "lora"), ("kto", "lora-bf16"), ("cpo", "lora-bfloat16")]
+)
+def test_adapters_with_dropout_too(method: str, weights: str, sft: Stage, dpo: Stage) -> None:
+    stage = of_weights({"sft": sft}.get(method, dpo).of(method), weights)
+    stage.tokenise(uneven(method))
+    dry = stage.train(stage.job(4, **TWO_STEPS))
+    with_dropout(stage)
+    stage.target["own"]["peft"]["lora_dropout"] = 0.3
+    wet = gone_on_with(stage)
+    assert any(not torch.equal(tensor, wet[name]) for name, tensor in dry.items()), "nothing was left out"
 
 
 @pytest.mark.parametrize("method", ["dpo", "reward", "orpo"])

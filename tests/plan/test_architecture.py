@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "words": set(),
     "recipes": {"files", "words"},
     "build": {"files", "recipes.identity"},
-    "checkpoints": {"files", "recipes.template"},
+    "checkpoints": {"files", "build.job", "recipes.template"},
     "data": WORK,
     "sample": WORK | {"data"},
     "score": WORK | {"data"},

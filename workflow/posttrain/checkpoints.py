@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import safe_open
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
+from posttrain.build.job import ADAPTER_CONFIG
 from posttrain.files import Refusal, read_json
 from posttrain.recipes.template import CLOCKS
 
@@ -39,21 +40,21 @@ def is_adapter(folder: Path) -> bool:
 
 
 def weights_of(folder: Path) -> Path:
-    """The folder of a model's own weights: an adapter's are its base's."""
+    """The folder of a model's own weights: an adapter's, shown beside its base, are that base's."""
     if not is_adapter(folder):
         return folder
-    base = Path(adapter_config(folder).get("base_model_name_or_path") or "")
     with safe_open(folder / ADAPTER, "pt") as file:
         adapted = (file.metadata() or {}).get(ADAPTED)
     if adapted is None:
         raise Refusal(f"{folder} is an adapter that was not trained here, of who knows which weights; name their merge")
+    base = Path(adapter_config(folder)["base_model_name_or_path"])
     if (found := read_json(Path(f"{base}.json")).get("content")) != adapted:
         raise Refusal(f"{folder} was trained beside weights of digest {adapted}, and {base} has {found}; build it anew")
     return base
 
 
 def adapter_config(folder: Path) -> dict:
-    return read_json(folder / "adapter_config.json")
+    return read_json(folder / ADAPTER_CONFIG)
 
 
 def config_of(folder: Path) -> PreTrainedConfig:

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from posttrain.build import launch, status
 from posttrain.build.processes import die_with_parent
 from posttrain.files import Refusal, read_json, write_json
+
+ADAPTER_CONFIG = "adapter_config.json"  # PEFT's
 
 
 @dataclass
@@ -82,10 +85,32 @@ def open_job(description: str) -> Job:
     return Job(
         path=args.target,
         recipe=target["own"],
-        inputs={role: Path(path) for role, path in target["inputs"].items()},
+        inputs=inputs_of(target, args.work),
         files={role: Path(path) for role, path in target["files"].items()},
         texts=target["texts"],
         runtime=launch.in_force(args.work, target["runtime"]),
         work=args.work,
         main=os.environ.get("RANK", "0") == "0",
     )
+
+
+def inputs_of(target: dict, work: Path) -> dict[str, Path]:
+    """Each input's folder. An adapter's files name no base, for equal ones are equal whatever their bases are called:
+    what a program opens is a folder of links to them, with a config that names the base as this checkout has it.
+    """
+    inputs = {role: Path(path) for role, path in target["inputs"].items()}
+    for role in [role for role in inputs if f"{role}.weights" in inputs]:
+        inputs[role] = beside(inputs[role], inputs[f"{role}.weights"], work / "beside" / role)
+    return inputs
+
+
+def beside(adapter: Path, weights: Path, shown: Path) -> Path:
+    """Show an adapter beside its base in a folder, which every rank may make; that folder."""
+    shown.mkdir(parents=True, exist_ok=True)
+    for file in sorted(adapter.iterdir()):
+        if file.name == ADAPTER_CONFIG:
+            write_json(shown / file.name, read_json(file) | {"base_model_name_or_path": str(weights)})
+        else:
+            with suppress(FileExistsError):
+                (shown / file.name).symlink_to(file.resolve())
+    return shown

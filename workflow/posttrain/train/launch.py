@@ -50,11 +50,11 @@ def check(trainer: Trainer, job: Job) -> None:
 
 
 def keep_precision(trainer: Trainer) -> None:
-    """Have a sharded model say what it says in float32, as accelerate has any other, and add up gradients in it."""
-    kind = trainer.accelerator.distributed_type
-    if kind in (DistributedType.DEEPSPEED, DistributedType.FSDP):
-        trainer.model.register_forward_hook(lambda *said: convert_to_fp32(said[-1]))
-    if kind == DistributedType.FSDP:
+    """Have a model say what it says in float32, as accelerate has one under its own autocast and no other, and sum
+    gradients over processes in it.
+    """
+    trainer.model.register_forward_hook(lambda *said: convert_to_fp32(said[-1]))
+    if trainer.accelerator.distributed_type == DistributedType.FSDP:
         plugin = trainer.accelerator.state.fsdp_plugin
         if policy := plugin.mixed_precision_policy:
             plugin.mixed_precision_policy = replace(policy, reduce_dtype=torch.float32, output_dtype=None)

@@ -143,7 +143,12 @@ def fitted(model: PreTrainedModel, job: Job, tokenizer: PreTrainedTokenizerBase)
     """A base with rows for the tokens that the tokenizer has and it lacks, and the tokenizer's ends."""
     if job.recipe.get("quantization"):
         refuse_whole_weights(model)
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+    if len(tokenizer) > (rows := model.get_input_embeddings().num_embeddings):
+        if "seed" not in job.recipe["train"]:  # a reference's, which has one where tokens are added
+            raise Refusal(
+                f"the base's own tokenizer has {len(tokenizer)} tokens, and the base rows for {rows}: what a reference "
+                "would make of the others is chance; train it by sft first, or name a base that has them"
+            )
         if job.recipe.get("peft"):
             raise Refusal(
                 "the tokenizer has tokens that the base lacks, whose rows an adapter does not hold; add them first"

@@ -15,7 +15,7 @@ from transformers import (
 )
 from transformers.integrations import unset_hf_deepspeed_config
 
-from posttrain.build.job import Job
+from posttrain.build.job import ADAPTER_CONFIG, Job
 from posttrain.checkpoints import ADAPTED, ADAPTER, adapter_config, has_head, is_adapter, weights_of
 from posttrain.files import Refusal, read_json
 
@@ -46,7 +46,7 @@ def write(trainer: Trainer, folder: Path, base: Path) -> None:
             tensors[name] = tensors[of]  # gathered, each is a tensor of its own: it would be saved twice
     model.save_pretrained(folder, state_dict=tensors)
     trainer.processing_class.save_pretrained(folder)
-    name_base(folder, base) if is_adapter(folder) else without_circumstance(folder)
+    name_weights(folder, base) if is_adapter(folder) else without_circumstance(folder)
 
 
 def without_circumstance(folder: Path) -> None:
@@ -58,13 +58,13 @@ def without_circumstance(folder: Path) -> None:
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
-def name_base(folder: Path, base: Path) -> None:
-    """Have an adapter's files say which model it is of, and which weights that had."""
+def name_weights(folder: Path, base: Path) -> None:
+    """Have an adapter's files say by digest which weights it is of: whoever calls those by another name has it too."""
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card
-    weights, said = weights_of(base), adapter_config(folder)
-    said |= {"base_model_name_or_path": str(weights), "target_modules": sorted(said["target_modules"])}
-    (folder / "adapter_config.json").write_text(json.dumps(said, indent=2, sort_keys=True) + "\n")
-    metadata = {"format": "pt", ADAPTED: read_json(Path(f"{weights}.json"))["content"]}
+    said = adapter_config(folder)
+    said |= {"base_model_name_or_path": None, "target_modules": sorted(said["target_modules"])}
+    (folder / ADAPTER_CONFIG).write_text(json.dumps(said, indent=2, sort_keys=True) + "\n")
+    metadata = {"format": "pt", ADAPTED: read_json(Path(f"{weights_of(base)}.json"))["content"]}
     save_file(load_file(folder / ADAPTER), folder / ADAPTER, metadata)
 
 

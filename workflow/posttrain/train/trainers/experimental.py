@@ -11,6 +11,7 @@ from trl.experimental.utils import DPODataCollatorWithPadding
 
 from posttrain.data.tokens import IGNORED
 from posttrain.train import gates
+from posttrain.train.trainers.adapters import InFloat32
 from posttrain.train.trainers.batches import GlobalTokenMean, WholeBatches
 from posttrain.train.trainers.gated import Gated, vocabulary
 from posttrain.train.trainers.watched import Watched
@@ -19,7 +20,7 @@ from posttrain.train.trainers.watched import Watched
 orpo_trainer.peft_module_casting_to_bf16 = cpo_trainer.peft_module_casting_to_bf16 = lambda model: None
 
 
-class ReadyPairs(Gated, Watched, GlobalTokenMean, WholeBatches):
+class ReadyPairs(Gated, Watched, GlobalTokenMean, WholeBatches, InFloat32):
     """Pairs from DPO's tokens, with the chosen answers' own loss as a mean over the tokens of the global batch."""
 
     def __init__(
