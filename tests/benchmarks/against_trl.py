@@ -162,9 +162,12 @@ def throughput(root: Path) -> None:
         for way, target in (("same", "models/sft"), ("packed", "models/packed")):
             found[way].append(bench.again(target)["train"]["train_runtime"])
         print({way: f"{seconds[-1]:.1f} s" for way, seconds in found.items()}, flush=True)
-    tokens, best = bench.tokens("models/sft"), {way: min(seconds) for way, seconds in found.items()}
-    for way, seconds in best.items():  # what else the machine does only ever adds to them
-        print(f"{way}: {seconds:.1f} s, {tokens / seconds:.0f} tokens/s, × {best['TRL'] / seconds:.2f} of TRL's")
+    tokens = bench.tokens("models/sft")
+    for way, seconds in found.items():
+        ratio = statistics.median(a / b for a, b in zip(found["TRL"], seconds, strict=True))
+        best = min(seconds)  # what else the machine does only ever adds to it
+        print(f"{way}: {best:.1f} s, {tokens / best:.0f} tokens/s, × {min(found['TRL']) / best:.2f} of TRL's", end="; ")
+        print(f"median of the turns' ratios {ratio:.2f}")
 
 
 def scan(root: Path) -> None:
