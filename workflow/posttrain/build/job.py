@@ -11,6 +11,13 @@ from posttrain.build import launch, status
 from posttrain.build.processes import die_with_parent
 from posttrain.files import Refusal, read_json, write_json
 
+FULL = (  # how those say it that have no memory left
+    "out of memory",  # PyTorch's allocators, CUDA, NCCL, Triton
+    "can't allocate memory",  # PyTorch on a CPU
+    "STATUS_ALLOC_FAILED",  # cuBLAS, cuSOLVER, cuSPARSE, cuDNN
+    "ALLOCATION_FAILED",  # cuDNN 9
+)
+
 
 @dataclass
 class Job:
@@ -56,10 +63,19 @@ class Job:
         elif not isinstance(error, Stopped):
             said = str(error).strip().splitlines() or [""]
             name = "" if isinstance(error, SystemExit) else f"{kind.__name__}: "
-            full = kind.__name__ == "OutOfMemoryError"  # torch's, which is not imported for its name
-            status.fail(self.work, f"{name}{said[0]}", status.OUT_OF_MEMORY if full else None)
+            status.fail(self.work, f"{name}{said[0]}", status.OUT_OF_MEMORY if out_of_memory(error) else None)
             if isinstance(error, Refusal) and "POSTTRAIN_SUPERVISOR" in os.environ:
                 raise SystemExit(1) from None  # the supervisor says it, once, with the target's name
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that less at once may mend it.
+
+    accelerate's `should_reduce_batch_size` misses most of these, and counts what cuDNN cannot do among them.
+    """
+    if isinstance(error, MemoryError):  # Python's, NumPy's, Arrow's
+        return True
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in FULL)  # torch's are
 
 
 class Stopped(SystemExit):
