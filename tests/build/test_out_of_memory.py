@@ -279,6 +279,39 @@ def test_what_another_key_has_kept_is_left_alone(machine, monkeypatch) -> None:
     assert kept in said and {path: path.read_bytes() for path in said} == said
 
 
+def unpublished(machine: Machine) -> Path:
+    """A model that is taken back out of the store, to where a kill would have left it just before."""
+    machine.build()
+    machine.tries()
+    key = read_json(machine.root / "models/x.json")["key"]
+    work, entry = machine.root / f"work/models/x.{key}", machine.root / "store" / key
+    entry.chmod(0o755)
+    entry.rename(work)
+    status.write(work, state="done")
+    write_json(work / "kept/blocks/0.json", {})
+    for path in machine.root.glob("models/x*"):
+        path.unlink()
+    return work
+
+
+def test_what_was_finished_before_a_kill_is_published_and_not_made_again(machine: Machine) -> None:
+    work = unpublished(machine)
+    machine.build()
+    assert not (machine.root / "tries").exists() and not work.exists()
+    entry = machine.root / "store" / work.suffix[1:]
+    assert sorted(path.name for path in entry.iterdir()) == ["files", "manifest.json", "run.json"]
+    assert (machine.root / "models/x/model").read_text() == "made"
+
+
+def test_what_was_finished_and_damaged_is_made_again(machine: Machine) -> None:
+    work = unpublished(machine)
+    (work / "files/model").chmod(0o644)
+    (work / "files/model").write_text("MADE")
+    machine.build()
+    assert machine.tries() == ["8 1"]
+    assert (machine.root / "models/x/model").read_text() == "made"
+
+
 # On a real trainer.
 
 RUNTIME, SMALL = "runtime: {save_steps: 1, logging_steps: 1}", "runtime: {micro_batch_size: 4, save_steps: 1}"

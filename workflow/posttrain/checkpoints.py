@@ -3,18 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import safe_open
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
-from posttrain.files import Refusal, read_json
+from posttrain.files import ADAPTER, Refusal, adapted, read_json
 from posttrain.recipes.template import CLOCKS
 
 if TYPE_CHECKING:  # who makes a tokenizer needs no models, which take seconds to import
     from transformers import PreTrainedModel
 
 ENDLESS = 1 << 30
-ADAPTER = "adapter_model.safetensors"
-ADAPTED = "adapted"  # where an adapter's file says the content of the base that it was trained beside
 
 
 def open_model(kind: type, folder: Path, **options: Any) -> "PreTrainedModel":
@@ -43,12 +40,11 @@ def weights_of(folder: Path) -> Path:
     if not is_adapter(folder):
         return folder
     base = Path(adapter_config(folder).get("base_model_name_or_path") or "")
-    with safe_open(folder / ADAPTER, "pt") as file:
-        adapted = (file.metadata() or {}).get(ADAPTED)
-    if adapted is None:
+    content = adapted(folder / ADAPTER)
+    if content is None:
         raise Refusal(f"{folder} is an adapter that was not trained here, of who knows which weights; name their merge")
-    if (found := read_json(Path(f"{base}.json")).get("content")) != adapted:
-        raise Refusal(f"{folder} was trained beside weights of digest {adapted}, and {base} has {found}; build it anew")
+    if (found := read_json(Path(f"{base}.json")).get("content")) != content:
+        raise Refusal(f"{folder} was trained beside weights of digest {content}, and {base} has {found}; build it anew")
     return base
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 DIGEST_CHARACTERS = 16  # 64 bits: a lab's store would need billions of artifacts for two to meet
 CHUNK = 1 << 22
+ADAPTER = "adapter_model.safetensors"
+ADAPTED = "adapted"  # where an adapter's file says the content of the base that it was trained beside
 
 
 class Refusal(SystemExit):
@@ -49,6 +51,14 @@ def folder_digests(folder: str | Path) -> dict[str, str]:
     with ThreadPoolExecutor() as pool:  # hashlib releases the GIL, and weights come in several files
         digests = pool.map(file_digest, paths)
         return {str(path.relative_to(folder)): value for path, value in zip(paths, digests, strict=True)}
+
+
+def adapted(file: Path) -> str | None:
+    """The content of the base that an adapter was trained beside; None where its file does not say."""
+    from safetensors import safe_open  # most files are no adapters
+
+    with safe_open(file, "np") as opened:  # whoever reads no tensor needs no torch
+        return (opened.metadata() or {}).get(ADAPTED)
 
 
 def read_json(path: str | Path) -> dict:

@@ -16,8 +16,8 @@ from transformers import (
 from transformers.integrations import unset_hf_deepspeed_config
 
 from posttrain.build.job import Job
-from posttrain.checkpoints import ADAPTED, ADAPTER, adapter_config, has_head, is_adapter, weights_of
-from posttrain.files import Refusal, read_json
+from posttrain.checkpoints import adapter_config, has_head, is_adapter, weights_of
+from posttrain.files import ADAPTED, ADAPTER, Refusal, read_json
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, job: Job) -> None:
