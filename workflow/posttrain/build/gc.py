@@ -202,10 +202,10 @@ def pins(store: Path) -> dict[str, dict]:
     return {path.stem: read_json(path) for path in sorted((store / PINS).glob("*.json"))}
 
 
-def beside(store: Store, pinned: dict[str, dict]) -> dict[str | None, str]:
-    """The content of the weights that each pinned adapter is of, without which it is nothing; and the adapter's name."""
+def beside(store: Store, pinned: dict[str, dict]) -> dict[str, str]:
+    """The contents of the weights that pinned adapters are of, without which they are nothing; and whose each is."""
     found = [(key, file) for key in pinned for file in store.entry(key).glob(f"files/**/{ADAPTER}")]
-    return {adapted(file): pinned[key].get("target", key) for key, file in found}
+    return {content: pinned[key].get("target", key) for key, file in found if (content := adapted(file))}
 
 
 def pin(store: Store, name: str, because: str | None) -> str:
