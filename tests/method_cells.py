@@ -23,7 +23,8 @@ from transformers.integrations import unset_hf_deepspeed_config
 
 from conftest import Project
 from posttrain import checkpoints
-from posttrain.build.job import Job, beside
+from posttrain.adapters import beside
+from posttrain.build.job import Job
 from posttrain.files import write_json
 from posttrain.train import arguments, run
 

@@ -53,7 +53,7 @@ class Trial:
 
     @property
     def name(self) -> str:
-        return f"{self.stage}-{self.victim}-at-{self.point}"
+        return f"{self.stage}-{self.victim}-aimed-at-{self.point}"
 
 
 def possible(stage: str, victim: str, point: str) -> bool:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from stages import STILL, Stage, difference, uneven
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from posttrain import checkpoints
-from posttrain.build.job import ADAPTER_CONFIG, Job, beside, inputs_of
+from posttrain.adapters import ADAPTER, ADAPTER_CONFIG, adapted, beside
+from posttrain.build.job import Job, inputs_of
 from posttrain.files import Refusal
 from posttrain.recipes.adapters import Peft, Quantization
 from posttrain.train import gates, models, run, saving
@@ -76,7 +76,7 @@ def test_every_method_trains_an_adapter(sft: Stage, dpo: Stage, method: str, qua
     if method != "sft":
         stage.tokenise(uneven("dpo"))
     job = trained(stage)
-    learnt = load_file(job.out / checkpoints.ADAPTER)
+    learnt = load_file(job.out / ADAPTER)
     assert any("lora_B" in name and tensor.abs().sum() for name, tensor in learnt.items())
     assert ("base_model.model.score.weight" in learnt) == (method == "reward")
 
@@ -98,7 +98,7 @@ def test_an_adapter_is_gone_on_with_and_held_to_what_it_was(sft: Stage, dpo: Sta
     stage.inputs["base"] = shown(first)
     stage.tokenise(uneven("dpo"))
     job = trained(stage)
-    before, after = load_file(first.out / checkpoints.ADAPTER), load_file(job.out / checkpoints.ADAPTER)
+    before, after = load_file(first.out / ADAPTER), load_file(job.out / ADAPTER)
     assert before.keys() == after.keys() and any(not torch.equal(before[name], after[name]) for name in before)
     assert checkpoints.weights_of(shown(job)) == checkpoints.weights_of(shown(first)) == sft.inputs["base"]
     assert sorted(path.name for path in job.out.iterdir() if path.is_dir()) == [], "no copy of the first adapter"
@@ -116,9 +116,8 @@ def test_an_adapter_is_not_opened_on_other_weights(sft: Stage, tmp_path: Path) -
     Path(f"{base}.json").write_text(json.dumps(manifest | {"content": "0" * 16}))
     with pytest.raises(Refusal, match=f"was trained beside weights of digest .*, and {base} has 0000"):
         checkpoints.open_model(AutoModelForCausalLM, beside(job.out, base, tmp_path / "shown"))
-    with safe_open(job.out / checkpoints.ADAPTER, "pt") as file:
-        assert file.metadata()["adapted"] == manifest["content"]
-    save_file(load_file(job.out / checkpoints.ADAPTER), job.out / checkpoints.ADAPTER)  # as PEFT itself saves it
+    assert adapted(job.out / ADAPTER) == manifest["content"]
+    save_file(load_file(job.out / ADAPTER), job.out / ADAPTER)  # as PEFT itself saves it
     with pytest.raises(Refusal, match="is an adapter that was not trained here"):
         checkpoints.open_model(AutoModelForCausalLM, shown(job))
 

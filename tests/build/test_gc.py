@@ -7,10 +7,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from conftest import DPO, SFT, Project
 from posttrain import cli
+from posttrain.adapters import ADAPTED, ADAPTER
 from posttrain.build import gc, roots, store
 from posttrain.build.gc import Survey
 from posttrain.build.lease import Lease
@@ -32,12 +35,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     return Store(tmp_path / "store")
 
 
-def put(home: Store, key: str, age: float = OLD, size: int = 1000) -> dict:
+def put(home: Store, key: str, age: float = OLD, size: int = 1000, beside: dict | None = None) -> dict:
     """An entry as a build leaves it, finished so long ago; its manifest."""
     work = Path("making")
     (work / "files/sub").mkdir(parents=True)
     (work / "files/weights").write_bytes(b"w" * size)
     (work / "files/sub/note").write_text(key)
+    if beside:
+        save_file({"lora": np.zeros(1)}, work / "files" / ADAPTER, {ADAPTED: beside["content"]})
     store.seal(work / "files")
     finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - age))
     write_json(work / "run.json", {"finished": finished})
@@ -158,6 +163,18 @@ def test_a_pin_survives_everything_until_it_is_taken_back(home):
     assert sweep(home, older_than=0) == []
     gc.unpin(home, "models/x")
     assert sweep(home) == [A]
+
+
+def test_a_pinned_adapter_keeps_the_weights_that_it_is_of(home):
+    weights, _ = put(home, A), put(home, B)
+    store.link("models/x-lora", {}, put(home, C, beside=weights), home)
+    gc.pin(home, "models/x-lora", None)
+    shutil.rmtree("models")
+    long_ago(home)
+    assert kept(home) == {A: "models/x-lora, which is pinned, is an adapter of it", B: "", C: "pinned"}
+    assert sweep(home, older_than=0) == [B]
+    gc.unpin(home, "models/x-lora")
+    assert set(sweep(home)) == {A, C}
 
 
 @pytest.mark.parametrize("change", [lambda home: gc.pin(home, "models/y", None), lambda home: gc.unpin(home, A)])

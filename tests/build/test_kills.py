@@ -1,7 +1,10 @@
 """kill -9 of any process at any point: the next build ends with the same bytes, and never do two write.
 
 Ten here, each point and each victim at least once. A busy machine may be late: what must hold does so wherever a kill
-comes, and it counts unless all was done. tests/prove_kills.py makes as many as one likes, and says where they came.
+comes, and it counts unless all was done. What a kill at a rare instant leaves is made by hand elsewhere: half a
+checkpoint in test_resuming.py, half a copy in test_store.py, a finished work folder in test_out_of_memory.py, a link
+without its manifest in test_damage.py, an entry without a link in test_laws.py. tests/prove_kills.py makes as many
+kills as one likes, and says where they came.
 """
 
 import os

@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from kills import first_step
@@ -23,8 +25,6 @@ PROGRAM = """
 import json
 from posttrain.build.job import open_job
 
-class OutOfMemoryError(RuntimeError): ...
-
 with open_job("") as job:
     said = job.runtime["micro_batch_size"], job.runtime["gradient_accumulation_steps"]
     with open("tries", "a") as tries:
@@ -32,7 +32,7 @@ with open_job("") as job:
     fits, breaks = json.load(open("machine"))
     if said[0] > fits:
         (job.out / "half").write_text("made")
-        raise OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+        raise MemoryError("Unable to allocate 20.0 GiB")
     if breaks:
         raise RuntimeError("a wire came loose")
     (job.out / "model").write_text("made")
@@ -172,10 +172,69 @@ def test_any_rank_may_run_out_of_memory(tmp_path: Path) -> None:
     assert status.read(tmp_path)["kind"] == status.OUT_OF_MEMORY
 
 
-def test_another_failure_is_none_of_memory(tmp_path: Path) -> None:
-    with pytest.raises(MemoryError), Job(SFT, {}, {}, {}, {}, {}, tmp_path):
-        raise MemoryError
-    assert status.read(tmp_path)["kind"] is None
+def found(error: BaseException, work: Path) -> str | None:
+    """The kind of failure that a job which ends with an error says."""
+    with pytest.raises(type(error)), Job(SFT, {}, {}, {}, {}, {}, work):
+        raise error
+    return status.read(work)["kind"]
+
+
+def raised(function: Callable[..., object], *given: object) -> BaseException:
+    with pytest.raises(BaseException) as caught:  # noqa: PT011 (whatever it is that PyTorch and NumPy raise)
+        function(*given)
+    return caught.value
+
+
+PETABYTE = 1 << 50
+TOO_MUCH = {
+    "a GPU's allocator": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total"),
+    "CUDA's own allocator": torch.OutOfMemoryError(
+        "Allocation on device 0 would exceed allowed memory. (out of memory)"
+    ),
+    "CUDA": torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+    "CUDA, before PyTorch 2.8": RuntimeError("CUDA error: out of memory"),
+    "cuBLAS": RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    "cuDNN": RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    "cuDNN 9": RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+    "NCCL": torch.distributed.DistBackendError(
+        "NCCL error in: ProcessGroupNCCL.cpp:3690, unhandled cuda error\nLast error:\nCuda failure 2 'out of memory'"
+    ),
+    "a worker": RuntimeError("Caught OutOfMemoryError in DataLoader worker process 0.\nOriginal: CUDA out of memory."),
+    "a CPU's allocator": raised(torch.empty, PETABYTE),
+    "NumPy": raised(np.ones, PETABYTE),
+    "Python": MemoryError(),
+}
+SOMETHING_ELSE = [
+    RuntimeError("CUDA error: an illegal memory access was encountered"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm(handle)`"),
+    RuntimeError(
+        "cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if you passed in a non-contiguous input."
+    ),
+    RuntimeError("DataLoader worker (pid 5) is killed by signal: Bus error. It may be out of shared memory."),
+    ValueError("the story of a process that ran out of memory is no row of numbers"),
+    Refusal("rows that are out of memory"),
+]
+
+
+@pytest.mark.parametrize("error", TOO_MUCH.values(), ids=TOO_MUCH)
+def test_who_has_no_memory_left_is_understood(error: BaseException, tmp_path: Path) -> None:
+    assert found(error, tmp_path) == status.OUT_OF_MEMORY
+
+
+@pytest.mark.parametrize("error", SOMETHING_ELSE, ids=str)
+def test_another_failure_is_none_of_memory(error: BaseException, tmp_path: Path) -> None:
+    assert found(error, tmp_path) is None
+
+
+def test_a_reference_that_does_not_fit_says_what_to_lower(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = opened(machine, "k", monkeypatch)
+    supervisor = Supervisor("plan.json", "models/x")
+    supervisor.target["stage"] = "compute_reference"
+    status.fail(work, "OutOfMemoryError: CUDA out of memory.", status.OUT_OF_MEMORY)
+    assert not supervisor.shrinks(work)
+    with pytest.raises(Refusal) as refused:
+        supervisor.give_up(work, 1)
+    assert str(refused.value) == f"models/x: {launch.BLOCK_TOO_LARGE}"
 
 
 # What a work folder is gone on with.
@@ -218,6 +277,39 @@ def test_what_another_key_has_kept_is_left_alone(machine, monkeypatch) -> None:
     said = {path: path.read_bytes() for path in before.rglob("*") if path.is_file()}
     assert opened(machine, "two", monkeypatch, processes=2) != before
     assert kept in said and {path: path.read_bytes() for path in said} == said
+
+
+def unpublished(machine: Machine) -> Path:
+    """A model that is taken back out of the store, to where a kill would have left it just before."""
+    machine.build()
+    machine.tries()
+    key = read_json(machine.root / "models/x.json")["key"]
+    work, entry = machine.root / f"work/models/x.{key}", machine.root / "store" / key
+    entry.chmod(0o755)
+    entry.rename(work)
+    status.write(work, state="done")
+    write_json(work / "kept/blocks/0.json", {})
+    for path in machine.root.glob("models/x*"):
+        path.unlink()
+    return work
+
+
+def test_what_was_finished_before_a_kill_is_published_and_not_made_again(machine: Machine) -> None:
+    work = unpublished(machine)
+    machine.build()
+    assert not (machine.root / "tries").exists() and not work.exists()
+    entry = machine.root / "store" / work.suffix[1:]
+    assert sorted(path.name for path in entry.iterdir()) == ["files", "manifest.json", "run.json"]
+    assert (machine.root / "models/x/model").read_text() == "made"
+
+
+def test_what_was_finished_and_damaged_is_made_again(machine: Machine) -> None:
+    work = unpublished(machine)
+    (work / "files/model").chmod(0o644)
+    (work / "files/model").write_text("MADE")
+    machine.build()
+    assert machine.tries() == ["8 1"]
+    assert (machine.root / "models/x/model").read_text() == "made"
 
 
 # On a real trainer.

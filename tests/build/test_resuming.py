@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from kills import first_step
 from stages import STILL, TRAINERS, Stage, difference, of_weights, uneven, with_dropout
 
 from posttrain.build import status
+from posttrain.files import write_json
 from posttrain.train import run
 
 pytest_plugins = ["stage_fixtures"]
@@ -30,13 +33,36 @@ def test_two_steps_and_two_more_are_four_bit_for_bit(sft: Stage) -> None:
     assert all(torch.equal(tensor, again[name]) for name, tensor in weights.items())
 
 
-def test_a_checkpoint_without_its_last_file_is_no_checkpoint(sft: Stage) -> None:
-    job = sft.job(max_steps=1, runtime={"save_steps": 1})
-    sft.train(job)
-    whole = job.checkpoints / "checkpoint-1"
-    assert run.newest(job.checkpoints) == str(whole)
-    (whole / run.COMPLETE).unlink()
-    assert run.newest(job.checkpoints) is None
+def written(folder: Path) -> Path:
+    """A checkpoint as it stands on the disk, whole."""
+    folder.mkdir()
+    (folder / "optimizer.pt").write_bytes(b"moments")
+    (folder / "trainer_state.json").write_text("{}")
+    write_json(folder / run.COMPLETE, {"sizes": run.file_sizes(folder)})
+    return folder
+
+
+HALVES = {
+    "no last file": lambda half: (half / run.COMPLETE).unlink(),
+    "half of a file and no last one": lambda half: (
+        (half / run.COMPLETE).unlink(),
+        os.truncate(half / "optimizer.pt", 3),
+    ),
+    "half of a file": lambda half: os.truncate(half / "optimizer.pt", 3),
+    "a file too few": lambda half: (half / "optimizer.pt").unlink(),
+    "half of the last file": lambda half: os.truncate(half / run.COMPLETE, 9),
+}
+
+
+@pytest.mark.parametrize("cut", HALVES.values(), ids=HALVES)
+def test_a_half_written_checkpoint_is_removed_and_the_one_before_is_gone_on_from(
+    cut: Callable[[Path], object], tmp_path: Path
+) -> None:
+    before, half = written(tmp_path / "checkpoint-9"), written(tmp_path / "checkpoint-10")
+    assert run.newest(tmp_path) == str(half)
+    cut(half)
+    assert run.newest(tmp_path) == str(before)
+    assert not half.exists() and before.exists()
 
 
 TWO_STEPS = {"max_steps": 2, "learning_rate": 1e-2, "runtime": {"save_steps": 1}}

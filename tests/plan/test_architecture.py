@@ -8,13 +8,20 @@ import pytest
 from conftest import ROOT
 
 PACKAGE = ROOT / "workflow/posttrain"
-WORK = {"files", "words", "build", "checkpoints"}  # what a job tells it; of recipes and plans it knows nothing
+WORK = {
+    "files",
+    "words",
+    "adapters",
+    "build",
+    "checkpoints",
+}  # what a job tells it; of recipes and plans it knows nothing
 MAY_IMPORT = {
     "files": set(),
     "words": set(),
     "recipes": {"files", "words"},
-    "build": {"files", "recipes.identity"},
-    "checkpoints": {"files", "build.job", "recipes.template"},
+    "adapters": {"files"},
+    "build": {"files", "adapters", "recipes.identity"},
+    "checkpoints": {"files", "adapters", "recipes.template"},
     "data": WORK,
     "sample": WORK | {"data"},
     "score": WORK | {"data"},

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import safe_open
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
-from posttrain.build.job import ADAPTER_CONFIG
+from posttrain.adapters import ADAPTER, ADAPTER_CONFIG, adapted
 from posttrain.files import Refusal, read_json
 from posttrain.recipes.template import CLOCKS
 
@@ -14,8 +13,6 @@ if TYPE_CHECKING:  # who makes a tokenizer needs no models, which take seconds t
     from transformers import PreTrainedModel
 
 ENDLESS = 1 << 30
-ADAPTER = "adapter_model.safetensors"
-ADAPTED = "adapted"  # where an adapter's file says the content of the base that it was trained beside
 
 
 def open_model(kind: type, folder: Path, **options: Any) -> "PreTrainedModel":
@@ -43,13 +40,12 @@ def weights_of(folder: Path) -> Path:
     """The folder of a model's own weights: an adapter's, shown beside its base, are that base's."""
     if not is_adapter(folder):
         return folder
-    with safe_open(folder / ADAPTER, "pt") as file:
-        adapted = (file.metadata() or {}).get(ADAPTED)
-    if adapted is None:
+    content = adapted(folder / ADAPTER)
+    if content is None:
         raise Refusal(f"{folder} is an adapter that was not trained here, of who knows which weights; name their merge")
     base = Path(adapter_config(folder)["base_model_name_or_path"])
-    if (found := read_json(Path(f"{base}.json")).get("content")) != adapted:
-        raise Refusal(f"{folder} was trained beside weights of digest {adapted}, and {base} has {found}; build it anew")
+    if (found := read_json(Path(f"{base}.json")).get("content")) != content:
+        raise Refusal(f"{folder} was trained beside weights of digest {content}, and {base} has {found}; build it anew")
     return base
 
 

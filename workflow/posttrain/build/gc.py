@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from posttrain.adapters import ADAPTER, adapted
 from posttrain.build import lease, roots, status
 from posttrain.build.lease import Lease
 from posttrain.build.store import Store, clear
@@ -53,6 +54,7 @@ class Survey:
             if not roots.record_of(self.store.root, path, key).exists():
                 roots.remember(self.store.root, path, key)
         self.pins = pins(self.store.root)
+        self.beside = beside(self.store, self.pins)
         self.links: dict[str, list[roots.Link]] = {}
         self.written: dict[Path, int] = {}  # the record of each link, and when it was written last
         for link in roots.links(self.store.root):
@@ -71,13 +73,15 @@ class Survey:
             age = min([self.age_of_entry(entry), *(self.since(link.record) for link in linked)])
             stage = manifest.get("identity", {}).get("stage", "no manifest")
             name = self.planned.get(key) or next((link.path for link in linked), stage)
-            kept = self.why_needed(key, linked) or self.why_not_yet(entry, age) or self.why_held(key)
+            kept = self.why_needed(key, manifest, linked) or self.why_not_yet(entry, age) or self.why_held(key)
             yield Item(entry, name, size(entry), age, kept, key)
 
-    def why_needed(self, key: str, linked: list[roots.Link]) -> str:
+    def why_needed(self, key: str, manifest: dict, linked: list[roots.Link]) -> str:
         if key in self.pins:
             because = self.pins[key].get("because")
             return f"pinned{f': {because}' if because else ''}"
+        if adapter := self.beside.get(manifest.get("content")):
+            return f"{adapter}, which is pinned, is an adapter of it"
         if standing := [link for link in linked if link.stands(self.store.root)]:
             return str(min(standing, key=lambda link: link.checkout != roots.here()))
         return f"planned: {self.planned[key]}" if key in self.planned else ""
@@ -197,6 +201,12 @@ def put_back(taken: Path, path: Path) -> None:
 def pins(store: Path) -> dict[str, dict]:
     """The pins of a store, by key."""
     return {path.stem: read_json(path) for path in sorted((store / PINS).glob("*.json"))}
+
+
+def beside_pinned(store: Store, pinned: dict[str, dict]) -> dict[str, str]:
+    """The contents of the weights that pinned adapters are of, without which they are nothing; and whose each is."""
+    found = [(key, file) for key in pinned for file in store.entry(key).glob(f"files/**/{ADAPTER}")]
+    return {content: pinned[key].get("target", key) for key, file in found if (content := adapted(file))}
 
 
 def pin(store: Store, name: str, because: str | None) -> str:

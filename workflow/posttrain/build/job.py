@@ -3,16 +3,21 @@
 import argparse
 import os
 import sys
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from posttrain.adapters import beside
 from posttrain.build import launch, status
 from posttrain.build.processes import die_with_parent
 from posttrain.files import Refusal, read_json, write_json
 
-ADAPTER_CONFIG = "adapter_config.json"  # PEFT's
+FULL = (  # how those say it that have no memory left
+    "out of memory",  # PyTorch's allocators, CUDA, NCCL, Triton
+    "can't allocate memory",  # PyTorch on a CPU
+    "STATUS_ALLOC_FAILED",  # cuBLAS, cuSOLVER, cuSPARSE, cuDNN
+    "ALLOCATION_FAILED",  # cuDNN 9
+)
 
 
 @dataclass
@@ -59,10 +64,19 @@ class Job:
         elif not isinstance(error, Stopped):
             said = str(error).strip().splitlines() or [""]
             name = "" if isinstance(error, SystemExit) else f"{kind.__name__}: "
-            full = kind.__name__ == "OutOfMemoryError"  # torch's, which is not imported for its name
-            status.fail(self.work, f"{name}{said[0]}", status.OUT_OF_MEMORY if full else None)
+            status.fail(self.work, f"{name}{said[0]}", status.OUT_OF_MEMORY if out_of_memory(error) else None)
             if isinstance(error, Refusal) and "POSTTRAIN_SUPERVISOR" in os.environ:
                 raise SystemExit(1) from None  # the supervisor says it, once, with the target's name
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that less at once may mend it.
+
+    accelerate's `should_reduce_batch_size` misses most of these, and counts what cuDNN cannot do among them.
+    """
+    if isinstance(error, MemoryError):  # Python's, NumPy's, Arrow's
+        return True
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in FULL)  # torch's are
 
 
 class Stopped(SystemExit):
@@ -102,15 +116,3 @@ def inputs_of(target: dict, work: Path) -> dict[str, Path]:
     for role in [role for role in inputs if f"{role}.weights" in inputs]:
         inputs[role] = beside(inputs[role], inputs[f"{role}.weights"], work / "beside" / role)
     return inputs
-
-
-def beside(adapter: Path, weights: Path, shown: Path) -> Path:
-    """Show an adapter beside its base in a folder, which every rank may make; that folder."""
-    shown.mkdir(parents=True, exist_ok=True)
-    for file in sorted(adapter.iterdir()):
-        if file.name == ADAPTER_CONFIG:
-            write_json(shown / file.name, read_json(file) | {"base_model_name_or_path": str(weights)})
-        else:
-            with suppress(FileExistsError):
-                (shown / file.name).symlink_to(file.resolve())
-    return shown

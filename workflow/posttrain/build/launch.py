@@ -8,6 +8,12 @@ NAME = "launch.json"  # in a work folder: what is in force there
 FIXED = ("processes", "launch")  # a checkpoint is gone on from with these only
 BATCH = ("micro_batch_size", "gradient_accumulation_steps")  # whose product, a process's part of the batch, stays
 
+BLOCK_TOO_LARGE = (  # of a reference's job
+    "out of memory with a block of rows, which no micro_batch_size makes smaller, for the last bits of a log-prob hang "
+    "on the rows beside it; say more gpus (`launch: zero3`) under runtime, or lower max_length, or say `dtype: "
+    "bfloat16`, which make other models"
+)
+
 
 def changes(work: Path, runtime: dict) -> list[str]:
     """What is asked for otherwise than the checkpoints of a work folder were made with, both said."""

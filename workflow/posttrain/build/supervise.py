@@ -162,6 +162,9 @@ class Supervisor:
         """Whether a training has run out of memory, and is to be tried with less at once."""
         if self.stopping or status.read(work).get("kind") != status.OUT_OF_MEMORY:
             return False
+        if self.target["stage"] == "compute_reference":
+            status.write(work, why=launch.BLOCK_TOO_LARGE)
+            return False
         if "gradient_accumulation_steps" not in self.target["runtime"]:  # no training
             return False
         try:

@@ -116,8 +116,7 @@ def kept_by_trained(own: dict[str, Any]) -> int:
 
 def optimizer_bytes(own: dict[str, Any], runtime: dict[str, Any]) -> int:
     """Of a trained parameter: AdamW's two moments, and DeepSpeed's copy."""
-    moment = 1 if "8bit" in own["train"]["optim"] else kept_by_trained(own)
-    return 2 * moment + (kept_by_trained(own) if runtime["launch"] in ("zero2", "zero3") else 0)
+    return kept_by_trained(own) * (3 if runtime["launch"] in ("zero2", "zero3") else 2)
 
 
 def activations_of_token(model: Architecture, own: dict[str, Any], runtime: dict[str, Any]) -> float:

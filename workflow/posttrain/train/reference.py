@@ -37,8 +37,9 @@ class Reference:
     def log_probs(self, rows: Dataset, name: str) -> pa.Table | None:
         """The log-probs of all rows, in their order; None but in the first process.
 
-        Rows of like length are asked for together, in blocks that hang on no number of processes. A block that was
-        finished before a kill is not asked for again.
+        Rows of like length are asked for together, in blocks that hang on nothing but the rows, not on processes or a
+        micro-batch: the last bits hang on what stands side by side, and models of other launches share them. A block
+        that was finished before a kill is not asked for again.
         """
         blocks, kept = batches(self.lengths(rows)), self.job.kept / name
         todo = [number for number in range(len(blocks)) if not (kept / f"{number}.json").exists()]

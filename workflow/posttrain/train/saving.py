@@ -15,8 +15,9 @@ from transformers import (
 )
 from transformers.integrations import unset_hf_deepspeed_config
 
-from posttrain.build.job import ADAPTER_CONFIG, Job
-from posttrain.checkpoints import ADAPTED, ADAPTER, adapter_config, has_head, is_adapter, weights_of
+from posttrain.adapters import ADAPTED, ADAPTER, ADAPTER_CONFIG
+from posttrain.build.job import Job
+from posttrain.checkpoints import adapter_config, has_head, is_adapter, weights_of
 from posttrain.files import Refusal, read_json
 
 
