@@ -54,7 +54,7 @@ class Survey:
             if not roots.record_of(self.store.root, path, key).exists():
                 roots.remember(self.store.root, path, key)
         self.pins = pins(self.store.root)
-        self.beside = beside(self.store, self.pins)
+        self.beside = beside_pinned(self.store, self.pins)
         self.links: dict[str, list[roots.Link]] = {}
         self.written: dict[Path, int] = {}  # the record of each link, and when it was written last
         for link in roots.links(self.store.root):
