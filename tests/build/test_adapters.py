@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraModel
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from stages import STILL, Stage, difference, uneven
@@ -15,7 +16,8 @@ from posttrain import checkpoints
 from posttrain.build.job import Job
 from posttrain.files import Refusal
 from posttrain.recipes.adapters import Peft, Quantization
-from posttrain.train import gates, models, run, saving
+from posttrain.train import models, run
+from posttrain.train.merge import merge
 
 pytest_plugins = ["stage_fixtures"]
 
@@ -120,23 +122,74 @@ def test_an_adapter_is_not_opened_on_other_weights(sft: Stage, tmp_path: Path) -
         checkpoints.open_model(AutoModelForCausalLM, job.out)
 
 
+def merged(stage: Stage, adapter: Path, dtype: str = "float32") -> Job:
+    """A job that merged an adapter into its base."""
+    job = stage.job()
+    job.recipe, job.inputs = {"dtype": dtype}, {"base": adapter}
+    merge(job)
+    return job
+
+
+def with_reach(adapter: Path, sigma: float) -> Path:
+    """The same adapter, its effect drawn anew and as large as is said."""
+    tensors, draw = load_file(adapter / checkpoints.ADAPTER), torch.Generator().manual_seed(0)
+    with safe_open(adapter / checkpoints.ADAPTER, "pt") as file:
+        metadata = file.metadata()
+    for name in sorted(tensors):
+        if "lora_B" in name:
+            tensors[name] = sigma * torch.randn(tensors[name].shape, generator=draw)
+    save_file(tensors, adapter / checkpoints.ADAPTER, metadata)
+    return adapter
+
+
 @pytest.mark.parametrize("method", ["sft", "reward"])
 @pytest.mark.parametrize("said", SHAPES[:3], ids=str)
 def test_a_merge_is_its_adapter_and_its_base(sft: Stage, dpo: Stage, method: str, said: dict) -> None:
     stage = adapt(sft if method == "sft" else dpo.of("reward"), **said)
     if method == "reward":
         stage.tokenise(uneven("dpo"))
-    job = trained(stage)
+    adapter = trained(stage).out
     kind = AutoModelForCausalLM if method == "sft" else AutoModelForSequenceClassification
-    known = logits(checkpoints.open_model(kind, job.out))
-    merged = checkpoints.open_model(kind, job.out).merge_and_unload(safe_merge=True)
-    after = stage.job()
-    saving.save(merged, AutoTokenizer.from_pretrained(job.out), after)
-    assert torch.allclose(logits(kind.from_pretrained(after.out)), known, atol=1e-4)
-    gates.said_the_same(logits(merged), known)
-    merged.get_input_embeddings().weight.data.mul_(1.1)
+    made = kind.from_pretrained(merged(stage, adapter).out, dtype="auto")
+    assert made.dtype == torch.float32
+    assert torch.allclose(logits(made), logits(checkpoints.open_model(kind, adapter)), atol=1e-4)
+
+
+def test_a_merge_is_saved_in_the_dtype_that_is_asked_for(sft: Stage) -> None:
+    """And an adapter that outweighs its rounding is not refused."""
+    adapter = with_reach(trained(adapt(sft)).out, 0.1)
+    for dtype in ("float32", "bfloat16"):
+        saved = load_file(merged(sft, adapter, dtype).out / "model.safetensors")
+        assert {tensor.dtype for tensor in saved.values()} == {getattr(torch, dtype)}
+
+
+def test_a_tiny_adapter_is_refused_in_bfloat16_and_merged_in_float32(sft: Stage) -> None:
+    adapter = with_reach(trained(adapt(sft)).out, 1e-4)
+    with pytest.raises(Refusal, match=r"its base, which it moves by [\d.e-]+: .* Say `dtype: float32`"):
+        merged(sft, adapter, "bfloat16")
+    base = AutoModelForCausalLM.from_pretrained(sft.inputs["base"])
+    made = AutoModelForCausalLM.from_pretrained(merged(sft, adapter).out)
+    assert not torch.equal(logits(made), logits(base))
+
+
+def test_an_adapter_that_changes_nothing_is_merged(sft: Stage) -> None:
+    adapter = with_reach(trained(adapt(sft)).out, 0)
+    for dtype in ("float32", "bfloat16"):
+        merged(sft, adapter, dtype)
+
+
+@pytest.mark.parametrize("method", ["sft", "reward"])
+def test_an_adapter_that_was_dropped_is_refused(
+    sft: Stage, dpo: Stage, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However little it does. Of a reward model the head is still there, which no base has."""
+    stage = adapt(sft if method == "sft" else dpo.of("reward"))
+    if method == "reward":
+        stage.tokenise(uneven("dpo"))
+    adapter = with_reach(trained(stage).out, 1e-4)
+    monkeypatch.setattr(LoraModel, "merge_and_unload", lambda model, **_: model.unload())
     with pytest.raises(Refusal, match="physics gate: the merged model's logits are"):
-        gates.said_the_same(logits(merged), known)
+        merged(stage, adapter)
 
 
 def test_an_adapter_does_not_hold_the_rows_of_new_tokens(sft: Stage) -> None:
