@@ -300,7 +300,7 @@ def configured(folder: Path, place: Path, **said: object) -> Path:
 @pytest.mark.parametrize(
     ("said", "says"),
     [
-        ({"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 16}, "head_dim is 8 in the one and 16 in"),
+        ({"num_attention_heads": 4, "num_key_value_heads": 4, "head_dim": 8}, "head_dim is 16 in the one and 8 in"),
         (
             {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}},
             "rope_parameters is .*10000.0.* and .*1000000",
