@@ -6,16 +6,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraModel
 from safetensors.torch import load_file, save_file
 from stages import STILL, Stage, difference, uneven
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from posttrain import checkpoints
-from posttrain.adapters import ADAPTER, ADAPTER_CONFIG, adapted, beside
+from posttrain.adapters import ADAPTED, ADAPTER, ADAPTER_CONFIG, adapted, beside
 from posttrain.build.job import Job, inputs_of
 from posttrain.files import Refusal
 from posttrain.recipes.adapters import Peft, Quantization
-from posttrain.train import gates, models, run, saving
+from posttrain.train import models, run
+from posttrain.train.merge import merge
 
 pytest_plugins = ["stage_fixtures"]
 
@@ -137,23 +139,73 @@ def test_equal_adapters_are_equal_files_whatever_their_bases_are_called(sft: Sta
     assert torch.equal(*(logits(checkpoints.open_model(AutoModelForCausalLM, place)) for place in (seen, shown(one))))
 
 
+def merged(stage: Stage, adapter: Path, dtype: str = "float32") -> Job:
+    """A job that merged an adapter into its base."""
+    job = stage.job()
+    job.recipe, job.inputs = {"dtype": dtype}, {"base": adapter}
+    merge(job)
+    return job
+
+
+def with_reach(job: Job, sigma: float) -> Path:
+    """A job's adapter, its effect drawn anew and as large as is said."""
+    file, draw = job.out / ADAPTER, torch.Generator().manual_seed(0)
+    tensors, metadata = load_file(file), {"format": "pt", ADAPTED: adapted(file)}
+    for name in sorted(tensors):
+        if "lora_B" in name:
+            tensors[name] = sigma * torch.randn(tensors[name].shape, generator=draw)
+    save_file(tensors, file, metadata)
+    return shown(job)
+
+
 @pytest.mark.parametrize("method", ["sft", "reward"])
 @pytest.mark.parametrize("said", SHAPES[:3], ids=str)
 def test_a_merge_is_its_adapter_and_its_base(sft: Stage, dpo: Stage, method: str, said: dict) -> None:
     stage = adapt(sft if method == "sft" else dpo.of("reward"), **said)
     if method == "reward":
         stage.tokenise(uneven("dpo"))
-    job = trained(stage)
+    adapter = shown(trained(stage))
     kind = AutoModelForCausalLM if method == "sft" else AutoModelForSequenceClassification
-    known = logits(checkpoints.open_model(kind, shown(job)))
-    merged = checkpoints.open_model(kind, shown(job)).merge_and_unload(safe_merge=True)
-    after = stage.job()
-    saving.save(merged, AutoTokenizer.from_pretrained(job.out), after)
-    assert torch.allclose(logits(kind.from_pretrained(after.out)), known, atol=1e-4)
-    gates.said_the_same(logits(merged), known)
-    merged.get_input_embeddings().weight.data.mul_(1.1)
+    made = kind.from_pretrained(merged(stage, adapter).out, dtype="auto")
+    assert made.dtype == torch.float32
+    assert torch.allclose(logits(made), logits(checkpoints.open_model(kind, adapter)), atol=1e-4)
+
+
+def test_a_merge_is_saved_in_the_dtype_that_is_asked_for(sft: Stage) -> None:
+    """And an adapter that outweighs its rounding is not refused."""
+    adapter = with_reach(trained(adapt(sft)), 0.1)
+    for dtype in ("float32", "bfloat16"):
+        saved = load_file(merged(sft, adapter, dtype).out / "model.safetensors")
+        assert {tensor.dtype for tensor in saved.values()} == {getattr(torch, dtype)}
+
+
+def test_a_tiny_adapter_is_refused_in_bfloat16_and_merged_in_float32(sft: Stage) -> None:
+    adapter = with_reach(trained(adapt(sft)), 1e-4)
+    with pytest.raises(Refusal, match=r"its base, which it moves by [\d.e-]+: .* Say `dtype: float32`"):
+        merged(sft, adapter, "bfloat16")
+    base = AutoModelForCausalLM.from_pretrained(sft.inputs["base"])
+    made = AutoModelForCausalLM.from_pretrained(merged(sft, adapter).out)
+    assert not torch.equal(logits(made), logits(base))
+
+
+def test_an_adapter_that_changes_nothing_is_merged(sft: Stage) -> None:
+    adapter = with_reach(trained(adapt(sft)), 0)
+    for dtype in ("float32", "bfloat16"):
+        merged(sft, adapter, dtype)
+
+
+@pytest.mark.parametrize("method", ["sft", "reward"])
+def test_an_adapter_that_was_dropped_is_refused(
+    sft: Stage, dpo: Stage, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However little it does. Of a reward model the head is still there, which no base has."""
+    stage = adapt(sft if method == "sft" else dpo.of("reward"))
+    if method == "reward":
+        stage.tokenise(uneven("dpo"))
+    adapter = with_reach(trained(stage).out, 1e-4)
+    monkeypatch.setattr(LoraModel, "merge_and_unload", lambda model, **_: model.unload())
     with pytest.raises(Refusal, match="physics gate: the merged model's logits are"):
-        gates.said_the_same(logits(merged), known)
+        merged(stage, adapter)
 
 
 def test_an_adapter_does_not_hold_the_rows_of_new_tokens(sft: Stage) -> None:

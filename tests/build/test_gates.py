@@ -233,3 +233,24 @@ def test_a_gate_knows_in_what_a_launch_calculates(
         args=SimpleNamespace(bf16=bf16, deepspeed_plugin=plugin), model=SimpleNamespace(dtype=dtype)
     )
     assert in_bf16(trainer) is found
+
+
+@pytest.mark.parametrize(
+    ("apart", "moved", "passes"),
+    [
+        (0.009, 0.1, True),
+        (0.011, 0.1, False),  # more than a tenth of what the adapter does
+        (0.03, 0.8, False),  # less than that, and more than rounding explains
+        (5e-6, 0, True),
+        (5e-5, 0, False),
+        (float("nan"), 0.1, False),
+    ],
+)
+def test_a_merge_may_lose_little_of_its_adapter(apart: float, moved: float, passes: bool) -> None:
+    adapter = torch.tensor([1.0, 0.0])
+    found, base = adapter + torch.tensor([0.0, apart]), adapter + torch.tensor([0.0, moved])
+    if passes:
+        gates.said_the_same(found, adapter, base)
+    else:
+        with pytest.raises(Refusal, match=f"logits are {apart:.3g} of their .* moves by {moved:.3g}: rounding lost it"):
+            gates.said_the_same(found, adapter, base)

@@ -1,5 +1,6 @@
 """Checkpoints that a training keeps, and means of models: what is in them, to the bit, and what an edit costs."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -285,6 +286,47 @@ def test_models_of_two_architectures_are_refused(models, tmp_path, out, change, 
     save_file(tensors, other / "model.safetensors", {"format": "pt"})
     with pytest.raises(Refusal, match=f"{models[0]} and {other} are not of one architecture: {says}"):
         average.average([Part(models[0]), Part(other)], out)
+
+
+def configured(folder: Path, place: Path, **said: object) -> Path:
+    """A model whose config.json says otherwise."""
+    shutil.copytree(folder, place)
+    config = json.loads((place / "config.json").read_text())
+    (place / "config.json").unlink()
+    (place / "config.json").write_text(json.dumps(config | said))
+    return place
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ({"num_attention_heads": 4, "num_key_value_heads": 4, "head_dim": 8}, "head_dim is 16 in the one and 8 in"),
+        (
+            {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}},
+            "rope_parameters is .*10000.0.* and .*1000000",
+        ),
+        ({"model_type": "mistral", "rms_norm_eps": 1e-5}, "model_type is 'llama' in the one and 'mistral' in"),
+    ],
+    ids=["heads", "rotation", "family"],
+)
+def test_models_that_compute_otherwise_of_the_same_shapes_are_refused(models, tmp_path, out, said, says):
+    other = configured(models[0], tmp_path / "other", **said)
+    with pytest.raises(Refusal, match=f"{models[0]} and {other} are not of one architecture: {says}"):
+        average.average([Part(models[0]), Part(other)], out)
+    assert not list(out.iterdir())
+
+
+def test_models_may_differ_in_what_is_not_computed_with(models, tmp_path):
+    """Also in how old the file is, which says the rotation's base apart, and in what transformers does not read."""
+    said = {
+        "dtype": "bfloat16",
+        "use_cache": False,
+        "eos_token_id": 7,
+        "transformers_version": "4.40.0",
+        "trained_by": 1,
+    }
+    other = configured(models[0], tmp_path / "other", **said, rope_parameters=None, rope_theta=10000.0)
+    average.check_architecture(Part(models[0]), Part(other))
 
 
 def test_models_whose_rows_are_other_tokens_are_refused(models, tmp_path):

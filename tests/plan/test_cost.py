@@ -81,6 +81,21 @@ def test_a_model_that_is_here_has_a_size(shipped):
     assert 139e9 > job.memory > SEVEN_B * kept / 8
 
 
+def test_a_merge_weighs_what_its_own_dtype_says(shipped):
+    fetched(MISTRAL)
+    shipped.path("config/recipes/merges.yaml").write_text(
+        "models:\n"
+        "  lora: {extends: zephyr-7b-sft, peft: {r: 16}}\n"
+        "  halved: {extends: lora, train: {dtype: bfloat16}}\n"
+        "  whole: {method: merge, base: halved}\n"
+        "  half: {method: merge, base: lora, dtype: bfloat16}\n"
+        "  mean: {method: linear, models: {half: 0.5, whole: 0.5}}\n"
+    )
+    stored = {path: job.stored for path, job in jobs("models/whole", "models/mean").items()}
+    assert stored["models/whole"] == 4 * SEVEN_B
+    assert stored["models/half"] == stored["models/mean"] == 2 * SEVEN_B
+
+
 def test_what_does_not_fit_is_refused_in_a_line(shipped, monkeypatch, capsys):
     fetched(MISTRAL)
     monkeypatch.setattr(cost, "free", lambda place: 1e9)

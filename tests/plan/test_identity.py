@@ -215,6 +215,30 @@ def test_what_a_gguf_file_becomes_is_of_its_wheel_its_path_and_its_dtype(fresh, 
     assert plan_of(fresh)["models/tiny"]["runtime"] == {"hours": 1, "mem_gb": 64, "threads": 1}
 
 
+ADAPTERS = "  a: {extends: micro-sft, peft: {r: 4}}\n  b: {extends: micro-sft, peft: {r: 8}}\n"
+MERGE = "  m: {method: merge, base: a, dtype: float32, runtime: {}}\n"
+OTHER_MERGE = {"base: a": "base: b", "dtype: float32": "dtype: bfloat16"}
+
+
+def test_a_merge_is_of_its_adapter_and_its_dtype(fresh, monkeypatch):
+    fields = {said.partition(":")[0] for said in OTHER_MERGE}
+    assert set(methods.MergedModel.model_fields) == fields | {"method", "runtime"}
+    monkeypatch.chdir(fresh.root)
+    page = fresh.path(PAGE).read_text() + ADAPTERS
+
+    def planned(merge: str) -> dict:
+        fresh.path(PAGE).write_text(page + merge)
+        return plan_of(fresh)["models/m"]
+
+    others = [planned(MERGE.replace(said, value))["intent"] for said, value in OTHER_MERGE.items()]
+    assert len({planned(MERGE)["intent"], *others}) == 3
+    assert planned(MERGE)["identity"] == {
+        "stage": "merge_adapter", "version": 2, "base": "a", "dtype": "float32"
+    }  # fmt: skip
+    assert planned(MERGE.replace(" dtype: float32,", ""))["intent"] == planned(MERGE)["intent"]
+    assert planned(MERGE.replace("{}", "{hours: 9, mem_gb: 99, threads: 3}"))["intent"] == planned(MERGE)["intent"]
+
+
 MEANS = """\
   kept: {extends: micro-sft, train: {keep_checkpoints: 3}}
   soup: {method: soup, base: kept, last: 2, runtime: {}}

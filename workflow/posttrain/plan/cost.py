@@ -119,12 +119,12 @@ def stands(path: str, target: dict) -> bool:
 
 
 def weights(targets: dict[str, dict], path: str) -> dict:
-    """What says how many weights a model has, and of which type; of a merge what its adapter says, less the adapter."""
+    """What says how many weights a model has, and of which type: of a merge its adapter's method and its own type."""
     target = targets[path]
     if target["stage"] not in DERIVED:
         return target["own"]
     own = weights(targets, next(iter(target["inputs"].values())))
-    return own | {"peft": None} if target["stage"] == "merge_adapter" else own
+    return {"method": own["method"], "train": target["own"]} if target["stage"] == "merge_adapter" else own
 
 
 def architecture(targets: dict[str, dict], path: str) -> Architecture | None:

@@ -20,7 +20,7 @@ VERSIONS = {
     "tokenize_rows": 4,
     "init_model": 1,
     "convert_gguf": 1,
-    "merge_adapter": 1,
+    "merge_adapter": 2,
     "train_cpt": 1,
     "train_sft": 1,
     "train_reward": 1,

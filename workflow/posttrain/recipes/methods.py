@@ -67,6 +67,9 @@ class MergedModel(Entry):
 
     method: Literal["merge"]
     base: str = Field(description="the adapter: a model that was trained with `peft`")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="the weights' type; bfloat16 rounds a small adapter away"
+    )
     runtime: Runtime = Runtime()
 
 

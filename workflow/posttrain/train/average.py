@@ -9,13 +9,16 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from transformers import AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 
+from posttrain.checkpoints import config_of
 from posttrain.files import Refusal
 from posttrain.train import saving
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"  # which file each tensor is in, where there are several
+# What a configuration says that changes nothing of what a model computes, as does what transformers does not know.
+APART = {"_name_or_path", "transformers_version", "dtype", "use_cache", "bos_token_id", "eos_token_id", "pad_token_id"}
 
 
 @dataclass(frozen=True)
@@ -87,13 +90,21 @@ def prove(parts: list[Part], out: Path) -> None:
 
 
 def check_architecture(one: Part, other: Part) -> None:
-    """Raises: Refusal, naming the first tensor that only one of two models has, or that has another shape in each."""
+    """Raises: Refusal, naming the first tensor that only one of two models has or that has another shape in each, or
+    the first field of their configurations that differs: heads and rotations are in no shape.
+    """
     unlike = f"{one.folder} and {other.folder} are not of one architecture"
     if odd := set(one.files) ^ set(other.files):
         raise Refusal(f"{unlike}: only one of them has {min(odd)}")
     for name in sorted(one.files):
         if (shape := one.shape(name)) != (another := other.shape(name)):
             raise Refusal(f"{unlike}: {name} is {shape} in the one and {another} in the other")
+    said, another = (config_of(part.folder).to_dict() for part in (one, other))
+    for field in ("model_type", *sorted(AutoConfig.for_model(said["model_type"]).to_dict().keys() - APART)):
+        if said.get(field) != another.get(field):
+            raise Refusal(
+                f"{unlike}: {field} is {said.get(field)!r} in the one and {another.get(field)!r} in the other"
+            )
 
 
 def check_vocabulary(one: Part, other: Part) -> None:

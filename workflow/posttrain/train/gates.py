@@ -31,7 +31,9 @@ TOLERANCE_BF16 = 5e-2
 # Logits of random weights are spread by s = initializer_range·√hidden_size around zero, and cost ln V + s²/2 a token:
 # 0.8 more than guessing at 0.02 and 4096. What was taught in this vocabulary, on rows at all like these, costs less.
 SPREAD = 1.0
-MERGED = 2e-2  # of the logits' length: what rounding to bfloat16 weights leaves
+MERGED = 2e-2  # of the logits' length: what rounding to bfloat16 weights may change
+LOST = 0.1  # of what an adapter changes: what that rounding may take of it
+FLOAT = 1e-5  # of the logits' length: what rounding in float32 changes, though the adapter does nothing
 SIGMAS = 5  # of the draw of a head: one in two million is further away
 ROUNDING = 1e-2  # of scores in bfloat16
 
@@ -98,11 +100,20 @@ def undecided(found: float, mean: float, square: float, initializer_range: float
         )
 
 
-def said_the_same(found: torch.Tensor, known: torch.Tensor) -> None:
-    """Raises: Refusal, if a merged model's logits are not those of the adapter on its base, but for rounding."""
-    apart = (found - known).norm() / known.norm()
-    if not apart <= MERGED:
+def said_the_same(found: torch.Tensor, adapter: torch.Tensor, base: torch.Tensor) -> None:
+    """Raises: Refusal, if a merge lost of its adapter more than rounding may take.
+
+    Most of a small adapter is below half a unit in the last place of bfloat16 weights: the base alone would come out.
+
+    Args:
+        found: the merged model's logits.
+        adapter: those of the adapter on its base.
+        base: those of the base alone.
+    """
+    apart, moved = (float((one - adapter).norm() / adapter.norm()) for one in (found, base))
+    if not apart <= min(MERGED, max(LOST * moved, FLOAT)):
         raise Refusal(
             f"physics gate: the merged model's logits are {apart:.3g} of their length from those of the adapter on its "
-            "base: the merge went wrong. Nothing was saved"
+            f"base, which it moves by {moved:.3g}: rounding lost it, or the merge went wrong. Say `dtype: float32`, "
+            "if it is not. Nothing was saved"
         )

@@ -31,9 +31,10 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, job: Job) -
 
 @torch.no_grad()
 def probe(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
-    """What a model makes of a few tokens of its own vocabulary; float32."""
+    """What a model makes of a few tokens of its own vocabulary: logits, or a score at each."""
     ids = torch.arange(min(len(tokenizer), 64))[None]
-    return model(input_ids=ids).logits.float()
+    made = model(input_ids=ids, output_hidden_states=True)
+    return model.score(made.hidden_states[-1]) if hasattr(model, "score") else made.logits
 
 
 def write(trainer: Trainer, folder: Path, base: Path) -> None:

@@ -35,8 +35,9 @@ def merged(plan: Targets, entry: Named) -> Target:
     adapter = model(plan, entry, "base", entry.recipe.base)
     if not adapter_shape(plan, adapter):
         raise entry.refuse(("base",), f"{entry.recipe.base} is no adapter: it was not trained with `peft`")
+    own, names = entry.recipe.model_dump(include={"dtype"}), {"base": entry.recipe.base}
     inputs, runtime = opened(plan, "base", adapter), entry.recipe.runtime.model_dump()
-    return Target(entry.path, "merge_adapter", {}, {"base": entry.recipe.base}, inputs, runtime=runtime)
+    return Target(entry.path, "merge_adapter", own, names, inputs, runtime=runtime)
 
 
 def trained(plan: Targets, entry: Named) -> Target:
