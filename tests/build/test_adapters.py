@@ -202,7 +202,7 @@ def test_an_adapter_that_was_dropped_is_refused(
     stage = adapt(sft if method == "sft" else dpo.of("reward"))
     if method == "reward":
         stage.tokenise(uneven("dpo"))
-    adapter = with_reach(trained(stage).out, 1e-4)
+    adapter = with_reach(trained(stage), 1e-4)
     monkeypatch.setattr(LoraModel, "merge_and_unload", lambda model, **_: model.unload())
     with pytest.raises(Refusal, match="physics gate: the merged model's logits are"):
         merged(stage, adapter)
