@@ -29,7 +29,7 @@ from results import put
 METHODS = ("cpt", "sft", "reward", "dpo", "kto", "orpo", "cpo", "simpo")
 LAUNCHES = ("single", "ddp", "zero2", "zero3", "fsdp")
 # How far apart, of the loss, the first losses of one recipe by several launches may be: their rounding.
-IN_FLOAT32, IN_BFLOAT16 = 1e-5, 3e-3
+IN_FLOAT32, IN_BFLOAT16 = 1e-5, 1e-3
 PATIENCE = 600  # seconds for a group of cells: processes that wait for one that is gone wait half an hour
 PAGE = ROOT / "docs/methods.md"
 

@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+import trl
 from datasets import Dataset
 from stages import Stage, uneven
 from transformers import Trainer
@@ -86,3 +88,15 @@ def test_a_build_has_one_reference_and_its_rows_are_the_tokens(micro_built: Proj
     rows = [Dataset.from_file(str(micro_built.path(f"{inputs[role]}/train.arrow"))) for role in ("tokens", "reference")]
     assert len(rows[0]) == len(rows[1]) == 32
     assert json.loads(micro_built.path(f"{inputs['reference']}.run.json").read_text())["metrics"]["train_rows"] == 32
+
+
+def test_log_probs_are_not_rounded_to_weights_in_bfloat16(dpo: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As transformers does under ZeRO: of a sum of hundreds nothing would be left of what a policy learns."""
+    trainer = dpo.trainer(dpo.job())
+    given = next(iter(trainer.get_train_dataloader()))
+    zero = SimpleNamespace(hf_ds_config=SimpleNamespace(dtype=lambda: torch.bfloat16))
+    monkeypatch.setattr(trainer.accelerator.state, "deepspeed_plugin", zero)
+    monkeypatch.setattr(trainer, "is_deepspeed_enabled", True)
+    seen, published = trainer._prepare_inputs(given), trl.DPOTrainer._prepare_input(trainer, given["ref_chosen_logps"])
+    assert torch.equal(seen["ref_chosen_logps"], given["ref_chosen_logps"])
+    assert published.dtype == torch.bfloat16

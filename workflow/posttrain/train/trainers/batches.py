@@ -3,6 +3,7 @@
 import functools
 import signal
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -14,8 +15,14 @@ from posttrain.build.processes import STOP_SIGNALS
 class WholeBatches:
     """Each epoch is as many whole global batches as the rows fill, in an order of its own; the rest waits.
 
-    So a step sees the same rows however they are spread over micro-batches and processes.
+    So a step sees the same rows however they are spread over micro-batches and processes, and the same numbers.
     """
+
+    def _prepare_input(self, data: Any) -> Any:
+        """Under ZeRO transformers would round a reference's log-probs to weights that are in bfloat16."""
+        if isinstance(data, torch.Tensor) and data.is_floating_point():
+            return data.to(self.args.device)
+        return super()._prepare_input(data)
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler:
         rows = self.train_dataset if train_dataset is None else train_dataset
