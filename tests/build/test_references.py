@@ -95,7 +95,7 @@ def test_log_probs_are_not_rounded_to_weights_in_bfloat16(dpo: Stage, monkeypatc
     trainer = dpo.trainer(dpo.job())
     given = next(iter(trainer.get_train_dataloader()))
     zero = SimpleNamespace(hf_ds_config=SimpleNamespace(dtype=lambda: torch.bfloat16))
-    monkeypatch.setattr(trainer.accelerator.state, "deepspeed_plugin", zero)
+    monkeypatch.setattr(type(trainer.accelerator.state), "deepspeed_plugin", zero)
     monkeypatch.setattr(trainer, "is_deepspeed_enabled", True)
     seen, published = trainer._prepare_inputs(given), trl.DPOTrainer._prepare_input(trainer, given["ref_chosen_logps"])
     assert torch.equal(seen["ref_chosen_logps"], given["ref_chosen_logps"])
