@@ -118,10 +118,11 @@ def test_an_adapter_is_not_opened_on_other_weights(sft: Stage, tmp_path: Path) -
     Path(f"{base}.json").write_text(json.dumps(manifest | {"content": "0" * 16}))
     with pytest.raises(Refusal, match=f"was trained beside weights of digest .*, and {base} has 0000"):
         checkpoints.open_model(AutoModelForCausalLM, beside(job.out, base, tmp_path / "shown"))
-    assert adapted(job.out / ADAPTER) == manifest["content"]
-    save_file(load_file(job.out / ADAPTER), job.out / ADAPTER)  # as PEFT itself saves it
+    assert adapted(job.out) == manifest["content"]
+    (job.out / ADAPTED).unlink()  # as PEFT itself saves it
+    (tmp_path / "shown" / ADAPTED).unlink()
     with pytest.raises(Refusal, match="is an adapter that was not trained here"):
-        checkpoints.open_model(AutoModelForCausalLM, shown(job))
+        checkpoints.open_model(AutoModelForCausalLM, tmp_path / "shown")
 
 
 def test_equal_adapters_are_equal_files_whatever_their_bases_are_called(sft: Stage, tmp_path: Path) -> None:
@@ -150,11 +151,11 @@ def merged(stage: Stage, adapter: Path, dtype: str = "float32") -> Job:
 def with_reach(job: Job, sigma: float) -> Path:
     """A job's adapter, its effect drawn anew and as large as is said."""
     file, draw = job.out / ADAPTER, torch.Generator().manual_seed(0)
-    tensors, metadata = load_file(file), {"format": "pt", ADAPTED: adapted(file)}
+    tensors = load_file(file)
     for name in sorted(tensors):
         if "lora_B" in name:
             tensors[name] = sigma * torch.randn(tensors[name].shape, generator=draw)
-    save_file(tensors, file, metadata)
+    save_file(tensors, file, {"format": "pt"})
     return shown(job)
 
 

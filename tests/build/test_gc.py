@@ -7,13 +7,11 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 from conftest import DPO, SFT, Project
 from posttrain import cli
-from posttrain.adapters import ADAPTED, ADAPTER
+from posttrain.adapters import ADAPTED
 from posttrain.build import gc, roots, store
 from posttrain.build.gc import Survey
 from posttrain.build.lease import Lease
@@ -42,7 +40,7 @@ def put(home: Store, key: str, age: float = OLD, size: int = 1000, beside: dict 
     (work / "files/weights").write_bytes(b"w" * size)
     (work / "files/sub/note").write_text(key)
     if beside:
-        save_file({"lora": np.zeros(1)}, work / "files" / ADAPTER, {ADAPTED: beside["content"]})
+        write_json(work / "files" / ADAPTED, {"content": beside["content"]})
     store.seal(work / "files")
     finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - age))
     write_json(work / "run.json", {"finished": finished})

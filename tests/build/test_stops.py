@@ -124,10 +124,10 @@ def test_an_interrupted_snakemake_stops_its_trainer_and_goes_on(built):
 
 
 def test_two_processes_stop_together_and_go_on(built):
-    """An adapter with dropout: each process has draws of its own to go on with."""
+    """By ZeRO-3, an adapter with dropout: each has its own draws and its share of the optimizer to go on with."""
     for method in ("method: sft\n", "method: dpo\n"):
         built.edit(method, f"{method}    peft: {{r: 4, lora_dropout: 0.3}}\n")
-    built.edit(RUNTIME, TWO)
+    built.edit(RUNTIME, TWO.replace("ddp", "zero3"))
     assert built.make(SFT)[1] == [SFT]
     content, place = built.content(SFT), Place(built, SFT)
     built.forget(SFT)

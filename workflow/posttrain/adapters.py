@@ -6,15 +6,14 @@ from pathlib import Path
 from posttrain.files import read_json, write_json
 
 ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
-ADAPTED = "adapted"  # where an adapter's file says the content of the base that it was trained beside
+# Says the content of the base that an adapter was trained beside. A file of its own, for what safetensors is told to
+# write beside tensors it writes in an order of chance.
+ADAPTED = "adapted.json"
 
 
-def adapted(file: Path) -> str | None:
-    """The content of the base that an adapter was trained beside; None where its file does not say."""
-    from safetensors import safe_open  # most files are no adapters
-
-    with safe_open(file, "np") as opened:  # whoever reads no tensor needs no torch
-        return (opened.metadata() or {}).get(ADAPTED)
+def adapted(folder: Path) -> str | None:
+    """The content of the base that an adapter was trained beside; None of one that was not trained here."""
+    return read_json(folder / ADAPTED).get("content")
 
 
 def beside(adapter: Path, weights: Path, shown: Path) -> Path:

@@ -40,7 +40,7 @@ def weights_of(folder: Path) -> Path:
     """The folder of a model's own weights: an adapter's, shown beside its base, are that base's."""
     if not is_adapter(folder):
         return folder
-    content = adapted(folder / ADAPTER)
+    content = adapted(folder)
     if content is None:
         raise Refusal(f"{folder} is an adapter that was not trained here, of who knows which weights; name their merge")
     base = Path(adapter_config(folder)["base_model_name_or_path"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from peft import get_peft_model_state_dict
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -18,7 +18,7 @@ from transformers.integrations import unset_hf_deepspeed_config
 from posttrain.adapters import ADAPTED, ADAPTER, ADAPTER_CONFIG
 from posttrain.build.job import Job
 from posttrain.checkpoints import adapter_config, has_head, is_adapter, weights_of
-from posttrain.files import Refusal, read_json
+from posttrain.files import Refusal, read_json, write_json
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, job: Job) -> None:
@@ -66,8 +66,7 @@ def name_weights(folder: Path, base: Path) -> None:
     said = adapter_config(folder)
     said |= {"base_model_name_or_path": None, "target_modules": sorted(said["target_modules"])}
     (folder / ADAPTER_CONFIG).write_text(json.dumps(said, indent=2, sort_keys=True) + "\n")
-    metadata = {"format": "pt", ADAPTED: read_json(Path(f"{weights_of(base)}.json"))["content"]}
-    save_file(load_file(folder / ADAPTER), folder / ADAPTER, metadata)
+    write_json(folder / ADAPTED, {"content": read_json(Path(f"{weights_of(base)}.json"))["content"]})
 
 
 def sound(folder: Path) -> dict[str, torch.Tensor]:
