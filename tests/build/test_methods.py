@@ -37,7 +37,8 @@ def test_a_language_model_opens_as_one(chain_built: Project, target: str) -> Non
     assert model.get_input_embeddings().num_embeddings == len(AutoTokenizer.from_pretrained(folder))
 
 
-def test_a_reward_model_opens_as_one_and_prefers_what_was_chosen(reward: Stage) -> None:
+def test_a_reward_model_opens_as_one_and_prefers_what_was_chosen(dpo: Stage) -> None:
+    reward = dpo.of("reward")
     reward.tokenise(pairs())
     job = reward.job(num_train_epochs=2, learning_rate=1e-2)
     trainer, folder = reward.trainer(job), job.out
@@ -71,7 +72,7 @@ def test_orpo_reads_the_tokens_of_dpo(chain_built: Project) -> None:
 
 def test_texts_of_a_build_fill_their_rows(chain_built: Project) -> None:
     tokens = chain_built.targets()[CPT]["inputs"]["tokens"]
-    (ledger,) = json.loads(chain_built.path(f"{tokens}/ledger.json").read_text())["entries"]
+    ledger, _ = json.loads(chain_built.path(f"{tokens}/ledger.json").read_text())["entries"]
     metrics = json.loads(chain_built.path(f"{tokens}.run.json").read_text())["metrics"]
     assert (ledger["read"], ledger["kept"]) == (128, 128)
     assert metrics["rows"] == -(-metrics["tokens"] // 32)
