@@ -23,7 +23,7 @@ from transformers.integrations import unset_hf_deepspeed_config
 
 from conftest import Project
 from posttrain import checkpoints
-from posttrain.adapters import beside
+from posttrain.adapters import beside, is_adapter
 from posttrain.build.job import Job
 from posttrain.files import write_json
 from posttrain.train import arguments, run
@@ -86,7 +86,7 @@ def opened(job: Job) -> str:
     unset_hf_deepspeed_config()  # else ZeRO-3 would shard it over ranks that are not asked
     scores = checkpoints.has_head(job.out)
     kind = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
-    folder = beside(job.out, job.inputs["base"], job.work / "shown") if checkpoints.is_adapter(job.out) else job.out
+    folder = beside(job.out, job.inputs["base"], job.work / "shown") if is_adapter(job.out) else job.out
     model = kind.from_pretrained(folder, **({"num_labels": 1} if scores else {}))
     with torch.no_grad():
         assert model(input_ids=torch.arange(8)[None]).logits.isfinite().all()

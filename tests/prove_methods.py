@@ -8,8 +8,10 @@ The table is written into docs/methods.md.
 """
 
 import argparse
+import itertools
 import os
 import platform
+import string
 import subprocess
 import sys
 import tempfile
@@ -102,7 +104,12 @@ def cell(out: Path, method: str, weights: str, launch: str) -> Path:
 
 def table(found: dict[str, dict], weights: list[str], launches: list[str]) -> Iterator[str]:
     """The cells as Markdown, and below them what each failure was and a command that makes it again."""
-    failures: dict[str, tuple[str, str]] = {}
+    cells = {place: found[".".join(place)] for place in itertools.product(METHODS, weights, launches)}
+    failed: dict[str, tuple[str, str]] = {}  # why, and the first column to end so
+    for kind, method, launch in itertools.product(weights, METHODS, launches):
+        if not cells[method, kind, launch]["ran"]:
+            failed.setdefault(cells[method, kind, launch]["why"], (kind, launch))
+    letters = dict(zip(failed, string.ascii_lowercase, strict=False))
     yield (
         f"`python tests/prove_methods.py`, on {os.cpu_count()} CPUs ({platform.machine()}), Python "
         f"{platform.python_version()}. A number is the loss of the first step; the model that it led to was saved, "
@@ -113,19 +120,12 @@ def table(found: dict[str, dict], weights: list[str], launches: list[str]) -> It
         yield f"| {kind} | {' | '.join(launches)} |"
         yield "|---" * (len(launches) + 1) + "|"
         for method in METHODS:
-            yield f"| {method} | {' | '.join(shown(found, method, kind, launch, failures) for launch in launches)} |"
+            row = [cells[method, kind, launch] for launch in launches]
+            shown = [f"{said['loss']:.4f}" if said["ran"] else letters[said["why"]] for said in row]
+            yield f"| {method} | {' | '.join(shown)} |"
         yield ""
-    for number, (why, (kind, launch)) in enumerate(failures.items()):
-        yield f"- {chr(97 + number)}: `{why}` (`python tests/prove_methods.py --weights {kind} --launches {launch}`)"
-
-
-def shown(found: dict[str, dict], method: str, kind: str, launch: str, failures: dict[str, tuple[str, str]]) -> str:
-    """A cell's loss, or the letter of its failure, which is counted when it is first met."""
-    said = found[f"{method}.{kind}.{launch}"]
-    if said["ran"]:
-        return f"{said['loss']:.4f}"
-    failures.setdefault(said["why"], (kind, launch))
-    return chr(97 + list(failures).index(said["why"]))
+    for why, (kind, launch) in failed.items():
+        yield f"- {letters[why]}: `{why}` (`python tests/prove_methods.py --weights {kind} --launches {launch}`)"
 
 
 def disagreements(found: dict[str, dict]) -> Iterator[str]:

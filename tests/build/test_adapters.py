@@ -12,7 +12,7 @@ from stages import STILL, Stage, difference, uneven
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from posttrain import checkpoints
-from posttrain.adapters import ADAPTED, ADAPTER, ADAPTER_CONFIG, adapted, beside
+from posttrain.adapters import ADAPTED, ADAPTER, ADAPTER_CONFIG, beside, content_of_base
 from posttrain.build.job import Job, inputs_of
 from posttrain.files import Refusal
 from posttrain.recipes.adapters import Peft, Quantization
@@ -118,7 +118,7 @@ def test_an_adapter_is_not_opened_on_other_weights(sft: Stage, tmp_path: Path) -
     Path(f"{base}.json").write_text(json.dumps(manifest | {"content": "0" * 16}))
     with pytest.raises(Refusal, match=f"was trained beside weights of digest .*, and {base} has 0000"):
         checkpoints.open_model(AutoModelForCausalLM, beside(job.out, base, tmp_path / "shown"))
-    assert adapted(job.out) == manifest["content"]
+    assert content_of_base(job.out) == manifest["content"]
     (job.out / ADAPTED).unlink()  # as PEFT itself saves it
     (tmp_path / "shown" / ADAPTED).unlink()
     with pytest.raises(Refusal, match="is an adapter that was not trained here"):

@@ -12,6 +12,7 @@ from stages import Stage, uneven
 from transformers import Trainer
 
 from conftest import DPO, Project
+from posttrain.files import Refusal
 from posttrain.recipes import methods
 from posttrain.train import arguments, models
 from posttrain.train.reference import REFERENCES, asking
@@ -81,6 +82,15 @@ def test_no_second_model_is_opened_and_no_cache_of_trls_is_read(
     assert trainer.ref_model is None and isinstance(trainer, DPOTrainer)
     Trainer.train(trainer)
     assert job.recipe["method"] in methods.HELD_TO_A_REFERENCE
+
+
+def test_what_chance_would_say_is_no_reference(dpo: Stage) -> None:
+    job = dpo.job()
+    del job.recipe["train"]["seed"]  # a reference's recipe has one only where rows are drawn for a template's tokens
+    tokenizer = models.open_tokenizer(job)
+    tokenizer.add_tokens(["<new>"])
+    with pytest.raises(Refusal, match=f"has {len(tokenizer)} tokens, and the base rows for {len(tokenizer) - 1}"):
+        models.open_base(job, tokenizer)
 
 
 def test_a_build_has_one_reference_and_its_rows_are_the_tokens(micro_built: Project) -> None:

@@ -8,13 +8,8 @@ import pytest
 from conftest import ROOT
 
 PACKAGE = ROOT / "workflow/posttrain"
-WORK = {
-    "files",
-    "words",
-    "adapters",
-    "build",
-    "checkpoints",
-}  # what a job tells it; of recipes and plans it knows nothing
+# What a job tells the work; of recipes and plans it knows nothing.
+WORK = {"files", "words", "adapters", "build", "checkpoints"}
 MAY_IMPORT = {
     "files": set(),
     "words": set(),

@@ -11,7 +11,15 @@ ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 ADAPTED = "adapted.json"
 
 
-def adapted(folder: Path) -> str | None:
+def is_adapter(folder: Path) -> bool:
+    return (folder / ADAPTER).exists()
+
+
+def adapter_config(folder: Path) -> dict:
+    return read_json(folder / ADAPTER_CONFIG)
+
+
+def content_of_base(folder: Path) -> str | None:
     """The content of the base that an adapter was trained beside; None of one that was not trained here."""
     return read_json(folder / ADAPTED).get("content")
 
@@ -21,7 +29,7 @@ def beside(adapter: Path, weights: Path, shown: Path) -> Path:
     shown.mkdir(parents=True, exist_ok=True)
     for file in sorted(adapter.iterdir()):
         if file.name == ADAPTER_CONFIG:
-            write_json(shown / file.name, read_json(file) | {"base_model_name_or_path": str(weights)})
+            write_json(shown / file.name, adapter_config(adapter) | {"base_model_name_or_path": str(weights)})
         else:
             with suppress(FileExistsError):
                 (shown / file.name).symlink_to(file.resolve())

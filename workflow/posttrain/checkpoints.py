@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
-from posttrain.adapters import ADAPTER, ADAPTER_CONFIG, adapted
+from posttrain.adapters import adapter_config, content_of_base, is_adapter
 from posttrain.files import Refusal, read_json
 from posttrain.recipes.template import CLOCKS
 
@@ -32,25 +32,17 @@ def on_base(base: "PreTrainedModel", adapter: Path, trainable: bool = False) -> 
     return PeftModel.from_pretrained(base, adapter, is_trainable=trainable)
 
 
-def is_adapter(folder: Path) -> bool:
-    return (folder / ADAPTER).exists()
-
-
 def weights_of(folder: Path) -> Path:
     """The folder of a model's own weights: an adapter's, shown beside its base, are that base's."""
     if not is_adapter(folder):
         return folder
-    content = adapted(folder)
+    content = content_of_base(folder)
     if content is None:
         raise Refusal(f"{folder} is an adapter that was not trained here, of who knows which weights; name their merge")
     base = Path(adapter_config(folder)["base_model_name_or_path"])
     if (found := read_json(Path(f"{base}.json")).get("content")) != content:
         raise Refusal(f"{folder} was trained beside weights of digest {content}, and {base} has {found}; build it anew")
     return base
-
-
-def adapter_config(folder: Path) -> dict:
-    return read_json(folder / ADAPTER_CONFIG)
 
 
 def config_of(folder: Path) -> PreTrainedConfig:

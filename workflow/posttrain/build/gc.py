@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from posttrain.adapters import ADAPTED, adapted
+from posttrain.adapters import ADAPTED, content_of_base
 from posttrain.build import lease, roots, status
 from posttrain.build.lease import Lease
 from posttrain.build.store import Store, clear
@@ -206,7 +206,7 @@ def pins(store: Path) -> dict[str, dict]:
 def beside_pinned(store: Store, pinned: dict[str, dict]) -> dict[str, str]:
     """The contents of the weights that pinned adapters are of, without which they are nothing; and whose each is."""
     found = [(key, file.parent) for key in pinned for file in store.entry(key).glob(f"files/**/{ADAPTED}")]
-    return {adapted(folder): pinned[key].get("target", key) for key, folder in found}
+    return {content_of_base(folder): pinned[key].get("target", key) for key, folder in found}
 
 
 def pin(store: Store, name: str, because: str | None) -> str:

@@ -18,7 +18,9 @@ FOREIGN_NAMES = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER
 # Snakemake sets them all to a job's threads, of all its processes together. MKL's counts more for torch than OMP's, and
 # with another number of threads a sum is another number.
 THREADS = tuple(f"{library}_NUM_THREADS" for library in ("OMP", "MKL", "OPENBLAS", "GOTO", "NUMEXPR"))
-
+# glibc would give back after each step on a CPU what the next takes again page by page. Bytes; the first is the most
+# that it allows, and what is larger is given back as ever.
+HEAP = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
 
 # What `runtime.offload` is to accelerate's launcher, by launch.
 OFFLOAD = {
@@ -51,7 +53,7 @@ def environment(work: Path, mark: str, threads: int, online: bool) -> dict[str, 
     if not online:
         kept |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(work / "cache")}
         kept.pop("HF_TOKEN", None)  # who does not fetch needs none
-    return kept | {
+    return HEAP | kept | {
         KEY: mark,
         "POSTTRAIN_SUPERVISOR": str(os.getpid()),
         "HF_DATASETS_CACHE": str(work / "cache/datasets"),

@@ -21,8 +21,9 @@ from transformers import (
 from transformers.utils import is_flash_attn_2_available
 from transformers.utils.import_utils import KERNELS_MAX_VERSION, KERNELS_MIN_VERSION, is_kernels_available
 
+from posttrain.adapters import adapter_config, is_adapter
 from posttrain.build.job import Job
-from posttrain.checkpoints import adapter_config, config_of, has_head, is_adapter, on_base, weights_of
+from posttrain.checkpoints import config_of, has_head, on_base, weights_of
 from posttrain.files import Refusal
 from posttrain.words import did_you_mean, nearest
 

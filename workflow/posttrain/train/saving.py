@@ -15,9 +15,9 @@ from transformers import (
 )
 from transformers.integrations import unset_hf_deepspeed_config
 
-from posttrain.adapters import ADAPTED, ADAPTER, ADAPTER_CONFIG
+from posttrain.adapters import ADAPTED, ADAPTER, ADAPTER_CONFIG, adapter_config, is_adapter
 from posttrain.build.job import Job
-from posttrain.checkpoints import adapter_config, has_head, is_adapter, weights_of
+from posttrain.checkpoints import has_head, weights_of
 from posttrain.files import Refusal, read_json, write_json
 
 
