@@ -93,6 +93,18 @@ def test_what_was_to_be_in_four_bits_is(sft: Stage, monkeypatch: pytest.MonkeyPa
         models.open_base(job, models.open_tokenizer(job))
 
 
+def test_four_bits_let_gradients_through_on_every_cpu(sft: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On those with AVX-512 BF16 bitsandbytes would repack the weights as the gate looks at them, for good."""
+    monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: True)
+    stage = adapt(sft, quantized=True)
+    trainer = stage.trainer(job := stage.job(max_steps=1))
+    run.train(trainer, job)
+    quantised = [module for module in trainer.model.modules() if hasattr(module, "support_avx512bf16_for_cpu")]
+    assert len(quantised) == 7 and not any(
+        getattr(module.weight.quant_state, "packing_format_for_cpu", False) for module in quantised
+    )
+
+
 def test_an_adapter_is_gone_on_with_and_held_to_what_it_was(sft: Stage, dpo: Stage) -> None:
     """The reference is a frozen copy of the adapter: with the base alone the gate would not open."""
     first = trained(adapt(sft), max_steps=4)

@@ -144,6 +144,7 @@ def fitted(model: PreTrainedModel, job: Job, tokenizer: PreTrainedTokenizerBase)
     """A base with rows for the tokens that the tokenizer has and it lacks, and the tokenizer's ends."""
     if job.recipe.get("quantization"):
         refuse_whole_weights(model)
+        keep_learnable(model)
     if len(tokenizer) > (rows := model.get_input_embeddings().num_embeddings):
         if "seed" not in job.recipe["train"]:  # a reference's, which has one where tokens are added
             raise Refusal(
@@ -176,6 +177,15 @@ def refuse_whole_weights(model: PreTrainedModel) -> None:
         whole = isinstance(module, torch.nn.Linear) and getattr(module.weight, "quant_state", None) is None
         if whole and id(module) not in head:
             raise Refusal(f"quantization was to hold {name} in four bits, and its weights are {module.weight.dtype}")
+
+
+def keep_learnable(model: PreTrainedModel) -> None:
+    """Have weights in four bits stay as they are on a CPU that knows AVX-512 BF16: bitsandbytes would repack them, the
+    first time that no gradient is asked for, into a form that lets none through and that small layers do not have.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def adapted(model: PreTrainedModel, job: Job) -> PreTrainedModel:
