@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from posttrain import checkpoints
 from posttrain.adapters import ADAPTED, ADAPTER, ADAPTER_CONFIG, beside, content_of_base
+from posttrain.build import processes
 from posttrain.build.job import Job, inputs_of
 from posttrain.files import Refusal
 from posttrain.recipes.adapters import Peft, Quantization
@@ -91,6 +92,22 @@ def test_what_was_to_be_in_four_bits_is(sft: Stage, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(models, "BitsAndBytesConfig", lambda **_: None)  # a library that quietly does nothing
     with pytest.raises(Refusal, match="quantization was to hold .* in four bits, and its weights are torch.float32"):
         models.open_base(job, models.open_tokenizer(job))
+
+
+def test_a_module_that_the_base_has_not_is_named(sft: Stage) -> None:
+    """PEFT would train the others, and say nothing."""
+    stage = adapt(sft, target_modules=["q_proj", "v_prj"])
+    with pytest.raises(Refusal, match="target_modules: the base has no module 'v_prj'. Did you mean v_proj?"):
+        models.open_base(job := stage.job(), models.open_tokenizer(job))
+
+
+def test_a_package_that_is_not_here_is_named(sft: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    job = adapt(sft, quantized=True).job(runtime={"launch": "zero2"})
+    with pytest.raises(Refusal, match="quantization needs bitsandbytes, which is not installed here: pip install .*"):
+        models.said_of_base(job)
+    with pytest.raises(Refusal, match=r"runtime.launch: zero2 needs deepspeed, .* -e '.\[sharding\]'"):
+        processes.command("scripts/train_sft.py", [], job.runtime, Path())
 
 
 def test_four_bits_let_gradients_through_on_every_cpu(sft: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

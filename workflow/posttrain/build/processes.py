@@ -1,6 +1,7 @@
 """Processes that die with the one that started them, and the environment a stage runs in."""
 
 import ctypes
+import importlib.util
 import os
 import signal
 import socket
@@ -71,6 +72,8 @@ def command(script: str, arguments: list[str], runtime: dict, root: Path) -> lis
     """The command that runs a stage: accelerate for what is trained, python for the rest."""
     if "launch" not in runtime:
         return [sys.executable, script, *arguments]
+    if runtime["launch"].startswith("zero"):
+        needs("deepspeed", "sharding", f"runtime.launch: {runtime['launch']}")
     config = root / "config/launch" / f"{runtime['launch']}.yaml"
     if not config.exists():
         raise Refusal(f"runtime.launch: there is no {config}")
@@ -82,6 +85,15 @@ def command(script: str, arguments: list[str], runtime: dict, root: Path) -> lis
     meet = ["--main_process_ip", socket.gethostname(), "--main_process_port", str(meeting_port())]
     asked += ["--num_machines", str(runtime["nodes"]), *meet]
     return [*one_task_a_node(runtime), sys.executable, "-m", "posttrain.build.node", *asked, script, *arguments]
+
+
+def needs(package: str, extra: str, asked: str) -> None:
+    """Raises: Refusal, if what a recipe asks for wants a package that is not installed here."""
+    if importlib.util.find_spec(package) is None:
+        raise Refusal(
+            f"{asked} needs {package}, which is not installed here: "
+            f"pip install --constraint envs/train.lock --no-build-isolation -e '.[{extra}]'"
+        )
 
 
 def one_task_a_node(runtime: dict) -> list[str]:

@@ -15,6 +15,7 @@ from posttrain.recipes.page import Where
 from posttrain.words import did_you_mean, dotted
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+LONGEST = 100  # a file system's 255, less what a scan, a key and an ending add
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 ENDINGS = (".json", ".run", ".md", ".html")  # models/x.run.json is x's own record
 SITE_KEYS = ("store", "account", "partition", "runtime")
@@ -119,6 +120,10 @@ def check_name(section: str, name: str, line: str) -> None:
         raise Refusal(
             f"{line}: {section}.{name!r}: not a name. A name has letters, digits, '.', '_' and '-', "
             "and begins with a letter or digit"
+        )
+    if len(name) > LONGEST:
+        raise Refusal(
+            f"{line}: {section}.{name}: a name has no more than {LONGEST} characters, and this one {len(name)}"
         )
     if name.endswith(ENDINGS):
         raise Refusal(f"{line}: {section}.{name}: a name does not end in {', '.join(ENDINGS)}")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from posttrain.recipes.fields import Count, Entry, NotNegative, Positive
+from posttrain.recipes.fields import Count, Entry, NotNegative, Positive, Share
 
 Smoothing = Annotated[float, Field(ge=0, lt=0.5)]
 
@@ -30,8 +30,8 @@ class Train(Entry):
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = Field("linear")
     warmup_steps: NotNegative = Field(0, description="steps, or a share of all steps if below 1")
     weight_decay: NotNegative = Field(0)
-    adam_beta1: Positive = Field(0.9)
-    adam_beta2: Positive = Field(0.999)
+    adam_beta1: Share = Field(0.9)
+    adam_beta2: Share = Field(0.999)
     adam_epsilon: Positive = Field(1e-8)
     max_grad_norm: NotNegative = Field(1)
     optim: Literal["adamw_torch", "adamw_torch_fused"] = Field("adamw_torch_fused")
@@ -49,6 +49,15 @@ class Train(Entry):
     def warmup_is_whole_or_a_share(self) -> "Train":
         if self.warmup_steps >= 1 and self.warmup_steps != int(self.warmup_steps):
             raise ValueError(f"warmup_steps {self.warmup_steps} is neither a whole number nor a share below 1")
+        return self
+
+    @model_validator(mode="after")
+    def warms_up_before_the_end(self) -> "Train":
+        if self.max_steps is not None and self.warmup_steps > self.max_steps:
+            raise ValueError(
+                f"warmup_steps {self.warmup_steps:g} are more than max_steps {self.max_steps}: learning_rate would "
+                "never be reached"
+            )
         return self
 
     @model_validator(mode="after")

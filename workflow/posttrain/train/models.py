@@ -23,6 +23,7 @@ from transformers.utils.import_utils import KERNELS_MAX_VERSION, KERNELS_MIN_VER
 
 from posttrain.adapters import adapter_config, is_adapter
 from posttrain.build.job import Job
+from posttrain.build.processes import needs
 from posttrain.checkpoints import config_of, has_head, on_base, weights_of
 from posttrain.files import Refusal
 from posttrain.words import did_you_mean, nearest
@@ -106,6 +107,7 @@ def said_of_base(job: Job) -> dict[str, Any]:
         "use_safetensors": True,
     }
     if bits := job.recipe.get("quantization"):
+        needs("bitsandbytes", "quantization", "quantization")
         compute = torch.bfloat16 if job.recipe["train"]["bf16"] else torch.float32
         said["quantization_config"] = BitsAndBytesConfig(**bits, bnb_4bit_compute_dtype=compute)
         device = PartialState().device if job.runtime["gpus"] else torch.device("cpu")
@@ -145,6 +147,8 @@ def fitted(model: PreTrainedModel, job: Job, tokenizer: PreTrainedTokenizerBase)
     if job.recipe.get("quantization"):
         refuse_whole_weights(model)
         keep_learnable(model)
+    if adapter := job.recipe.get("peft"):
+        refuse_unknown_modules(model, adapter["target_modules"])
     if len(tokenizer) > (rows := model.get_input_embeddings().num_embeddings):
         if "seed" not in job.recipe["train"]:  # a reference's, which has one where tokens are added
             raise Refusal(
@@ -177,6 +181,16 @@ def refuse_whole_weights(model: PreTrainedModel) -> None:
         whole = isinstance(module, torch.nn.Linear) and getattr(module.weight, "quant_state", None) is None
         if whole and id(module) not in head:
             raise Refusal(f"quantization was to hold {name} in four bits, and its weights are {module.weight.dtype}")
+
+
+def refuse_unknown_modules(model: PreTrainedModel, said: str | list[str]) -> None:
+    """Raises: Refusal, if an adapter is to be on modules that the model has not: PEFT would leave those out unsaid."""
+    known = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    for asked in [] if said == "all-linear" else said:
+        if not any(f".{name}".endswith(f".{asked}") for name, _ in model.named_modules()):
+            raise Refusal(
+                f"peft.target_modules: the base has no module {asked!r}. {did_you_mean(asked, sorted(known))}"
+            )
 
 
 def keep_learnable(model: PreTrainedModel) -> None:
