@@ -64,8 +64,8 @@ def test_every_tracker_writes_outside_the_work() -> None:
 def test_a_tracker_that_is_not_installed_is_refused_before_anything_is_started(tmp_path) -> None:
     machine = Machine(tmp_path)
     assert machine.build(rc=1, tracking="trackio") == (
-        "models/x: runtime.tracking: trackio is not installed; "
-        "`pip install --constraint envs/train.lock trackio`, or say `tracking: none`"
+        "models/x: runtime.tracking: trackio needs trackio, which is not installed here: "
+        "pip install --constraint envs/train.lock trackio; or leave it out"
     )
     assert not (tmp_path / "tries").exists()
     machine.build(tracking="none")
@@ -75,5 +75,5 @@ def test_a_package_by_its_name_and_not_a_folder_of_it_is_what_is_installed(tmp_p
     """W&B leaves a folder `wandb` where it is run, which Python takes for a package."""
     (tmp_path / "no_such_tracker").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(Refusal, match="no_such_tracker is not installed"):
+    with pytest.raises(Refusal, match="no_such_tracker, which is not installed"):
         tracking.check("no_such_tracker")

@@ -1,7 +1,7 @@
 """Processes that die with the one that started them, and the environment a stage runs in."""
 
 import ctypes
-import importlib.util
+import importlib.metadata
 import os
 import signal
 import socket
@@ -73,7 +73,7 @@ def command(script: str, arguments: list[str], runtime: dict, root: Path) -> lis
     if "launch" not in runtime:
         return [sys.executable, script, *arguments]
     if runtime["launch"].startswith("zero"):
-        needs("deepspeed", "sharding", f"runtime.launch: {runtime['launch']}")
+        needs("deepspeed", f"runtime.launch: {runtime['launch']}", "--no-build-isolation -e '.[sharding]'")
     config = root / "config/launch" / f"{runtime['launch']}.yaml"
     if not config.exists():
         raise Refusal(f"runtime.launch: there is no {config}")
@@ -87,13 +87,21 @@ def command(script: str, arguments: list[str], runtime: dict, root: Path) -> lis
     return [*one_task_a_node(runtime), sys.executable, "-m", "posttrain.build.node", *asked, script, *arguments]
 
 
-def needs(package: str, extra: str, asked: str) -> None:
-    """Raises: Refusal, if what a recipe asks for wants a package that is not installed here."""
-    if importlib.util.find_spec(package) is None:
+def needs(package: str, asked: str, install: str) -> None:
+    """Raises: Refusal, if what a recipe asks for wants a package that is not installed here.
+
+    By its name: W&B leaves a folder `wandb` where it runs, which Python would import.
+
+    Args:
+        install: what pip is to install.
+    """
+    try:
+        importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
         raise Refusal(
             f"{asked} needs {package}, which is not installed here: "
-            f"pip install --constraint envs/train.lock --no-build-isolation -e '.[{extra}]'"
-        )
+            f"pip install --constraint envs/train.lock {install}; or leave it out"
+        ) from None
 
 
 def one_task_a_node(runtime: dict) -> list[str]:

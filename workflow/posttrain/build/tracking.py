@@ -1,10 +1,9 @@
 """Trackers, which draw a training's curves while it runs: what each needs, and where it writes."""
 
-import importlib.metadata
 import os
 from pathlib import Path
 
-from posttrain.files import Refusal
+from posttrain.build.processes import needs
 
 FOLDER = Path("logs/tracking")  # what was tracked outlives the work
 PROJECT = "posttrain"
@@ -13,15 +12,8 @@ WANDB = {"WANDB_MODE": "offline", "WANDB_PROJECT": PROJECT}
 
 def check(tracker: str) -> None:
     """Raises: Refusal, if a tracker is not installed."""
-    if tracker == "none":
-        return
-    try:
-        importlib.metadata.distribution(tracker)
-    except importlib.metadata.PackageNotFoundError:
-        raise Refusal(
-            f"runtime.tracking: {tracker} is not installed; "
-            f"`pip install --constraint envs/train.lock {tracker}`, or say `tracking: none`"
-        ) from None
+    if tracker != "none":
+        needs(tracker, f"runtime.tracking: {tracker}", tracker)
 
 
 def environment(path: str, key: str) -> dict[str, str]:

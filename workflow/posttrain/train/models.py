@@ -107,7 +107,7 @@ def said_of_base(job: Job) -> dict[str, Any]:
         "use_safetensors": True,
     }
     if bits := job.recipe.get("quantization"):
-        needs("bitsandbytes", "quantization", "quantization")
+        needs("bitsandbytes", "quantization", "-e '.[quantization]'")
         compute = torch.bfloat16 if job.recipe["train"]["bf16"] else torch.float32
         said["quantization_config"] = BitsAndBytesConfig(**bits, bnb_4bit_compute_dtype=compute)
         device = PartialState().device if job.runtime["gpus"] else torch.device("cpu")
@@ -185,12 +185,11 @@ def refuse_whole_weights(model: PreTrainedModel) -> None:
 
 def refuse_unknown_modules(model: PreTrainedModel, said: str | list[str]) -> None:
     """Raises: Refusal, if an adapter is to be on modules that the model has not: PEFT would leave those out unsaid."""
-    known = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
     for asked in [] if said == "all-linear" else said:
         if not any(f".{name}".endswith(f".{asked}") for name, _ in model.named_modules()):
-            raise Refusal(
-                f"peft.target_modules: the base has no module {asked!r}. {did_you_mean(asked, sorted(known))}"
-            )
+            linear = (name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear))
+            hint = did_you_mean(asked, sorted({name.rpartition(".")[2] for name in linear}))
+            raise Refusal(f"peft.target_modules: the base has no module {asked!r}. {hint}")
 
 
 def keep_learnable(model: PreTrainedModel) -> None:

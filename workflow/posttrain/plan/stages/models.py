@@ -143,9 +143,8 @@ def model(plan: Targets, entry: Named, key: str | tuple, name: str) -> str:
         return plan.named(path)
     if path in plan.catalogue.scans:
         raise entry.refuse(key, f"{name} is a scan; name one of its models: {plan.catalogue.scans[path][0]}")
-    section, _, rest = name.partition("/")
-    if section == "models" and f"models/{rest}" in (*plan.catalogue.entries, *plan.catalogue.uses):
-        raise entry.refuse(key, f"{name!r} is a target; a recipe says {rest}")
+    if name.startswith("models/") and (name in plan.catalogue.entries or name in plan.catalogue.uses):
+        raise entry.refuse(key, f"{name!r} is a target; a recipe says {name.removeprefix('models/')}")
     if HUB_ID.fullmatch(name):
         return plan.hub("models", name)
     hint = did_you_mean(name, plan.names("models"))
