@@ -101,6 +101,7 @@ OTHER_TRAIN = {
     "lr_scheduler_type": "cosine", "warmup_steps": "1", "weight_decay": "0.1", "adam_beta1": "0.8",
     "adam_beta2": "0.99", "adam_epsilon": "1e-6", "max_grad_norm": "0.5", "optim": "adamw_torch", "seed": "2",
     "dtype": "bfloat16", "bf16": "true", "max_length": "40", "keep_checkpoints": "2",
+    "lr_scheduler_kwargs": "{min_lr_rate: 0.1}",
 }  # fmt: skip
 OTHER_DPO = OTHER_TRAIN | {"loss_type": "ipo", "loss_weights": "[1, 0.5]", "beta": "0.2", "ld_alpha": "0.5"}
 OTHER_DPO |= {"label_smoothing": "0.1", "use_weighting": "true", "discopop_tau": "0.1"}
@@ -162,6 +163,8 @@ def test_every_field_of_train_makes_another_model(fresh, monkeypatch, method):
         say(fresh, model, "train", field, value)
         if field == "packing_strategy":
             say(fresh, model, "train", "packing", "true")
+        if field == "lr_scheduler_kwargs":
+            say(fresh, model, "train", "lr_scheduler_type", "cosine_with_min_lr")
         if method == "dpo" and field in BESIDE:
             say(fresh, model, "train", "loss_type", BESIDE[field])
         intents[field] = plan_of(fresh)[model]["intent"]

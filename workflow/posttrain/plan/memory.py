@@ -7,7 +7,7 @@ Counted for one process, of rows that fill max_length:
 
 - weights; of 4-bit weights, the file that they were read from too (on a CPU it stays mapped, for what is not
   quantised is used where it lies);
-- gradients and the optimizer's two moments, of what is trained: the model, or its adapter;
+- gradients and the optimizer's moments, of what is trained: the model, or its adapter;
 - activations: what a layer keeps for its backward pass, for each token;
 - logits: TRL's trainers make them in tiles, its experimental ones all at once.
 
@@ -29,6 +29,7 @@ SEQUENCES = {"reward": 2, "dpo": 2, "orpo": 2, "cpo": 2, "simpo": 2}  # of a row
 WHOLE_LOGITS = ("orpo", "cpo", "simpo")  # methods whose trainers make all logits of a micro-batch
 TILE_TOKENS, TILE_VOCABULARY = 4096, 32768  # TRL 1.16's tile of logits
 TILE_COPIES = 8  # of a tile, where PyTorch makes its gradient step by step; a GPU has a kernel that makes it in place
+FLOAT, EIGHT_BIT = 4, 1 + 4 / 256  # bytes of a moment; of eight bits each block of 256 has a scale
 LOGITS_COPIES = 4  # logits, their log-softmax, the gradients of both
 
 
@@ -74,7 +75,7 @@ def of_training(model: Architecture, own: dict[str, Any], runtime: dict[str, Any
         # accelerate shards no weights of four bits
         weights=weights if four_bit(own) else weights / sharing["weights"] + gathered(model, kept, sharing),
         gradients=held,
-        optimizer=trained * optimizer_bytes(own, runtime) / sharing["optimizer"],
+        optimizer=optimizer_of(model, own, runtime, trained) / sharing["optimizer"],
         activations=activations + started,
         logits=logits,
         heap=HEAP * (activations + logits) if on_cpu else 0,
@@ -114,9 +115,20 @@ def kept_by_trained(own: dict[str, Any]) -> int:
     return 4 if own.get("peft") else BYTES[own["train"]["dtype"]]
 
 
-def optimizer_bytes(own: dict[str, Any], runtime: dict[str, Any]) -> int:
-    """Of a trained parameter: AdamW's two moments, and DeepSpeed's copy."""
-    return kept_by_trained(own) * (3 if runtime["launch"] in ("zero2", "zero3") else 2)
+def optimizer_of(model: Architecture, own: dict[str, Any], runtime: dict[str, Any], trained: int) -> float:
+    """Bytes of the optimizer's state, and of DeepSpeed's copy of what is trained.
+
+    bitsandbytes keeps both moments of AdamW in float32, or in a byte each; of embeddings, which transformers excepts,
+    never in bytes.
+    """
+    optim, kept = own["train"]["optim"], kept_by_trained(own)
+    copy = trained * kept if runtime["launch"] in ("zero2", "zero3") else 0
+    if optim == "paged_adamw_32bit":
+        return copy + trained * 2 * FLOAT
+    if optim == "adamw_bnb_8bit":
+        excepted = 0 if own.get("peft") else model.embedding
+        return copy + (trained - excepted) * 2 * EIGHT_BIT + excepted * 2 * FLOAT
+    return copy + trained * kept * (1 if optim == "rmsprop" else 2)
 
 
 def activations_of_token(model: Architecture, own: dict[str, Any], runtime: dict[str, Any]) -> float:

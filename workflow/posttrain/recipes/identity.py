@@ -46,7 +46,8 @@ RUNTIME_KEYS = frozenset({"runtime"})
 # A field added to the language later, by stage: its dotted path and the value that stands for its absence.
 # It stays out of identities while it has that value, so models trained before it are not retrained; the value
 # never changes, even if the field's default does.
-KEPT = {"train.keep_checkpoints": 0}
+SCHEDULED = {"train.lr_scheduler_kwargs": None}
+KEPT = SCHEDULED | {"train.keep_checkpoints": 0}
 INTRODUCED: dict[str, dict[str, Any]] = {
     "train_cpt": KEPT,
     "train_sft": KEPT | {"train.completion_only_loss": False, "train.packing": False, "train.packing_strategy": "bfd"},
@@ -58,7 +59,10 @@ INTRODUCED: dict[str, dict[str, Any]] = {
         "train.use_weighting": False,
         "train.discopop_tau": 0.05,
     },
+    "train_kto": SCHEDULED,
     "train_orpo": KEPT,
+    "train_cpo": SCHEDULED,
+    "train_simpo": SCHEDULED,
 }
 
 

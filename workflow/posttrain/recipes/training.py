@@ -19,6 +19,13 @@ DPOLoss = Literal[
 SORTING = ("aot", "aot_unpaired")  # losses that sort the rows of a micro-batch: its size is part of what they are
 SMOOTHED = ("exo_pair", "robust", *SORTING)  # losses that read label_smoothing; TRL 1.16 ignores it in the others
 
+BITSANDBYTES = ("adamw_bnb_8bit", "paged_adamw_32bit")  # optimizers of that package; its CPU's do not page
+ADAM = ("adam_beta1", "adam_beta2", "adam_epsilon")  # what rmsprop does not read
+
+
+class SchedulerKwargs(Entry):
+    min_lr_rate: Share = Field(description="where cosine_with_min_lr ends, as a share of learning_rate")
+
 
 class Train(Entry):
     """What every trained model says of its training."""
@@ -27,14 +34,19 @@ class Train(Entry):
     batch_size: Count = Field(description="sequences an optimizer step sees, over all processes; accumulation follows")
     num_train_epochs: Positive = Field(1, description="passes over the rows")
     max_steps: Count | None = Field(None, description="optimizer steps; overrides num_train_epochs")
-    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = Field("linear")
+    lr_scheduler_type: Literal[
+        "linear", "cosine", "cosine_with_min_lr", "inverse_sqrt", "constant", "constant_with_warmup"
+    ] = Field("linear", description="how the rate goes on after its warm-up")
+    lr_scheduler_kwargs: SchedulerKwargs | None = Field(None, description="what cosine_with_min_lr is told")
     warmup_steps: NotNegative = Field(0, description="steps, or a share of all steps if below 1")
     weight_decay: NotNegative = Field(0)
     adam_beta1: Share = Field(0.9)
     adam_beta2: Share = Field(0.999)
     adam_epsilon: Positive = Field(1e-8)
     max_grad_norm: NotNegative = Field(1)
-    optim: Literal["adamw_torch", "adamw_torch_fused"] = Field("adamw_torch_fused")
+    optim: Literal["adamw_torch", "adamw_torch_fused", "adamw_bnb_8bit", "paged_adamw_32bit", "rmsprop"] = Field(
+        "adamw_torch_fused", description="the optimizer; those in eight bits or pages are bitsandbytes'"
+    )
     seed: int = Field(42, ge=0, lt=1 << 32, description="seed of row order, dropout and new weights")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="the weights' type; of adapters float32")
     bf16: bool = Field(True, description="compute in bfloat16 (autocast)")
@@ -58,6 +70,23 @@ class Train(Entry):
                 f"warmup_steps {self.warmup_steps:g} are more than max_steps {self.max_steps}: learning_rate would "
                 "never be reached"
             )
+        return self
+
+    @model_validator(mode="after")
+    def ends_where_it_says(self) -> "Train":
+        floored = self.lr_scheduler_type == "cosine_with_min_lr"
+        if floored and not self.lr_scheduler_kwargs:
+            raise ValueError(
+                "lr_scheduler_kwargs are missing: say where cosine_with_min_lr ends, as {min_lr_rate: 0.1}"
+            )
+        if self.lr_scheduler_kwargs and not floored:
+            raise ValueError(f"lr_scheduler_kwargs are read by cosine_with_min_lr, and not by {self.lr_scheduler_type}")
+        return self
+
+    @model_validator(mode="after")
+    def tells_adam_of_adam(self) -> "Train":
+        if self.optim == "rmsprop" and (said := self.model_fields_set.intersection(ADAM)):
+            raise ValueError(f"{min(said)} is not read by optim rmsprop; leave it out")
         return self
 
     @model_validator(mode="after")
