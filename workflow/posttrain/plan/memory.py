@@ -29,7 +29,7 @@ SEQUENCES = {"reward": 2, "dpo": 2, "orpo": 2, "cpo": 2, "simpo": 2}  # of a row
 WHOLE_LOGITS = ("orpo", "cpo", "simpo")  # methods whose trainers make all logits of a micro-batch
 TILE_TOKENS, TILE_VOCABULARY = 4096, 32768  # TRL 1.16's tile of logits
 TILE_COPIES = 8  # of a tile, where PyTorch makes its gradient step by step; a GPU has a kernel that makes it in place
-FLOAT, EIGHT_BIT = 4, 1 + 4 / 256  # bytes of a moment; of eight bits each block of 256 has a scale
+FLOAT, EIGHT_BITS = 4, 1 + 4 / 256  # bytes of a moment; of eight bits each block of 256 has a scale
 LOGITS_COPIES = 4  # logits, their log-softmax, the gradients of both
 
 
@@ -75,7 +75,7 @@ def of_training(model: Architecture, own: dict[str, Any], runtime: dict[str, Any
         # accelerate shards no weights of four bits
         weights=weights if four_bit(own) else weights / sharing["weights"] + gathered(model, kept, sharing),
         gradients=held,
-        optimizer=optimizer_of(model, own, runtime, trained) / sharing["optimizer"],
+        optimizer=(trained * optimizer_bytes(own, runtime) + embedding_moments(model, own)) / sharing["optimizer"],
         activations=activations + started,
         logits=logits,
         heap=HEAP * (activations + logits) if on_cpu else 0,
@@ -115,20 +115,18 @@ def kept_by_trained(own: dict[str, Any]) -> int:
     return 4 if own.get("peft") else BYTES[own["train"]["dtype"]]
 
 
-def optimizer_of(model: Architecture, own: dict[str, Any], runtime: dict[str, Any], trained: int) -> float:
-    """Bytes of the optimizer's state, and of DeepSpeed's copy of what is trained.
+def optimizer_bytes(own: dict[str, Any], runtime: dict[str, Any]) -> float:
+    """Of a trained parameter: the optimizer's moments, and DeepSpeed's copy."""
+    kept = kept_by_trained(own)
+    # AdamW's two are of the parameter's type; bitsandbytes keeps them in float32, or in a byte each.
+    moments = {"rmsprop": kept, "paged_adamw_32bit": 2 * FLOAT, "adamw_bnb_8bit": 2 * EIGHT_BITS}
+    return moments.get(own["train"]["optim"], 2 * kept) + (kept if runtime["launch"] in ("zero2", "zero3") else 0)
 
-    bitsandbytes keeps both moments of AdamW in float32, or in a byte each; of embeddings, which transformers excepts,
-    never in bytes.
-    """
-    optim, kept = own["train"]["optim"], kept_by_trained(own)
-    copy = trained * kept if runtime["launch"] in ("zero2", "zero3") else 0
-    if optim == "paged_adamw_32bit":
-        return copy + trained * 2 * FLOAT
-    if optim == "adamw_bnb_8bit":
-        excepted = 0 if own.get("peft") else model.embedding
-        return copy + (trained - excepted) * 2 * EIGHT_BIT + excepted * 2 * FLOAT
-    return copy + trained * kept * (1 if optim == "rmsprop" else 2)
+
+def embedding_moments(model: Architecture, own: dict[str, Any]) -> float:
+    """Bytes by which an embedding's moments are more: transformers excepts it from eight bits."""
+    eight = own["train"]["optim"] == "adamw_bnb_8bit" and not own.get("peft")
+    return model.embedding * 2 * (FLOAT - EIGHT_BITS) if eight else 0
 
 
 def activations_of_token(model: Architecture, own: dict[str, Any], runtime: dict[str, Any]) -> float:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from posttrain.files import Refusal, canonical
-from posttrain.recipes import fields, methods, page, runtime, sections
+from posttrain.recipes import faults, fields, methods, page, runtime, sections
 from posttrain.recipes.page import Where
 from posttrain.words import did_you_mean, dotted
 
@@ -55,6 +55,7 @@ class Written:
 
     value: dict
     where: Where
+    inherited: frozenset[tuple] = frozenset()  # the keys that what it extends says, and it does not
 
 
 def load(folders: list[Path], site_file: Path) -> Catalogue:
@@ -78,6 +79,7 @@ def load(folders: list[Path], site_file: Path) -> Catalogue:
             scans[path] = [name for name, _ in points]
         for name, point in points:
             entries[name] = check(name, overlay(name, point, site, site_where))
+            check_point(name, point.where.get(("scan",), ""))
     for path, (_, line) in uses.items():
         if path in scans:
             raise Refusal(f"{line}: use.{path}: is a scan; use one of its models: {scans[path][0]}")
@@ -157,14 +159,21 @@ def extend(path: str, written: dict[str, Written], seen: tuple) -> Written:
     below = extend(above, written, (*seen, path))
     inherited = {key: value for key, value in below.value.items() if key not in ("extends", "scan")}
     own = {key: value for key, value in entry.value.items() if key != "extends"}
-    return Written(merge(inherited, own), {**below.where, **entry.where})
+    where = {**below.where, **entry.where}
+    return Written(merge(inherited, own), where, frozenset(below.where.keys() - entry.where.keys()))
 
 
 def merge(below: Any, above: Any) -> Any:
-    """Mappings merge key by key; anything else is replaced."""
+    """Mappings merge key by key, and null takes away what is below it; anything else is replaced."""
     if not (isinstance(below, dict) and isinstance(above, dict)):
         return above
-    return {key: merge(below.get(key), above[key]) if key in above else below[key] for key in {**below, **above}}
+    merged = {**below, **above}
+    for key in below.keys() & above.keys():
+        if above[key] is None:
+            del merged[key]
+        else:
+            merged[key] = merge(below[key], above[key])
+    return merged
 
 
 def scan_points(path: str, entry: Written) -> list[tuple[str, Written]]:
@@ -176,24 +185,41 @@ def scan_points(path: str, entry: Written) -> list[tuple[str, Written]]:
     if section != "models" or not isinstance(axes, dict) or not axes:
         raise Refusal(f"{line}: {section}.{name}.scan: is a mapping from a model's fields to lists of values")
     rest = {key: value for key, value in entry.value.items() if key != "scan"}
-    for key, values in axes.items():
-        if not isinstance(values, list) or not values:
-            raise Refusal(f"{entry.where[('scan', key)]}: {section}.{name}.scan.{key}: is a list of values")
+    inner = {key: scanned_field(f"{section}.{name}", rest, key, entry) for key in axes}
     points = {}
-    for values in itertools.product(*axes.values()):
-        point, where = rest, dict(entry.where)
-        for key, value in zip(axes, values, strict=True):
-            inner = (key,) if key in fields_at(methods.METHODS.get(str(rest.get("method"))), []) else ("train", key)
-            point = merge(point, {key: value} if len(inner) == 1 else {"train": {key: value}})
-            where[inner] = entry.where[("scan", key)]
-        named = f"{path}@" + ",".join(f"{k}={spelling(v)}" for k, v in zip(axes, values, strict=True))
+    for numbers in itertools.product(*(range(len(values)) for values in axes.values())):
+        point, where, said = rest, dict(entry.where), []
+        for (key, values), i in zip(axes.items(), numbers, strict=True):
+            point = merge(point, {key: values[i]} if len(inner[key]) == 1 else {"train": {key: values[i]}})
+            where[inner[key]] = entry.where[("scan", key, i)]
+            said.append(f"{key}={spelling(values[i])}")
+        named = f"{path}@{','.join(said)}"
         if named in points:
             raise Refusal(f"{line}: {section}.{name}.scan: has {named} twice")
-        points[named] = Written(point, where)
-    for named in points:
-        if not all(NAME.fullmatch(part) for part in re.split("[@=,+]", named.split("/", 1)[1])):
-            raise Refusal(f"{line}: {section}.{name}.scan: {named.partition('@')[2]!r} cannot be part of a name")
+        points[named] = Written(point, where, entry.inherited.difference(inner.values()))
     return list(points.items())
+
+
+def scanned_field(path: str, recipe: dict, key: str, entry: Written) -> tuple:
+    """The field of a recipe that a scan's key and its list of values are of."""
+    values, line = entry.value["scan"][key], entry.where[("scan", key)]
+    if not isinstance(values, list) or not values:
+        raise Refusal(f"{line}: {path}.scan.{key}: is a list of values")
+    kind = methods.METHODS.get(str(recipe.get("method")))
+    sections_of_it = [part for part in faults.PARTS if part != "train"]
+    if key in ("method", *faults.PARTS) or any(key in faults.fields_at(kind, [part]) for part in sections_of_it):
+        raise Refusal(
+            f"{line}: {path}.scan.{key}: cannot be scanned, as a model's own fields and those of `train` can; "
+            f"write an entry for each value, which `extends` {path.partition('.')[2]}"
+        )
+    return (key,) if key in faults.fields_at(kind, []) else ("train", key)
+
+
+def check_point(path: str, line: str) -> None:
+    """Raises: Refusal, if a scanned value cannot stand in a file's name."""
+    if not all(NAME.fullmatch(part) for part in re.split("[@=,+]", path.split("/", 1)[1])):
+        name, _, point = path.removeprefix("models/").partition("@")
+        raise Refusal(f"{line}: models.{name}.scan: {point!r} cannot be part of a name")
 
 
 def spelling(value: Any) -> str:
@@ -243,7 +269,7 @@ def overlay(path: str, entry: Written, site: dict, site_where: Where) -> Written
             value = merge(value, {"runtime": meant})
             inner = {at[1:]: place for at, place in site_where.items() if at[:2] == ("runtime", pattern)}
             where |= {("runtime", *at[1:]): place for at, place in inner.items()}
-    return Written(value, where)
+    return Written(value, where, entry.inherited)
 
 
 def check(path: str, entry: Written) -> Named:
@@ -261,48 +287,5 @@ def check(path: str, entry: Written) -> Named:
     try:
         return Named(path, kind.model_validate(entry.value), entry.where)
     except ValidationError as error:
-        # An unknown key first, for it explains a missing one; of a value's faults the first.
-        errors = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-        faults: dict[tuple, str] = {}
-        for key, why in (fault(draft, kind, entry.value, e) for e in errors):
-            faults.setdefault(key, why)
-        # Where one of two types was tried in vain, the one that was understood further is the one that was meant.
-        deepest = [key for key in faults if not any(key == other[: len(key)] and key != other for other in faults)]
-        raise Refusal("\n".join(str(draft.refuse(key, faults[key])) for key in deepest)) from None
-
-
-def fault(draft: Named, kind: type[BaseModel], value: Any, error: dict) -> tuple[tuple, str]:
-    """The key of a validation error, and the error in the words of the page."""
-    key, inner = [], value
-    for part in error["loc"]:  # a union adds the tried type's name to the path
-        if not (isinstance(inner, dict) and part in inner) and not (isinstance(inner, list) and isinstance(part, int)):
-            continue
-        key.append(part)
-        inner = inner[part]
-    why = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "missing":
-        key = list(error["loc"])
-        why = "is missing"
-    elif error["type"] == "extra_forbidden":
-        why = f"no such key. {did_you_mean(key[-1], fields_at(kind, key[:-1]))}"
-    elif error["type"] == "value_error":
-        field, _, rest = why.partition(" ")
-        if field in fields_at(kind, key):
-            key, why = [*key, field], rest
-    else:
-        why = f"{inner!r}: {why[0].lower()}{why[1:]}"
-        if isinstance(inner, str) and error["type"].startswith(("float", "int", "bool")):
-            why += "; write it without quotes"
-        if isinstance(inner, int | float) and error["type"].startswith("string"):
-            why += "; write it in quotes"
-    return tuple(key), why
-
-
-def fields_at(kind: Any, key: list) -> list[str]:
-    """The names of the fields that a part of a schema has."""
-    for part in key:
-        if isinstance(part, int):
-            continue
-        kind = kind.model_fields[part].annotation
-        kind = next((a for a in getattr(kind, "__args__", ()) if hasattr(a, "model_fields")), kind)
-    return list(getattr(kind, "model_fields", {}))
+        found = faults.of(kind, entry.value, error, entry.inherited)
+        raise Refusal("\n".join(str(draft.refuse(key, why)) for key, why in found.items())) from None

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from posttrain.recipes.methods import TrainedModel
+from posttrain.recipes.training import BITSANDBYTES
 
 
 def refusals(recipe: TrainedModel, micro_batch_size: int) -> Iterator[tuple[tuple, str]]:
@@ -31,4 +32,14 @@ def refusals(recipe: TrainedModel, micro_batch_size: int) -> Iterator[tuple[tupl
         yield (
             ("train", "dtype"),
             "bfloat16 is not what fsdp would learn: accelerate makes it float32; say float32",
+        )
+    if train.optim in BITSANDBYTES and runtime.launch == "fsdp":
+        yield (
+            ("train", "optim"),
+            f"{train.optim} updates no weights that fsdp has sharded; say adamw_torch, or launch ddp, zero2 or zero3",
+        )
+    if train.optim in ("rmsprop", "adamw_bnb_8bit") and runtime.launch != "fsdp" and runtime.offload != "none":
+        yield (
+            ("runtime", "offload"),
+            f"{runtime.offload} has DeepSpeed take its own Adam for {train.optim}; leave it out, or say adamw_torch",
         )

@@ -42,6 +42,17 @@ class InitModel(Entry):
             raise ValueError("architecture needs a model_type (llama, mistral, …)")
         return self
 
+    @model_validator(mode="after")
+    def shares_evenly(self) -> "InitModel":
+        shared = [("num_attention_heads", "hidden_size"), ("num_key_value_heads", "num_attention_heads")]
+        for parts, whole in shared[1 if "head_dim" in self.architecture else 0 :]:
+            some, all_of_it = self.architecture.get(parts), self.architecture.get(whole)
+            if isinstance(some, int) and isinstance(all_of_it, int) and (some < 1 or all_of_it % some):
+                raise ValueError(
+                    f"architecture.{parts} {some} cannot share {whole} {all_of_it} evenly; change one of the two"
+                )
+        return self
+
 
 class GGUFModel(Entry):
     """The weights of a GGUF file, dequantised to an ordinary checkpoint, with the tokenizer that the file describes."""

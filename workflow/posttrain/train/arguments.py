@@ -10,7 +10,6 @@ from trl.experimental.orpo import ORPOConfig
 from posttrain.build import tracking
 from posttrain.build.job import Job
 from posttrain.build.processes import needs
-from posttrain.recipes.training import BITSANDBYTES
 from posttrain.train import extensions
 
 # Fields of `train:` that are not arguments of the trainer under the same name.
@@ -20,7 +19,7 @@ OURS = {"batch_size", "dtype", "max_steps", "assistant_only_loss", "completion_o
 def common(job: Job) -> dict[str, Any]:
     """What every trainer is told."""
     train, runtime = job.recipe["train"], job.runtime
-    if train["optim"] in BITSANDBYTES:
+    if "bnb" in train["optim"] or "paged" in train["optim"]:
         needs("bitsandbytes", f"train.optim: {train['optim']}", "-e '.[quantization]'")
     said = {name: value for name, value in train.items() if name not in OURS}
     return said | {

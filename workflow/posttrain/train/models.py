@@ -69,10 +69,14 @@ def init(architecture: dict, tokenizer: PreTrainedTokenizerBase, seed: int) -> P
     for key in architecture:
         if key not in known:
             raise Refusal(f"architecture.{key}: no such key of {kind}. {did_you_mean(key, list(known))}")
-    config = AutoConfig.for_model(**{"vocab_size": len(tokenizer), **architecture})
-    agree_on_ends(config, tokenizer)
     set_seed(seed)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    try:
+        config = AutoConfig.for_model(**{"vocab_size": len(tokenizer), **architecture})
+        agree_on_ends(config, tokenizer)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
+        why = str(error).strip().splitlines()[-1].strip().removeprefix("ValueError: ").removeprefix("TypeError: ")
+        raise Refusal(f"architecture: transformers makes no such {kind}: {why}") from None
     agree_on_ends(model.generation_config, tokenizer)
     return model
 

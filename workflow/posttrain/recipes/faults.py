@@ -1,0 +1,96 @@
+"""What is wrong with an entry, in the words of the page."""
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from posttrain.recipes import elsewhere, methods
+from posttrain.words import did_you_mean, dotted
+
+PARTS = ("train", "runtime", "peft", "quantization")  # a model's sections
+
+
+def of(kind: type[BaseModel], value: Any, error: ValidationError, inherited: frozenset[tuple]) -> dict[tuple, str]:
+    """The faults of an entry by their keys, each said once.
+
+    Args:
+        inherited: the keys that the entry has of what it extends.
+    """
+    # An unknown key first, for it explains a missing one; of a value's faults the first.
+    errors = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    faults: dict[tuple, str] = {}
+    for key, why in (fault(kind, value, e) for e in errors):
+        drop = f" (it is inherited; `{key[-1]}: null` leaves it out)" if key in inherited else ""
+        faults.setdefault(key, why + drop)
+    # Where one of two types was tried in vain, the one that was understood further is the one that was meant.
+    deepest = [key for key in faults if not any(key == other[: len(key)] and key != other for other in faults)]
+    return {key: faults[key] for key in deepest}
+
+
+def fault(kind: type[BaseModel], value: Any, error: dict) -> tuple[tuple, str]:
+    """The key of a validation error, and what is wrong there."""
+    key, inner = [], value
+    for part in error["loc"]:  # a union adds the tried type's name to the path
+        if not (isinstance(inner, dict) and part in inner) and not (isinstance(inner, list) and isinstance(part, int)):
+            continue
+        key.append(part)
+        inner = inner[part]
+    why = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "missing":
+        return error["loc"], "is missing"
+    if error["type"] == "extra_forbidden":
+        return tuple(key), f"no such key{unknown(kind, key)}"
+    if error["type"] == "value_error":
+        at, _, rest = why.partition(" ")
+        at = at.split(".")  # the field that a validator begins with, or a part of it
+        return ((*key, *at), rest) if at[0] in fields_at(kind, key) else (tuple(key), why)
+    return tuple(key), mistaken(key, inner, f"{why[0].lower()}{why[1:]}", error["type"])
+
+
+def unknown(kind: type[BaseModel], key: list) -> str:
+    """What to say in place of a key that there is none of."""
+    name, known = key[-1], fields_at(kind, key[:-1])
+    if "method" in kind.model_fields:
+        if homes := [dotted((*part, name)) for part in ((), *zip(PARTS)) if name in fields_at(kind, list(part))]:
+            return f" here; say {homes[0]}"
+        if name in elsewhere.OTHERWISE:
+            return f": {elsewhere.OTHERWISE[name]}"
+        if having := [method for method, other in methods.METHODS.items() if name in fields_at(other, key[:-1])]:
+            return f" of this method; {', '.join(having)} {'have' if len(having) > 1 else 'has'} it"
+        if elsewhere.is_trls(name):
+            return f": TRL's {name} is not offered"
+    return f". {did_you_mean(name, known)}"
+
+
+def mistaken(key: list, value: Any, why: str, fault: str) -> str:
+    """What is wrong with a value, and how it would be right."""
+    name = next((part for part in reversed(key) if isinstance(part, str)), "")
+    plain = value is None or isinstance(value, str | int | float)
+    if plain and (instead := elsewhere.INSTEAD.get(name, {}).get(value)):
+        return f"{value!r} {instead}"
+    if isinstance(value, str) and fault.startswith(("float", "int", "bool")) and is_quoted(value):
+        why += "; write it without quotes"
+    if isinstance(value, int | float) and fault.startswith("string"):
+        why += "; write it in quotes"
+    return f"{value!r}: {why}"
+
+
+def is_quoted(word: str) -> bool:
+    """Whether a word would be a number or a boolean without its quotes."""
+    try:
+        float(word)
+    except ValueError:
+        return word in ("true", "false")
+    return True
+
+
+def fields_at(kind: Any, key: list) -> list[str]:
+    """The names of the fields that a part of a schema has."""
+    for part in key:
+        if isinstance(part, int):
+            continue
+        if part not in getattr(kind, "model_fields", {}):
+            return []
+        kind = kind.model_fields[part].annotation
+        kind = next((a for a in getattr(kind, "__args__", ()) if hasattr(a, "model_fields")), kind)
+    return list(getattr(kind, "model_fields", {}))
