@@ -3,12 +3,12 @@
 import dataclasses
 import enum
 import importlib.metadata
-import json
 import os
 import types
 import typing
 
-# Of a field's default that is made anew each time, or is an object of TRL's, the JSON that stands for it.
+from generated.text import unfolded
+
 JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 
 
@@ -30,7 +30,7 @@ def fields() -> str:
             name: {field: said for field, said in its.items() if shared.get(field) != said} for name, its in own.items()
         },
     }
-    return one_a_line(table)
+    return unfolded(table, 3)
 
 
 def described(config: type) -> dict[str, dict]:
@@ -58,14 +58,3 @@ def types_of(hint: typing.Any) -> set[str]:
 def default_of(field: dataclasses.Field) -> typing.Any:
     default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
     return default.value if isinstance(default, enum.Enum) else default
-
-
-def one_a_line(table: dict) -> str:
-    """The table as JSON, each field in a line of its own."""
-    lines = ["{", f' "versions": {json.dumps(table["versions"])},', ' "configs": {']
-    for i, (name, fields) in enumerate(table["configs"].items()):
-        lines.append(f"  {json.dumps(name)}: {{")
-        rows = [f"   {json.dumps(field)}: {json.dumps(said)}" for field, said in fields.items()]
-        lines.append(",\n".join(rows))
-        lines.append("  }" + ("," if i + 1 < len(table["configs"]) else ""))
-    return "\n".join([*lines, " }", "}", ""])

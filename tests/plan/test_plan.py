@@ -123,26 +123,46 @@ def test_a_dry_run_makes_nothing_but_plans(fresh):
     assert {path.name for path in fresh.root.iterdir()} - before == {".posttrain", ".snakemake"}
 
 
-def test_planning_loads_no_library_of_training(shipped):
-    """A plan is made by every snakemake call, on login nodes too: torch alone would take seconds."""
-    code = (
-        "import sys; from pathlib import Path; from posttrain.plan import frozen; "
-        "path = frozen.freeze(Path(), {'recipes': ['config/recipes']}); "
-        "frozen.Plan(path, True).trigger('models/quickstart-dpo'); "
-        "print(*{name.partition('.')[0] for name in sys.modules})"
-    )
+def loaded(project: Project, code: str) -> set[str]:
+    """The packages that a program has loaded at its end."""
     run = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=shipped.root,
+        [sys.executable, "-c", f"{code}\nimport sys; print(*{{name.partition('.')[0] for name in sys.modules}})"],
+        cwd=project.root,
         env=clean_environment(),
         capture_output=True,
         text=True,
         check=True,
         timeout=300,
     )
-    loaded = set(run.stdout.split())
-    assert "posttrain" in loaded
-    assert not loaded & HEAVY
+    return set(run.stdout.split())
+
+
+def test_planning_loads_no_library_of_training(shipped):
+    """A plan is made by every snakemake call, on login nodes too: torch alone would take seconds."""
+    packages = loaded(
+        shipped,
+        "from pathlib import Path; from posttrain.plan import frozen; "
+        "path = frozen.freeze(Path(), {'recipes': ['config/recipes']}); "
+        "frozen.Plan(path, True).trigger('models/quickstart-dpo')",
+    )
+    assert "posttrain" in packages
+    assert not packages & HEAVY
+
+
+REFUSED = """
+from posttrain.plan import frozen
+try:
+    frozen.freeze_here()
+except SystemExit as refused:
+    print(str(refused).replace(" ", "_"))
+"""
+
+
+def test_what_trl_has_and_a_recipe_has_not_is_known_without_trl(fresh):
+    fresh.edit("beta: 0.1,", "torch_compile: true,")
+    said = loaded(fresh, REFUSED)
+    assert any("TRL's_torch_compile_is_not_offered" in word for word in said)
+    assert not said & HEAVY
 
 
 def test_equal_recipes_freeze_to_one_plan(fresh, monkeypatch):

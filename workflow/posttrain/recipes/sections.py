@@ -154,14 +154,21 @@ class TextEvaluation(Evaluation):
 
 
 EVALUATIONS = {"prompts": AnswersEvaluation, "pairs": PairsEvaluation, "text": TextEvaluation}
+KINDS: dict[str, tuple[type[Entry], ...]] = {
+    "data": (Data, SelectedData),
+    "completions": (Completions,),
+    "scores": (Scores,),
+    "preferences": (Preferences, SelectedPreferences),
+    "evals": tuple(EVALUATIONS.values()),
+}
 SECTIONS = ("data", "completions", "scores", "preferences", "models", "evals")
 
 
 def kind_of(section: str, value: dict) -> type[Entry]:
     """The schema of an entry of a section other than models."""
     if section in ("data", "preferences"):
-        mixed, selected = {"data": (Data, SelectedData), "preferences": (Preferences, SelectedPreferences)}[section]
+        mixed, selected = KINDS[section]
         return selected if "scores" in value or "select" in value else mixed
     if section == "evals":
         return next((kind for field, kind in EVALUATIONS.items() if field in value), AnswersEvaluation)
-    return {"completions": Completions, "scores": Scores}[section]
+    return KINDS[section][0]

@@ -39,11 +39,11 @@ class Train(Entry):
     ] = Field("linear", description="how the rate goes on after its warm-up")
     lr_scheduler_kwargs: SchedulerKwargs | None = Field(None, description="what cosine_with_min_lr is told")
     warmup_steps: NotNegative = Field(0, description="steps, or a share of all steps if below 1")
-    weight_decay: NotNegative = Field(0)
-    adam_beta1: Share = Field(0.9)
-    adam_beta2: Share = Field(0.999)
-    adam_epsilon: Positive = Field(1e-8)
-    max_grad_norm: NotNegative = Field(1)
+    weight_decay: NotNegative = Field(0, description="by which weights shrink, beside the gradient's step")
+    adam_beta1: Share = Field(0.9, description="how slowly Adam forgets the gradients' mean")
+    adam_beta2: Share = Field(0.999, description="how slowly it forgets the mean of their squares")
+    adam_epsilon: Positive = Field(1e-8, description="what is added to the root of that")
+    max_grad_norm: NotNegative = Field(1, description="the norm that a step's gradient is cut to; 0 cuts nothing")
     optim: Literal["adamw_torch", "adamw_torch_fused", "adamw_bnb_8bit", "paged_adamw_32bit", "rmsprop"] = Field(
         "adamw_torch_fused", description="the optimizer; those in eight bits or pages are bitsandbytes'"
     )
