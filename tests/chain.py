@@ -3,8 +3,8 @@
 CHAIN = """\
 # Chain: a model reads words (cpt), is shown answers (sft), learns from its best (rs), then from pairs of them (dpo, orpo).
 data:
-  chain-words: {sources: [{path: texts.jsonl}], test: [{path: texts.jsonl, rows: 8}]}
-  chain-rows: {sources: [{path: rows.jsonl}], test: [{path: rows.jsonl, rows: 8}]}
+  chain-words: {sources: [{path: texts.jsonl}], test: [{path: held-texts.jsonl}]}
+  chain-rows: {sources: [{path: rows.jsonl}], test: [{path: held-rows.jsonl}]}
   chain-best: {scores: chain-tries, select: best_of_n}
 
 completions:

@@ -1,6 +1,8 @@
 """A checkout in a folder of its own, and two chains of real stages of a tiny model, four steps each: the micro-chain of
 SFT and DPO, and the long one of every kind (chain.py)."""
 
+import atexit
+import functools
 import json
 import os
 import re
@@ -16,7 +18,9 @@ import pytest
 from filelock import FileLock
 
 from chain import CHAIN, ENDS
+from posttrain import forkserver as forkservers
 from posttrain.build import store
+from posttrain.build.processes import FORKSERVER
 
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # snakemake beside this Python
 ROOT = Path(__file__).parents[1]
@@ -113,9 +117,14 @@ class Project:
         )
 
     def make(self, *args: str, rc: int = 0, timeout: float | None = 600, **env: str) -> tuple[str, list[str]]:
-        """Run snakemake to its end; its output, and the models whose trainer was started."""
+        """Run snakemake to its end; its output, and the models whose trainer was started.
+
+        Its stages are forks of a process that has imported torch and TRL, which takes ten times what they do. What is
+        started by `start` alone is not: there processes are what is tested.
+        """
         before = len(self.started())
-        process = self.start(*(args or (DPO,)), **env)
+        dry = "-n" in args
+        process = self.start(*(args or (DPO,)), **({} if dry else {FORKSERVER: forkserver()}) | env)
         output = process.communicate(timeout=timeout)[0]
         assert process.returncode == rc, output
         return output, [path for path in self.started()[before:] if path.startswith("models/")]
@@ -197,6 +206,14 @@ class Project:
         raise AssertionError("waited in vain")
 
 
+@functools.cache
+def forkserver() -> str:
+    """The socket of this worker's server of forks."""
+    serving = forkservers.serving()
+    atexit.register(serving.__exit__, None, None, None)
+    return serving.__enter__()
+
+
 def clean_environment() -> dict[str, str]:
     """The caller's environment, less what would change a build, with one thread a process."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("POSTTRAIN_", "SNAKEMAKE_"))}
@@ -217,9 +234,9 @@ def checkout(root: Path, page: str = MICRO) -> Project:
     for path in (root / "config/recipes").glob("*.yaml"):
         path.unlink()
     (root / PAGE).write_text(page)
-    write_lines(root / "rows.jsonl", rows())
-    write_lines(root / "pairs.jsonl", pairs())
-    write_lines(root / "texts.jsonl", texts())
+    for name, made in (("rows", rows()), ("pairs", pairs()), ("texts", texts())):
+        write_lines(root / f"{name}.jsonl", made)
+        write_lines(root / f"held-{name}.jsonl", made[:8])  # to test on: a plan refuses to test on the very same rows
     return Project(root)
 
 

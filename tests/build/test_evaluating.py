@@ -111,9 +111,9 @@ def test_who_asks_for_a_stop_does_not_wait_for_figures(dpo: Stage) -> None:
 def test_an_edited_test_row_trains_nothing(built: Project) -> None:
     """What is held out is made anew, its reference too, and what is learnt from is not, nor is what learns."""
     pairs = "      - {path: pairs.jsonl}\n"
-    built.edit(pairs, f"{pairs}    test: [{{path: pairs.jsonl, rows: 8}}]\n")
+    built.edit(pairs, f"{pairs}    test: [{{path: held-pairs.jsonl}}]\n")
     assert built.make(DPO)[1] == []
-    built.edit("rows: 8}]", "rows: 6}]")
+    built.edit("held-pairs.jsonl}]", "held-pairs.jsonl, rows: 6}]")
     assert built.make(DPO)[1] == []
     tokens = built.targets()[DPO]["inputs"]["tokens"]
     assert read_json(built.path(f"{tokens}/ledger.json"))["entries"][1]["kept"] == 6
@@ -126,7 +126,7 @@ def test_an_edited_test_row_trains_nothing(built: Project) -> None:
 def test_the_loss_is_of_all_processes(built: Project, tmp_path: Path) -> None:
     """Of pairs that a build holds out, each weighing the same, as one process finds it for the model that was made."""
     pairs = "      - {path: pairs.jsonl}\n"
-    built.edit(pairs, f"{pairs}    test: [{{path: pairs.jsonl, rows: 8}}]\n")
+    built.edit(pairs, f"{pairs}    test: [{{path: held-pairs.jsonl}}]\n")
     start, train = built.path(PAGE).read_text().split("    base: micro-sft\n")
     train = train.replace("[sigmoid, sft]", "sigmoid")
     train = train.replace("save_steps: 1", "save_steps: 4, eval_steps: 4, processes: 2, launch: ddp")

@@ -26,6 +26,7 @@ MAY_IMPORT = {
     # The plan checks names and arguments against the functions that they name, which import no more than they need.
     "plan": {"files", "words", "recipes", "build", "data.generators", "score.verifiers"},
     "cli": {"files", "words", "build", "plan"},
+    "forkserver": {"build.processes"},  # and by name, when it serves, what stages import
 }
 
 

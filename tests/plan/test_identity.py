@@ -178,7 +178,8 @@ def test_no_field_of_runtime_does(fresh, monkeypatch, model):
     monkeypatch.chdir(fresh.root)
     for name in ("rows", "pairs"):  # evaluated on a test split
         fresh.edit(
-            f"      - {{path: {name}.jsonl}}\n", f"      - {{path: {name}.jsonl}}\n    test: [{{path: {name}.jsonl}}]\n"
+            f"      - {{path: {name}.jsonl}}\n",
+            f"      - {{path: {name}.jsonl}}\n    test: [{{path: held-{name}.jsonl}}]\n",
         )
     text, before = fresh.path(PAGE).read_text(), plan_of(fresh)
     for field, value in OTHER_RUNTIME.items():

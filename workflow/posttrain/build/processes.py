@@ -12,6 +12,7 @@ from posttrain.build.lease import KEY, started
 from posttrain.files import Refusal
 
 PR_SET_PDEATHSIG = 1
+FORKSERVER = "POSTTRAIN_FORKSERVER"  # in the environment: the socket of a process that forks for small stages
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)  # SLURM's, a person's, and what some sites send
 # Settings of another launch, or of the user's shell, that would change this one unseen.
 FOREIGN = ("ACCELERATE_", "FSDP_", "DEEPSPEED_", "PET_", "TORCHELASTIC_")
@@ -68,10 +69,11 @@ def environment(work: Path, mark: str, threads: int, online: bool) -> dict[str, 
     } | dict.fromkeys(THREADS, str(threads))  # fmt: skip
 
 
-def command(script: str, arguments: list[str], runtime: dict, root: Path) -> list[str]:
+def command(script: str, arguments: list[str], runtime: dict, root: Path, online: bool) -> list[str]:
     """The command that runs a stage: accelerate for what is trained, python for the rest."""
+    python = [sys.executable, *(["-m", "posttrain.forkserver"] if forks(runtime, online) else [])]
     if "launch" not in runtime:
-        return [sys.executable, script, *arguments]
+        return [*python, script, *arguments]
     if runtime["launch"].startswith("zero"):
         needs("deepspeed", f"runtime.launch: {runtime['launch']}", "--no-build-isolation -e '.[sharding]'")
     config = root / "config/launch" / f"{runtime['launch']}.yaml"
@@ -80,11 +82,17 @@ def command(script: str, arguments: list[str], runtime: dict, root: Path) -> lis
     asked = ["--quiet", "--config_file", str(config), "--num_processes", str(runtime["processes"])]
     asked += OFFLOAD.get((runtime["launch"], runtime["offload"]), [])
     if runtime["nodes"] == 1:
-        accelerate = [sys.executable, "-m", "accelerate.commands.launch"]
+        accelerate = [*python, "-m", "accelerate.commands.launch"]
         return [*accelerate, *asked, "--main_process_port", "0", script, *arguments]
     meet = ["--main_process_ip", socket.gethostname(), "--main_process_port", str(meeting_port())]
     asked += ["--num_machines", str(runtime["nodes"]), *meet]
-    return [*one_task_a_node(runtime), sys.executable, "-m", "posttrain.build.node", *asked, script, *arguments]
+    return [*one_task_a_node(runtime), *python, "-m", "posttrain.build.node", *asked, script, *arguments]
+
+
+def forks(runtime: dict, online: bool) -> bool:
+    """Whether a stage can be a fork of the process that is there for that: one process of one thread, without a GPU."""
+    alone = runtime["threads"] == runtime.get("processes", 1) == 1 and not runtime.get("gpus")
+    return alone and not online and Path(os.environ.get(FORKSERVER, "none")).exists()
 
 
 def needs(package: str, asked: str, install: str) -> None:

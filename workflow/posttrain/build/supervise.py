@@ -133,7 +133,7 @@ class Supervisor:
         (work / "stop").unlink(missing_ok=True)
         record.refuse_other_versions(self.locked)
         arguments = [self.path, "--plan", self.plan_path, "--work", str(work)]
-        command = processes.command(str(self.root / self.target["script"]), arguments, runtime, self.root)
+        command = processes.command(str(self.root / self.target["script"]), arguments, runtime, self.root, online)
         environment = processes.environment(work, mark(self.store.root, key), runtime["threads"], online)
         environment |= tracking.environment(self.path, key)
         with gpus.claimed(runtime.get("gpus", 0)) as mine:

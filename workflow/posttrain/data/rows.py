@@ -1,5 +1,6 @@
 """What a row must look like, and the parquet it is kept in."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,10 @@ COMPLETIONS = pa.schema(
 )
 SCORES = pa.schema([*NUMBERED, ("score", pa.float64())])
 BATCH = 1000  # rows
-ROLES = ("system", "user", "assistant")
+ROLES = ("system", "user", "assistant", "tool")
+OPTIONS = pa.field("chat_template_kwargs", pa.string())  # JSON: what a row tells its template besides
+OURS = ("tokenize", "return_dict", "add_generation_prompt", "continue_final_message", "return_assistant_tokens_mask")
+OURS += ("chat_template", "padding", "truncation", "max_length", "return_tensors")
 
 
 def data_row(row: dict, where: str, ledger: Ledger) -> dict:
@@ -47,7 +51,19 @@ def conversation(row: dict, where: str) -> dict:
     messages = turns(row, "messages", where)
     if not any(turn["role"] == "assistant" for turn in messages):
         raise Refusal(f"{where}: column 'messages': there is no assistant turn to learn from")
-    return {"messages": messages}
+    return {"messages": messages, **options(row, where)}
+
+
+def options(row: dict, where: str) -> dict:
+    """A row's `chat_template_kwargs`, which TRL passes on to the template, as JSON of one spelling."""
+    if (said := row.get("chat_template_kwargs")) is None:
+        return {} if "chat_template_kwargs" not in row else {"chat_template_kwargs": "{}"}
+    told = json.loads(said) if isinstance(said, str) else said
+    if not isinstance(told, dict) or (ours := sorted(set(told) & set(OURS))):
+        why = f"{ours[0]} is not a row's to say" if isinstance(told, dict) else "is no mapping"
+        raise Refusal(f"{where}: column 'chat_template_kwargs': {why}")
+    told = {name: value for name, value in told.items() if value is not None}
+    return {"chat_template_kwargs": json.dumps(told, sort_keys=True, ensure_ascii=False)}
 
 
 def preference(row: dict, where: str, ledger: Ledger) -> dict | None:
@@ -67,7 +83,7 @@ def unpaired(row: dict, where: str) -> dict:
         )
     if not isinstance(row["label"], bool):
         raise Refusal(f"{where}: column 'label': {row['label']!r}: true (desirable) or false is wanted")
-    return {"prompt": prompt, "completion": completion, "label": row["label"]}
+    return {"prompt": prompt, "completion": completion, "label": row["label"], **options(row, where)}
 
 
 def pair(row: dict, where: str, ledger: Ledger) -> dict | None:
@@ -90,7 +106,7 @@ def pair(row: dict, where: str, ledger: Ledger) -> dict | None:
         prompt = turns(row, "prompt", where)
     if not prompt or not all(answer and answer[0]["role"] == "assistant" for answer in (chosen, rejected)):
         raise Refusal(f"{where}: chosen and rejected do not answer one prompt: both begin with it, or neither")
-    return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+    return {"prompt": prompt, "chosen": chosen, "rejected": rejected, **options(row, where)}
 
 
 def turns(row: dict, column: str, where: str) -> list[dict]:
@@ -147,7 +163,25 @@ def check_kind(row: dict, first: dict, where: str) -> None:
 
 def schema_of(row: dict) -> pa.Schema:
     """The schema of a set of which this is a row."""
-    return next(schema for schema in (MESSAGES, TEXT, PAIRS, UNPAIRED) if set(schema.names) == set(row))
+    names = set(row) - {OPTIONS.name}
+    schema = next(schema for schema in (MESSAGES, TEXT, PAIRS, UNPAIRED) if set(schema.names) == names)
+    return schema.append(OPTIONS) if OPTIONS.name in row else schema
+
+
+def said(row: dict) -> list[str]:
+    """All that is said in a row, turn by turn."""
+    return [row["text"]] if "text" in row else [turn["content"] for turn in prompt_of(row) + answers_of(row)]
+
+
+def prompt_of(row: dict) -> list[dict]:
+    """The turns that a row's answers answer: all before the last of a conversation."""
+    return row["messages"][:-1] if "messages" in row else row["prompt"]
+
+
+def answers_of(row: dict) -> list[dict]:
+    if "messages" in row:
+        return row["messages"][-1:]
+    return [turn for side in ("chosen", "rejected", "completion") for turn in row.get(side, [])]
 
 
 def write(rows: list[dict], schema: pa.Schema, path: Path) -> None:

@@ -7,27 +7,57 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from posttrain.data import generators
 from posttrain.files import Refusal
 
 
 def read(source: dict, place: Path | None) -> Iterator[tuple[int, dict]]:
-    """The rows that a source of a recipe stands for, each with its number there, counted from 1.
+    """The rows of a source that its `where` lets through, each with its number there, counted from 1.
 
     Args:
         source: the source as the recipe says it, less its place.
-        place: its file, or the folder of its fetched repository; None for a generator.
+        place: its file, or the folder of its artifact; None for a generator.
     """
     rows = {
         ".jsonl": json_lines,
         ".json": json_list,
         ".parquet": parquet,
         ".csv": csv_rows,
+        "saved": saved_split,
         "hub": hub_split,
+        "target": target_split,
         "generator": generated,
     }[source["form"]](source, place)
-    start, count = source["skip"], source["rows"]
-    yield from itertools.islice(enumerate(rows, 1), start, None if count is None else start + count)
+    wanted = {name: said if isinstance(said, list) else [said] for name, said in (source["where"] or {}).items()}
+    for number, row in enumerate(rows, 1):
+        for name in wanted:
+            refuse_missing(name, row, f"{place or source['generator']} row {number}")
+        if all(row[name] in values for name, values in wanted.items()):
+            yield number, row
+
+
+def taken(source: dict, place: Path | None, shuffle: int | None) -> tuple[Iterator[tuple[int, int, dict]], np.ndarray]:
+    """The rows that a source gives to a set, as they are read: which of its rows each is, its number, and itself.
+    Second, which of its rows it gives, in the order that they are to have.
+
+    Args:
+        shuffle: seed of the order in which `skip`, `rows` and `weight` count; as they stand if None. It is that of
+            datasets' `shuffle`.
+    """
+    skip, count = source["skip"], source["rows"]
+    if shuffle is None and source["weight"] is None:
+        stop = None if count is None else skip + count
+        rows = itertools.islice(enumerate(read(source, place)), skip, stop)
+        return ((i, number, row) for i, (number, row) in rows), np.arange(0)
+    there = sum(1 for _ in read(source, place))
+    order = np.arange(there) if shuffle is None else np.random.default_rng(shuffle).permutation(there)
+    if source["weight"] is not None:
+        count = int(source["weight"] * there)
+    order = order[skip:] if count is None else order[skip : skip + count]
+    wanted = set(order.tolist())
+    return ((i, number, row) for i, (number, row) in enumerate(read(source, place)) if i in wanted), order
 
 
 def text_of(place: Path) -> Iterator[str]:
@@ -88,6 +118,21 @@ def hub_split(source: dict, place: Path) -> Iterator[dict]:
     yield from load_dataset(str(place), name=source["subset"], split=source["split"])
 
 
+def saved_split(source: dict, place: Path) -> Iterator[dict]:
+    from datasets import DatasetDict, load_from_disk
+
+    saved = load_from_disk(str(place))
+    if isinstance(saved, DatasetDict):
+        if source["split"] not in saved:
+            raise Refusal(f"{place}: has no split {source['split']!r}; it has {', '.join(sorted(saved))}")
+        saved = saved[source["split"]]
+    yield from saved
+
+
+def target_split(source: dict, place: Path) -> Iterator[dict]:
+    return parquet(source, place / f"{source['split']}.parquet")
+
+
 def generated(source: dict, _: None) -> Iterator[dict]:
     yield from generators.KNOWN[source["generator"]](**source["args"])
 
@@ -98,6 +143,10 @@ def chosen_columns(columns: Any, row: dict, where: str) -> dict:
         return row
     mapping = columns if isinstance(columns, dict) else {name: name for name in columns}
     for name in mapping:
-        if name not in row:
-            raise Refusal(f"{where}: there is no column {name!r}; the row has {', '.join(sorted(row))}")
+        refuse_missing(name, row, where)
     return {ours: row[theirs] for theirs, ours in mapping.items()}
+
+
+def refuse_missing(name: str, row: dict, where: str) -> None:
+    if name not in row:
+        raise Refusal(f"{where}: there is no column {name!r}; the row has {', '.join(sorted(row))}")

@@ -1,5 +1,6 @@
 """From rows to token ids: what TRL 1.16's trainers would make of them, made once, cut and counted."""
 
+import json
 from collections.abc import Iterable, Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -108,7 +109,8 @@ def sft_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, ledg
     if completion_only and (len(turns) == 1 or turns[-1]["role"] != "assistant"):
         ledger.drop("the last turn is no answer of the assistant", turns)
         return None
-    made = tokenizer.apply_chat_template(turns, return_dict=True, return_assistant_tokens_mask=assistant_only)
+    told = options_of(row)
+    made = tokenizer.apply_chat_template(turns, return_dict=True, return_assistant_tokens_mask=assistant_only, **told)
     ids = labels = made["input_ids"]
     if assistant_only:
         mask = made["assistant_masks"]
@@ -119,7 +121,8 @@ def sft_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, ledg
             )
         labels = [token if said else IGNORED for token, said in zip(ids, mask, strict=True)]
     if completion_only:
-        prompt = tokenizer.apply_chat_template(turns[:-1], return_dict=True, add_generation_prompt=True)["input_ids"]
+        told |= {"return_dict": True, "add_generation_prompt": True}
+        prompt = tokenizer.apply_chat_template(turns[:-1], **told)["input_ids"]
         start = common_prefix(prompt, ids)
         labels = [IGNORED] * start + labels[start:]
     if all(label == IGNORED for label in labels[: room(ids, recipe)]):
@@ -138,7 +141,7 @@ def labelled(ids: list[int], labels: list[int], recipe: dict, ledger: Ledger) ->
 def reward_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, ledger: Ledger) -> dict | None:
     """The ids of two whole conversations. One that is too long is not cut: its end is where a reward is read."""
     chosen, rejected = (
-        tokenizer.apply_chat_template(row["prompt"] + row[answer], return_dict=True)["input_ids"]
+        tokenizer.apply_chat_template(row["prompt"] + row[answer], return_dict=True, **options_of(row))["input_ids"]
         for answer in ("chosen", "rejected")
     )
     if max(len(chosen), len(rejected)) > recipe["max_length"]:
@@ -152,7 +155,7 @@ def reward_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, l
 
 def dpo_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, ledger: Ledger) -> dict | None:
     """A prompt's ids and those of its two answers, from where they part from the prompt."""
-    prompt, (chosen, rejected), shortened = parted(tokenizer, row["prompt"], row["chosen"], row["rejected"])
+    prompt, (chosen, rejected), shortened = parted(tokenizer, row, "chosen", "rejected")
     left = recipe["max_length"] - len(prompt)
     if left <= 0:
         ledger.drop("the prompt alone fills max_length", row["prompt"])
@@ -172,7 +175,7 @@ def unpaired(rows: list[dict]) -> list[dict]:
     if "label" in rows[0]:
         return rows
     sides = (("chosen", True), ("rejected", False))
-    return [{"prompt": row["prompt"], "completion": row[side], "label": label} for side, label in sides for row in rows]
+    return [row | {"completion": row[side], "label": label} for side, label in sides for row in rows]
 
 
 def kto_tokens(rows: list[dict], tokenizer: PreTrainedTokenizerBase, recipe: dict, ledger: Ledger) -> list[dict]:
@@ -182,7 +185,7 @@ def kto_tokens(rows: list[dict], tokenizer: PreTrainedTokenizerBase, recipe: dic
     """
     fit, made = [], []
     for row in rows:
-        prompt, (completion,), shortened = parted(tokenizer, row["prompt"], row["completion"])
+        prompt, (completion,), shortened = parted(tokenizer, row, "completion")
         if len(prompt) < recipe["max_length"]:
             fit.append((row, prompt, completion, shortened))
         else:
@@ -205,20 +208,24 @@ def kto_tokens(rows: list[dict], tokenizer: PreTrainedTokenizerBase, recipe: dic
     return made
 
 
-def parted(
-    tokenizer: PreTrainedTokenizerBase, prompt: list[dict], *answers: list[dict]
-) -> tuple[list[int], list[list[int]], bool]:
-    """A prompt's ids and those of its answers, from where the first of them parts from the prompt.
+def parted(tokenizer: PreTrainedTokenizerBase, row: dict, *answers: str) -> tuple[list[int], list[list[int]], bool]:
+    """The ids of a row's prompt and those of its answers, from where the first of them parts from the prompt.
 
     Third, whether that is before the prompt's end.
     """
 
     def ids(turns: list[dict], **options: bool) -> list[int]:
-        return tokenizer.apply_chat_template(turns, return_dict=True, **options)["input_ids"]
+        return tokenizer.apply_chat_template(turns, return_dict=True, **options, **options_of(row))["input_ids"]
 
-    alone, whole = ids(prompt, add_generation_prompt=True), [ids(prompt + answer) for answer in answers]
+    alone = ids(row["prompt"], add_generation_prompt=True)
+    whole = [ids(row["prompt"] + row[answer]) for answer in answers]
     start = min(common_prefix(alone, each) for each in whole)
     return alone[:start], [each[start:] for each in whole], start < len(alone)
+
+
+def options_of(row: dict) -> dict:
+    """What a row tells its template besides its turns."""
+    return json.loads(row.get("chat_template_kwargs") or "{}")
 
 
 def common_prefix(a: list[int], b: list[int]) -> int:

@@ -41,6 +41,7 @@ class Targets:
         self.all: dict[str, Target] = {}
         self.unlocked: set[str] = set()
         self.open: list[str] = []
+        self.here = Path()  # what the recipes' paths count from
         for path in catalogue.uses:
             self.named(path)
         for path, entry in catalogue.entries.items():
@@ -79,10 +80,13 @@ class Targets:
 
     def named_by(self, entry: Named, key: str, kind: str) -> str:
         """The target of a kind that a field of a recipe names."""
-        name = getattr(entry.recipe, key)
-        path = f"{kind}/{name}"
+        return self.known(entry, (key,), f"{kind}/{getattr(entry.recipe, key)}")
+
+    def known(self, entry: Named, key: tuple, path: str) -> str:
+        """A target that a part of a recipe names. Raises: Refusal, if there is none."""
         if path not in self.catalogue.entries and path not in self.catalogue.uses:
-            raise entry.refuse((key,), f"there is no {path}. {did_you_mean(name, self.names(kind))}")
+            kind, _, name = path.partition("/")
+            raise entry.refuse(key, f"there is no {path}. {did_you_mean(name, self.names(kind))}")
         return self.named(path)
 
     def names(self, kind: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Rows that are read or made, not sampled; and the split of rows that a recipe asks for."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from posttrain.data import generators
@@ -10,40 +11,68 @@ from posttrain.recipes.catalogue import HUB_ID, Named
 from posttrain.words import did_you_mean
 
 FORMS = (".jsonl", ".json", ".parquet", ".csv")
+SAVED = ("dataset_dict.json", "dataset_info.json")  # what save_to_disk leaves in a folder
 
 
 def mixed(plan: Targets, entry: Named) -> Target:
     """A data or preference set of sources, one after the other."""
-    stage = "mix_data" if isinstance(entry.recipe, sections.Data) else "mix_preferences"
+    kind = "data" if isinstance(entry.recipe, sections.Data) else "preferences"
     recipe = entry.recipe.model_dump(exclude={"runtime"})
-    names, inputs, files = {}, {}, {}
+    made = Target(entry.path, f"mix_{kind}", {}, runtime=entry.recipe.runtime.model_dump())
     for split in ("sources", "test"):
-        for i, source in enumerate(recipe[split]):
-            role = f"{split}.{i}"
-            if source["generator"]:
-                source["args"] = arguments(entry, (split, i), "generator", generators.KNOWN)
-            if source["path"]:
-                files[role] = existing(entry, split, i, source["path"])
-            elif source["hub"]:
-                if not HUB_ID.fullmatch(source["hub"]):
-                    raise entry.refuse((split, i, "hub"), f"{source['hub']!r} is not a hub id (org/name)")
-                inputs[role] = plan.hub("datasets", source["hub"])
-            if place := source.pop("path") or source.pop("hub"):
-                names[role] = place
-            source.pop("hub", None)
-            source["form"] = Path(files[role]).suffix if role in files else "hub" if role in inputs else "generator"
-    return Target(entry.path, stage, recipe, names, inputs, files, runtime=entry.recipe.runtime.model_dump())
+        recipe[split] = [placed(plan, entry, made, (split, i)) for i in range(len(recipe[split]))]
+    if entry.recipe.decontaminate:
+        for i, name in enumerate(entry.recipe.decontaminate.against):
+            made.inputs[f"against.{i}"] = plan.known(entry, ("decontaminate", "against", i), f"data/{name}")
+    return replace(made, own=recipe)
 
 
-def existing(entry: Named, split: str, i: int, path: str) -> str:
-    place = Path(path).expanduser()
+def placed(plan: Targets, entry: Named, made: Target, at: tuple) -> dict:
+    """A source less its place, which becomes an input or a file of the target, and the form of what lies there."""
+    split, i = at
+    source, role = getattr(entry.recipe, split)[i], f"{split}.{i}"
+    form = "generator"
+    if source.path:
+        made.files[role], form = existing(plan, entry, at, source.path)
+    elif source.hub:
+        if not HUB_ID.fullmatch(source.hub):
+            raise entry.refuse((*at, "hub"), f"{source.hub!r} is not a hub id (org/name)")
+        made.inputs[role], form = plan.hub("datasets", source.hub), "hub"
+    elif source.target:
+        made.inputs[role], form = rows_of(plan, entry, at, source), "target"
+    if place := source.path or source.hub or source.target:
+        made.names[role] = place
+    said = source.model_dump(exclude={"path", "hub", "target"}) | {"form": form}
+    return said | ({"args": arguments(entry, at, "generator", generators.KNOWN)} if source.generator else {})
+
+
+def rows_of(plan: Targets, entry: Named, at: tuple, source: sections.Source) -> str:
+    """Another set, of which a source takes rows."""
+    kind = source.target.partition("/")[0]
+    if kind not in ("data", "preferences"):
+        raise entry.refuse((*at, "target"), f"{source.target!r}: rows are those of data/<name> or preferences/<name>")
+    path = plan.known(entry, (*at, "target"), source.target)
+    if source.split == "test" and (mend := without_test(plan.all[path], "say `split: train`")):
+        raise entry.refuse((*at, "split"), f"{path} has no split test; {mend}")
+    if source.split not in ("train", "test"):
+        raise entry.refuse((*at, "split"), f"{source.split!r}: a target has the splits train and test")
+    return path
+
+
+def existing(plan: Targets, entry: Named, at: tuple, path: str) -> tuple[str, str]:
+    """A file or a saved dataset outside the build, and its form."""
+    place, key = plan.here / Path(path).expanduser(), (*at, "path")
+    if place.is_dir() and any((place / name).is_file() for name in SAVED):
+        return str(place), "saved"
+    if place.is_dir():
+        raise entry.refuse(key, f"{path} is a folder, and none that save_to_disk has written; name a file")
     if not place.is_file():
-        near = [str(file) for form in FORMS for file in sorted(place.parent.glob(f"*{form}"))]
+        near = [str(file.relative_to(plan.here)) for form in FORMS for file in sorted(place.parent.glob(f"*{form}"))]
         hint = did_you_mean(path, near) if near else f"It is looked for in {place.parent.resolve()}"
-        raise entry.refuse((split, i, "path"), f"there is no file {path}. {hint}")
+        raise entry.refuse(key, f"there is no file {path}. {hint}")
     if place.suffix not in FORMS:
-        raise entry.refuse((split, i, "path"), f"{path}: rows are read from {', '.join(FORMS)}")
-    return str(place)
+        raise entry.refuse(key, f"{path}: rows are read from {', '.join(FORMS)}")
+    return str(place), place.suffix
 
 
 def split_of(plan: Targets, entry: Named, key: str, kind: str) -> str:
