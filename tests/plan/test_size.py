@@ -28,6 +28,8 @@ FAMILIES = {
     "gemma": TINY | {"head_dim": 32},
     "gemma2": TINY | {"head_dim": 32},
     "gemma3_text": TINY | {"head_dim": 32},
+    "smollm3": TINY | {"pad_token_id": None},
+    "smollm3, with biases": TINY | {"pad_token_id": None, "attention_bias": True, "mlp_bias": True},
     "starcoder2": TINY,
     "starcoder2, no biases": TINY | {"use_bias": False, "tie_word_embeddings": False},
     "gpt2": {"n_embd": 64, "n_layer": 3, "n_head": 4, "vocab_size": 300, "n_positions": 128},

@@ -75,6 +75,7 @@ DEFAULTS = {
     "gemma": defaults(256000, 3072, 24576, 28, 16, tied=True, num_key_value_heads=16, head_dim=256),
     "gemma2": defaults(256000, 2304, 9216, 26, 8, tied=True, num_key_value_heads=4, head_dim=256),
     "gemma3_text": defaults(262208, 2304, 9216, 26, 8, tied=True, num_key_value_heads=4, head_dim=256),
+    "smollm3": defaults(128256, 2048, 11008, 36, 16, tied=True, num_key_value_heads=4),
     "starcoder2": defaults(49152, 3072, 12288, 30, 24, tied=True, num_key_value_heads=2, use_bias=True),
     "gpt2": {
         "vocab_size": 50257, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_inner": None, "n_positions": 1024,
@@ -122,7 +123,7 @@ def like_llama(kind: str, said: dict[str, Any]) -> Architecture:
         vectors += queries + 2 * values
     elif said["attention_bias"]:
         vectors += queries + 2 * values + hidden
-    if kind == "llama" and said["mlp_bias"]:
+    if kind in ("llama", "smollm3") and said["mlp_bias"]:
         vectors += 2 * inner + hidden
     return Architecture(
         said["vocab_size"], hidden, said["num_hidden_layers"], heads, head_dim, inner, said["tie_word_embeddings"],
