@@ -111,7 +111,7 @@ def test_a_sites_pattern_with_a_slash_is_of_whole_targets(fresh, monkeypatch):
     after = plan_of(fresh)
     kinds = ("completions/micro-tries", "scores/micro-tries", "evals/micro-sft/micro", SFT, "data/micro-rows")
     said = [[after[path]["runtime"].get(name) for name in ("gpus", "shards", "hours", "mem_gb")] for path in kinds]
-    assert said == [[1, 3, 5, 8], [0, 1, 5, 8], [0, 2, 1, 8], [0, 1, 1, 64], [None, None, 1, 8]]
+    assert said == [[1, 3, 5, 19], [0, 1, 5, 8], [0, 2, 1, 8], [0, 1, 1, 64], [None, None, 1, 8]]
     assert intents(after) == intents(before)
 
 

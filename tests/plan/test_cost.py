@@ -32,12 +32,17 @@ def jobs(*asked: str) -> dict[str, cost.Job]:
     return {job.path: job for job in cost.jobs(targets, list(asked))}
 
 
-def said(*asked: str) -> None:
-    cli.show_plan(argparse.Namespace(target=list(asked)))
+def said(*asked: str, gpu: str | None = None) -> None:
+    cli.show_plan(argparse.Namespace(target=list(asked), gpu=gpu))
+
+
+def line_of(text: str, name: str) -> str:
+    return next(line for line in text.splitlines() if line.split()[:1] == [name])
 
 
 def fetched(config: dict) -> None:
-    Path("hub/models--mistralai--Mistral-7B-v0.1").mkdir(parents=True)
+    """The base as it stands after a fetch: what its own config.json says goes before config/bases.yaml."""
+    Path("hub/models--mistralai--Mistral-7B-v0.1").mkdir(parents=True, exist_ok=True)
     Path("hub/models--mistralai--Mistral-7B-v0.1/config.json").write_text(json.dumps(config))
 
 
@@ -60,18 +65,30 @@ def test_what_was_foretold_of_disk_is_what_is_there(micro_built, monkeypatch):
         )
 
 
-def test_a_model_that_is_not_here_yet_is_said_to_be_unknown(shipped, capsys):
+def test_a_base_that_is_not_here_yet_is_as_large_as_published(shipped, capsys):
     job = jobs("models/zephyr-7b-sft")["models/zephyr-7b-sft"]
-    assert (job.memory, job.stored, job.working) == (None, None, None)
+    assert job.architecture.parameters == SEVEN_B
     assert (job.gpus, job.hours) == (8, 4)
+    with pytest.raises(Refusal, match="does not fit: "):  # 400 GB: no machine of ours has them
+        said("models/zephyr-7b-dpo", gpu="h100")
+    line = line_of(capsys.readouterr().out, "models/zephyr-7b-dpo")
+    assert line.split()[1:] == ["8", "3", "≤", "0.85", "48.4", "GB", "of", "80:", "fits", "29", "GB", "missing"]
+
+
+def test_a_base_that_nobody_describes_is_said_to_be_unknown(shipped, capsys):
+    shipped.edit("base: mistralai/Mistral-7B-v0.1", "base: org/nameless", "config/recipes/zephyr-7b.yaml")
+    job = jobs("models/zephyr-7b-sft")["models/zephyr-7b-sft"]
+    assert (job.memory, job.stored, job.working, job.work) == (None, None, None, None)
     said("models/zephyr-7b-dpo")
-    lines = capsys.readouterr().out.splitlines()
-    train = next(line.split() for line in lines if line.startswith("models/zephyr-7b-dpo"))
-    assert train == ["models/zephyr-7b-dpo", "train_dpo", "8", "3", "24", "500", "?", "?", "?"]
-    assert "? cannot be told" in lines[-1]
+    text = capsys.readouterr().out
+    assert line_of(text, "models/zephyr-7b-dpo").split()[1:] == ["8", "3", "?", "?", "?", "missing"]
+    assert "? cannot be told" in text
 
 
 def test_a_model_that_is_here_has_a_size(shipped):
+    fetched(MISTRAL | {"num_hidden_layers": 16})
+    model = jobs("models/zephyr-7b-dpo")["models/zephyr-7b-dpo"].architecture
+    assert (model.layers, model.parameters < SEVEN_B) == (16, True)
     fetched(MISTRAL)
     job = jobs("models/zephyr-7b-dpo")["models/zephyr-7b-dpo"]
     kept = size.BYTES[job.target["own"]["train"]["dtype"]]

@@ -9,7 +9,9 @@ from pathlib import Path
 from posttrain.build import gc, lease, status
 from posttrain.files import Refusal, read_json
 from posttrain.plan import cost, frozen
-from posttrain.words import volume
+from posttrain.plan.table import Table, explained
+from posttrain.recipes.gpus import GPUS
+from posttrain.words import columns, volume
 
 CLEAR = "\033[2J\033[H"
 SECONDS = {"h": 3600, "d": 86400}
@@ -23,7 +25,11 @@ def main() -> None:
     command.set_defaults(run=show_status)
     command = commands.add_parser("plan", help="what a build would take: jobs, GPU-hours, memory, disk")
     command.add_argument("target", nargs="*", help="what would be built: models/zephyr-7b-dpo; every model if unsaid")
+    command.add_argument("--gpu", choices=GPUS, help="what it would run on; config/site.yaml's `gpu:` if unsaid")
     command.set_defaults(run=show_plan)
+    command = commands.add_parser("explain", help="why a target and all that it is made of would be made anew")
+    command.add_argument("target", nargs="+", help="models/zephyr-7b-dpo")
+    command.set_defaults(run=show_reasons)
     command = commands.add_parser("gc", help="what of the store and the work folders nothing needs")
     command.add_argument("--delete", action="store_true", help="take it away; without this it is only listed")
     command.add_argument("--older-than", type=seconds, default="14d", help="what is younger stays: 14d, 12h, 0d")
@@ -67,45 +73,34 @@ def work_lines(work: Path, store: Path) -> Iterator[str]:
 def show_plan(args: argparse.Namespace) -> None:
     """Print a line for each job that would run, and what they take together."""
     plan = frozen.Plan(frozen.freeze_here(), main=False)
-    asked = [path for target in args.target or plan.all("models") for path in paths_of(plan, target)]
-    jobs = cost.jobs(plan.targets, asked)
-    if not jobs:
+    made = Table(plan, asked_for(plan, args.target or plan.all("models")), args.gpu or plan.site.get("gpu"))
+    if not made.jobs:
         print("nothing is to be done")
         return
-    gpu_hours = sum(job.gpus * job.hours for job in jobs)
-    rows = [("target", "rule", "GPUs", "hours", "GPU-hours", "mem_gb", "memory", "store", "work"), *map(row_of, jobs)]
-    stored = sum(job.stored or 0 for job in jobs)
-    rows.append(
-        ("together", "", "", f"{sum(job.hours for job in jobs):g}", f"{gpu_hours:g}", "", "", volume(stored), "")
-    )
-    print(table(rows))
-    work = Path("work")
-    print(f"free: {volume(cost.free(plan.store.root))} at {plan.store.root}, {volume(cost.free(work))} at {work}")
-    print("hours and mem_gb are what was asked for; ? cannot be told before (rows, and models that are not here yet)")
-    for job in jobs:
-        if not job.gpus and job.memory and job.memory > (asked := 1e9 * job.target["runtime"]["mem_gb"]):
-            print(f"{job.path}: runtime.mem_gb {asked / 1e9:g} is asked for, and {volume(job.memory)} are expected")
-    if lacking := list(cost.lacking(jobs, plan.store.root, work)):
+    print(*made.text(), sep="\n")
+    if lacking := list(cost.lacking(made.jobs, plan.store.root, Path("work"))):
         raise Refusal("\n".join(lacking))
 
 
+def show_reasons(args: argparse.Namespace) -> None:
+    """Print why each target that some are made of would be made, or that it would not."""
+    plan = frozen.Plan(frozen.freeze_here(), main=False)
+    print(*explained(plan, asked_for(plan, args.target)), sep="\n")
+
+
+def asked_for(plan: frozen.Plan, targets: list[str]) -> list[str]:
+    return [path for target in targets for path in paths_of(plan, target)]
+
+
 def paths_of(plan: frozen.Plan, target: str) -> list[str]:
-    """The plan's targets that a name asks for: a page asks for all that it shows."""
+    """The plan's targets that a name asks for: a page asks for all that it shows, a scan for its models."""
+    if target in plan.scans:
+        return plan.scans[target]
     page = re.fullmatch(r"reports/(.+)\.html", target)
     path = f"models/{page[1]}" if page else target
     if path not in plan.targets:
         raise plan.suggest(target)
     return plan.reported(path) if page else [path]
-
-
-def row_of(job: cost.Job) -> tuple[str, ...]:
-    if job.target["rule"] == "restore":
-        return job.path, "restore", "", "", "", "", "", "0 B", "0 B"
-    asked = job.target["runtime"]
-    memory = volume(job.memory) + " a GPU" * bool(job.gpus) if job.memory else "" if not job.trains else "?"
-    disk = [volume(size) if size is not None else "?" for size in (job.stored, job.working)]
-    hours = (f"{job.hours:g}", f"{job.gpus * job.hours:g}" if job.gpus else "")
-    return job.path, job.target["rule"], str(job.gpus or ""), *hours, f"{asked['mem_gb']:g}", memory, *disk
 
 
 def collect(args: argparse.Namespace) -> None:
@@ -134,7 +129,7 @@ def sweep(survey: gc.Survey, delete: bool) -> None:
         rows.append(
             (fate, volume(item.size), days(item.age), str(item.path), item.name, said[item] or "nothing needs it")
         )
-    print(table(rows))
+    print(*columns(rows), sep="\n")
     freed = volume(sum(item.size for item in items if not said[item]))
     if delete:
         survey.forget_fallen_links()
@@ -151,13 +146,6 @@ def seconds(said: str) -> float:
 
 def days(age: float) -> str:
     return f"{age / 86400:.0f} d" if age >= 86400 else f"{max(age, 0) / 3600:.0f} h"
-
-
-def table(rows: list[tuple[str, ...]]) -> str:
-    """Columns as wide as they must be."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join(lines)
 
 
 def store_of_newest_plan() -> str:

@@ -3,13 +3,16 @@
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from posttrain.build.store import whole
 from posttrain.files import read_json
-from posttrain.plan import memory, size, triggers
+from posttrain.plan import duration, memory, size, triggers
+from posttrain.plan.duration import Work
 from posttrain.plan.size import BYTES, Architecture
 from posttrain.plan.stages.weights import DERIVED
+from posttrain.recipes.gpus import GPU
 from posttrain.words import volume
 
 CHECKPOINTS = 3  # of a training run at its fullest: the two that are kept, and the one being written
@@ -24,6 +27,7 @@ class Job:
     target: dict
     architecture: Architecture | None
     weights: dict  # what the training of its weights says, which of a mean or a copy is another's
+    work: Work | None = None
 
     @property
     def hours(self) -> float:
@@ -32,6 +36,10 @@ class Job:
     @property
     def gpus(self) -> int:
         return 0 if self.target["rule"] == "restore" else self.target["runtime"].get("gpus", 0)
+
+    def expected(self, gpu: GPU) -> float | None:
+        """Hours that it computes on its GPUs, if they are such ones."""
+        return self.work.hours(gpu.speed, self.gpus) if self.work and self.gpus else None
 
     @property
     def trains(self) -> bool:
@@ -87,7 +95,13 @@ class Job:
 
 def jobs(targets: dict[str, dict], asked: list[str]) -> list[Job]:
     """The jobs that would make what is asked for, inputs before what is made of them."""
-    found: dict[str, Job] = {}
+    models = Models(targets)
+    return [models.job(path) for path in to_make(targets, asked)]
+
+
+def to_make(targets: dict[str, dict], asked: list[str]) -> list[str]:
+    """The targets that would be made for what is asked, inputs before what is made of them."""
+    found: dict[str, None] = {}
 
     def add(path: str) -> None:
         target = targets[path]
@@ -98,15 +112,15 @@ def jobs(targets: dict[str, dict], asked: list[str]) -> list[Job]:
                 add(made)
         elif target["twin"]:
             add(target["twin"])
-        found[path] = job(targets, path)
+        found[path] = None
 
     for path in asked:
         add(path)
-    return list(found.values())
+    return list(found)
 
 
 def job(targets: dict[str, dict], path: str) -> Job:
-    return Job(path, targets[path], architecture(targets, path), weights(targets, path))
+    return Models(targets).job(path)
 
 
 def stands(path: str, target: dict) -> bool:
@@ -118,39 +132,54 @@ def stands(path: str, target: dict) -> bool:
     return not stale and whole(Path(path), manifest)
 
 
-def weights(targets: dict[str, dict], path: str) -> dict:
-    """What says how many weights a model has, and of which type: of a merge its adapter's method and its own type."""
-    target = targets[path]
-    if target["stage"] not in DERIVED:
-        return target["own"]
-    own = weights(targets, next(iter(target["inputs"].values())))
-    return {"method": own["method"], "train": target["own"]} if target["stage"] == "merge_adapter" else own
+class Models:
+    """What the models of a plan are like, each looked up once."""
 
+    def __init__(self, targets: dict[str, dict]) -> None:
+        self.targets = targets
+        self.architecture = cache(self.find_architecture)
+        self.weights = cache(self.find_weights)
+        self.vocabulary = cache(self.find_vocabulary)
 
-def architecture(targets: dict[str, dict], path: str) -> Architecture | None:
-    """What a model is like: by its recipe, its own config.json where its files stand, or the model it is made from."""
-    target = targets[path]
-    if said := target["own"].get("architecture"):
-        known = vocabulary(targets, target["inputs"]["tokenizer"])
-        config = {"vocab_size": known, **said}
-        return size.architecture(config) if config["vocab_size"] else None
-    if target["stage"] in DERIVED:
-        return architecture(targets, next(iter(target["inputs"].values())))
-    if "from" in target["inputs"] or "base" in target["inputs"]:
-        return architecture(targets, target["inputs"].get("base") or target["inputs"]["from"])
-    return size.architecture(read_json(Path(target["files"].get("folder", path)) / "config.json"))
+    def job(self, path: str) -> Job:
+        model, target = self.architecture(path), self.targets[path]
+        computes = model and target["rule"] != "restore" and "tokens" in target["inputs"]
+        work = duration.of(self.targets, path, model) if computes else None
+        return Job(path, target, model, self.weights(path), work)
 
+    def find_weights(self, path: str) -> dict:
+        """What says how many weights a model has, and their type: of a merge its adapter's method and its own type."""
+        target = self.targets[path]
+        if target["stage"] not in DERIVED:
+            return target["own"]
+        own = self.weights(next(iter(target["inputs"].values())))
+        return {"method": own["method"], "train": target["own"]} if target["stage"] == "merge_adapter" else own
 
-def vocabulary(targets: dict[str, dict], tokenizer: str) -> int | None:
-    """How many tokens a tokenizer has, as far as can be told."""
-    if made := read_json(f"{tokenizer}/tokenizer.json"):
-        ids = [*made["model"]["vocab"].values(), *(token["id"] for token in made["added_tokens"])]
-        return max(ids) + 1
-    own, base = targets[tokenizer]["own"], targets[tokenizer]["inputs"].get("from")
-    if own.get("from") == "bytes":
-        return size.BYTE_TOKENS
-    model = architecture(targets, base) if base else None
-    return model.vocabulary if model else None
+    def find_architecture(self, path: str) -> Architecture | None:
+        """What a model is like: by its recipe, its own config.json where its files stand, the model it is made from, or
+        what is published of its repository."""
+        target = self.targets[path]
+        if said := target["own"].get("architecture"):
+            config = {"vocab_size": self.vocabulary(target["inputs"]["tokenizer"]), **said}
+            return size.architecture(config) if config["vocab_size"] else None
+        if target["stage"] in DERIVED:
+            return self.architecture(next(iter(target["inputs"].values())))
+        for role in ("base", "model", "reward_model", "from"):
+            if role in target["inputs"]:
+                return self.architecture(target["inputs"][role])
+        there = read_json(Path(target["files"].get("folder", path)) / "config.json")
+        return size.architecture(there or target.get("published", {}))
+
+    def find_vocabulary(self, tokenizer: str) -> int | None:
+        """How many tokens a tokenizer has, as far as can be told."""
+        if made := read_json(f"{tokenizer}/tokenizer.json"):
+            ids = [*made["model"]["vocab"].values(), *(token["id"] for token in made["added_tokens"])]
+            return max(ids) + 1
+        own, base = self.targets[tokenizer]["own"], self.targets[tokenizer]["inputs"].get("from")
+        if own.get("from") == "bytes":
+            return size.BYTE_TOKENS
+        model = self.architecture(base) if base else None
+        return model.vocabulary if model else None
 
 
 def lacking(planned: list[Job], store: Path, work: Path) -> Iterator[str]:

@@ -10,12 +10,12 @@ from typing import Any
 from posttrain.build import lease, status
 from posttrain.build.store import Store, read_by, whole
 from posttrain.files import Refusal, digest, read_json, write_json
-from posttrain.plan import triggers
+from posttrain.plan import resources, triggers
 from posttrain.plan.contents import Contents
 from posttrain.plan.lineage import reported
 from posttrain.plan.stages import MAKERS
 from posttrain.plan.targets import Target, Targets
-from posttrain.recipes import catalogue, identity, lock, page
+from posttrain.recipes import bases, catalogue, identity, lock, page
 from posttrain.recipes.sections import SECTIONS
 from posttrain.words import nearest
 
@@ -57,10 +57,14 @@ def freeze(root: Path, config: dict) -> str:
     contents = Contents()
     targets = Targets(root, read, lock.read(root / "config/lock.yaml"), contents, MAKERS)
     environment, locked = read_environment(root / "envs/train.lock")
+    published = bases.published(root / "config")
     known: dict[str, dict] = {}
     for target in targets.all.values():
         known[target.path] = settle(target, known, contents, store, environment)
+        if repo_id := target.own.get("repo_id"):
+            known[target.path]["published"] = published[target.own["kind"]].get(repo_id, {})
     mark_twins(known)
+    resources.settle(known, read.site.get("gpu"))
     contents.remember()
     plan = {
         "root": str(root), "store": str(store.root), "environment": environment, "locked": locked, "site": read.site,

@@ -20,6 +20,7 @@ from typing import Any
 
 from posttrain.plan.size import BYTES, NF4_BITS, NF4_BITS_SINGLY, Architecture
 
+HOST = 4e9  # of a process on a GPU, in its machine's memory: libraries and CUDA; not measured
 LIBRARIES = 550e6  # measured: an interpreter with torch (for CPUs), transformers, peft and TRL, before it trains
 # Measured: of blocks below 32 MB glibc keeps the places of the freed, and seldom finds the next one to fit. So much of
 # what a micro-batch takes is held besides it.
@@ -81,6 +82,18 @@ def of_training(model: Architecture, own: dict[str, Any], runtime: dict[str, Any
         heap=HEAP * (activations + logits) if on_cpu else 0,
         libraries=LIBRARIES if on_cpu else 0,
     )
+
+
+def of_machine(model: Architecture, own: dict[str, Any], runtime: dict[str, Any]) -> float:
+    """The memory of each machine of a training job on GPUs: what is loaded through it, and what is offloaded to it."""
+    processes = runtime["processes"] // runtime["nodes"]
+    weights = model.parameters * BYTES[own["train"]["dtype"]]
+    loading = 1 if shares(runtime)["weights"] > 1 else processes  # of shards one process reads for all
+    trained = model.adapter(own["peft"]) if own.get("peft") else model.parameters
+    offloaded = 0.0 if runtime["offload"] == "none" else trained * optimizer_bytes(own, runtime)
+    if runtime["offload"] == "all":
+        offloaded += weights + trained * kept_by_trained(own)
+    return processes * HOST + loading * weights + offloaded / runtime["nodes"]
 
 
 def shares(runtime: dict[str, Any]) -> dict[str, int]:

@@ -24,6 +24,7 @@ class Architecture:
     vectors: int = 0  # of a layer: norms, biases, what routes to experts
     outside: int = 0  # of no layer: the last norm, learnt positions
     expert: int = 0  # weights of a layer's experts
+    experts: int = 1
     active: int = 1  # experts that a token goes through
     gated: bool = True  # its MLP multiplies two projections
 
@@ -40,6 +41,12 @@ class Architecture:
     def parameters(self) -> int:
         outside = self.embedding * (1 if self.tied else 2) + self.outside
         return outside + self.in_linears + self.layers * (self.vectors + self.expert)
+
+    @property
+    def used(self) -> int:
+        """Weights that a token is multiplied with: of its experts' those it is sent to, and to embed it none."""
+        idle = self.layers * self.expert * (self.experts - self.active) // self.experts
+        return self.parameters - idle - (0 if self.tied else self.embedding)
 
     @property
     def layer(self) -> int:
@@ -106,12 +113,13 @@ def like_llama(kind: str, said: dict[str, Any]) -> Architecture:
     linears = {
         "q_proj": (hidden, queries), "k_proj": (hidden, values), "v_proj": (hidden, values), "o_proj": (queries, hidden)
     }  # fmt: skip
-    norms, expert, active = NORMS.get(kind, 2), 0, 1
+    norms, expert, experts, active = NORMS.get(kind, 2), 0, 1, 1
     vectors = norms * hidden + (2 * head_dim if kind in NORMED_HEADS else 0)
     last = hidden
     if kind == "mixtral":
-        expert, active = said["num_local_experts"] * 3 * hidden * inner, said["num_experts_per_tok"]
-        vectors += said["num_local_experts"] * hidden
+        experts, active = said["num_local_experts"], said["num_experts_per_tok"]
+        expert = experts * 3 * hidden * inner
+        vectors += experts * hidden
     elif kind == "starcoder2":
         linears |= {"c_fc": (hidden, inner), "c_proj": (inner, hidden)}
         vectors, last = vectors + norms * hidden, 2 * hidden  # norms with a bias
@@ -127,7 +135,7 @@ def like_llama(kind: str, said: dict[str, Any]) -> Architecture:
         vectors += 2 * inner + hidden
     return Architecture(
         said["vocab_size"], hidden, said["num_hidden_layers"], heads, head_dim, inner, said["tie_word_embeddings"],
-        linears, vectors, last, expert, active, gated=kind != "starcoder2",
+        linears, vectors, last, expert, experts, active, gated=kind != "starcoder2",
     )  # fmt: skip
 
 

@@ -86,7 +86,8 @@ def reasons(manifest: dict, target: dict) -> list[str]:
     for role, content in target["contents"].items():
         if content and inputs.get(role) != content:
             fields.append(f"{names.get(role, role)} has other content")
-    return fields or ["its key is not its recipe's"]
+    whole = None not in target["contents"].values()
+    return fields or (["its key is not its recipe's"] if whole else [])
 
 
 def changes(old: Any, new: Any, at: str = "") -> Iterator[str]:

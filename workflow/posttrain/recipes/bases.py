@@ -1,7 +1,7 @@
-"""Hub bases: what is known of each before it is fetched (config/bases.yaml)."""
+"""What is known of hub repositories before they are fetched (config/bases.yaml, config/datasets.yaml)."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -33,21 +33,38 @@ class Base(Entry):
     source: str
 
 
-def read(path: Path) -> dict[str, Base]:
-    """The bases, by hub id."""
+class Dataset(Entry):
+    """A hub repository of rows."""
+
+    rows: dict[str, Count] = Field(description="by split, or subset/split")
+    source: str
+
+
+Known = TypeVar("Known", Base, Dataset)
+
+
+def read(path: Path, kind: type[Known] = Base) -> dict[str, Known]:
+    """The repositories that a file describes, by hub id."""
     said, where = page.read(path) if path.exists() else ({}, {})
-    return {repo_id: check(repo_id, value, where) for repo_id, value in said.items()}
+    return {repo_id: check(repo_id, value, where, kind) for repo_id, value in said.items()}
 
 
-def check(repo_id: str, value: Any, where: page.Where) -> Base:
+def check(repo_id: str, value: Any, where: page.Where, kind: type[Known]) -> Known:
     try:
-        return Base.model_validate(value)
+        return kind.model_validate(value)
     except ValidationError as error:
         fault = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
         key = (repo_id, *fault["loc"])
         why = fault["msg"][0].lower() + fault["msg"][1:]
         if fault["type"] == "extra_forbidden":
-            schema = Tokens if key[1] == "tokenizer" else Base
+            schema = Tokens if key[1] == "tokenizer" else kind
             why = f"no such key. {did_you_mean(key[-1], list(schema.model_fields))}"
         line = next(where[key[:end]] for end in range(len(key), 0, -1) if key[:end] in where)
         raise Refusal(f"{line}: {dotted(key)}: {why}") from None
+
+
+def published(config: Path) -> dict[str, dict[str, dict]]:
+    """What the plan takes from the two files, by kind and hub id: of models fields of config.json, of datasets rows."""
+    models = {repo_id: base.config for repo_id, base in read(config / "bases.yaml").items()}
+    datasets = {repo_id: made.rows for repo_id, made in read(config / "datasets.yaml", Dataset).items()}
+    return {"models": models, "tokenizers": models, "datasets": datasets}

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from posttrain.files import Refusal, canonical
 from posttrain.recipes import faults, fields, methods, page, runtime, sections
+from posttrain.recipes.gpus import GPUS
 from posttrain.recipes.page import Where
 from posttrain.words import did_you_mean, dotted
 
@@ -18,7 +19,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 LONGEST = 100  # a file system's 255, less what a scan, a key and an ending add
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 ENDINGS = (".json", ".run", ".md", ".html")  # models/x.run.json is x's own record
-SITE_KEYS = ("store", "account", "partition", "runtime")
+SITE_KEYS = ("store", "account", "partition", "gpu", "runtime")
 TRAINING_ONLY = set(runtime.TrainRuntime.model_fields) - set(runtime.Runtime.model_fields)
 
 
@@ -240,9 +241,11 @@ def read_site(path: Path) -> tuple[dict, Where]:
         if key not in SITE_KEYS:
             hint = did_you_mean(key, list(SITE_KEYS))
             raise Refusal(f"{where[(key,)]}: {key}: no such key. {hint} (a site says where, never what)")
-    for key in ("store", "account", "partition"):
+    for key in ("store", "account", "partition", "gpu"):
         if not isinstance(site.get(key, ""), str):
             raise Refusal(f"{where[(key,)]}: {key}: {site[key]!r}: a word is wanted; write it in quotes")
+    if "gpu" in site and site["gpu"] not in GPUS:
+        raise Refusal(f"{where[('gpu',)]}: gpu: no {site['gpu']} is known. {did_you_mean(site['gpu'], list(GPUS))}")
     patterns = site.get("runtime", {})
     if not isinstance(patterns, dict) or not all(isinstance(value, dict) for value in patterns.values()):
         raise Refusal(f"{where[('runtime',)]}: runtime: maps patterns of names to runtime fields")

@@ -10,8 +10,8 @@ from posttrain.recipes.fields import Count, Entry, Positive
 class Runtime(Entry):
     """Where and how fast: never part of what an artifact is."""
 
-    hours: Positive = Field(1, description="time limit of the job, hours")
-    mem_gb: Positive = Field(8, description="memory of the job's machine, GB")
+    hours: Positive | None = Field(None, description="time limit of the job, hours; what the plan expects if unsaid")
+    mem_gb: Positive | None = Field(None, description="memory of its machine, GB; what the plan expects if unsaid")
     threads: Count = Field(1, description="CPU threads a process")
 
 

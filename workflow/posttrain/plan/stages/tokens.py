@@ -48,7 +48,7 @@ def tokens_target(plan: Targets, entry: Named, tokenizer: str) -> str:
     inputs = {"rows": rows, "tokenizer": tokenizer}
     made = plan.add(Target("tokens/", "tokenize_rows", own, {}, inputs, runtime=runtime))
     shared = plan.all[made].runtime  # models that share tokens may ask for other shards: the most is given
-    shared |= {name: max(shared[name], value) for name, value in runtime.items()}
+    shared |= {name: max(shared[name] or 0, value or 0) or None for name, value in runtime.items()}
     return made
 
 
