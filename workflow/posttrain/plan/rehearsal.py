@@ -1,0 +1,161 @@
+"""A rehearsal: every target by the same stages, with what is large or far away made small.
+
+Kept are the jobs and what each is made of, methods, losses, templates, columns, filters, adapters, model types. Made
+small are models (a tiny one of the base's architecture, at random), rows (made ones, of the columns that are read),
+steps, batches and samples; a job is one process on a CPU. Scores are drawn by lot, so that there is one to choose.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from posttrain.files import Refusal, read_json
+from posttrain.plan.targets import Target
+from posttrain.recipes import fields, methods, sections
+from posttrain.recipes.bases import Base, Tokens
+from posttrain.recipes.catalogue import Catalogue, Named
+from posttrain.recipes.runtime import Runtime, TrainRuntime
+from posttrain.recipes.training import BITSANDBYTES
+
+ROWS = 32  # of a split
+BATCH, MICRO, STEPS = 4, 2, 2
+LENGTH = 2048  # tokens of a row at most; a token is a byte here
+SAMPLES, NEW_TOKENS = 4, 8  # of a prompt, of an answer
+SKIPPED = 8
+RUNTIME = {"hours": 0.5, "mem_gb": 4}
+# Of each architecture, whatever it is as published: so many tensors of each kind, and each as small as may be.
+TINY = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 8}
+TINY |= {"num_local_experts": 4, "n_embd": 32, "n_inner": 64, "n_layer": 2, "n_head": 4}
+COLUMNS = {sections.Data: ["messages"], sections.Preferences: ["chosen", "rejected"]}  # read, if no columns are said
+
+
+def rehearsed(catalogue: Catalogue) -> Catalogue:
+    """The catalogue with every recipe made small."""
+    entries = {path: replace(entry, recipe=small(entry.recipe)) for path, entry in catalogue.entries.items()}
+    return replace(catalogue, entries=entries)
+
+
+def small(recipe: fields.Entry) -> fields.Entry:
+    if isinstance(recipe, methods.TrainedModel):
+        return changed(recipe, train=small_train(recipe.train), runtime=small_runtime(recipe.runtime))
+    if isinstance(recipe, methods.InitModel):
+        return changed(recipe, architecture=tiny(recipe.architecture), runtime=Runtime(**RUNTIME))
+    if isinstance(recipe, sections.Rows):
+        said = {part: [small_source(source) for source in getattr(recipe, part)] for part in ("sources", "test")}
+        lengths = recipe.lengths and changed(recipe.lengths, min_chars=1)
+        return changed(recipe, **said, lengths=lengths, runtime=Runtime(**RUNTIME))
+    said: dict[str, Any] = {"runtime": type(recipe.runtime)(**RUNTIME)}
+    if hasattr(recipe, "sampling"):
+        said["sampling"] = small_sampling(recipe.sampling)
+    if getattr(recipe, "min_score", None) is not None:
+        said["min_score"] = min(recipe.min_score, 1)  # of scores by lot, which lie between 0 and 1
+    if hasattr(recipe, "min_margin"):
+        said["min_margin"] = min(recipe.min_margin, 0.5)
+    if hasattr(recipe, "max_length"):
+        said["max_length"] = LENGTH
+    return changed(recipe, **said)
+
+
+def changed(entry: fields.Entry, **fields: Any) -> fields.Entry:
+    return entry.model_copy(update=fields)
+
+
+def small_train(train: Any) -> Any:
+    steps = max(STEPS, train.keep_checkpoints)
+    return changed(
+        train,
+        batch_size=BATCH,
+        max_steps=steps,
+        warmup_steps=min(train.warmup_steps, 1),
+        max_length=min(train.max_length, LENGTH),
+        optim="adamw_torch" if train.optim in BITSANDBYTES else train.optim,  # those are for GPUs
+    )
+
+
+def small_runtime(runtime: TrainRuntime) -> TrainRuntime:
+    evaluates = {"eval_steps": 1} if runtime.eval_steps else {}
+    return TrainRuntime(**RUNTIME, **evaluates, micro_batch_size=MICRO, save_steps=1, logging_steps=1)
+
+
+def small_sampling(sampling: sections.Sampling) -> sections.Sampling:
+    n = min(sampling.n, SAMPLES)
+    return changed(sampling, n=n, max_new_tokens=NEW_TOKENS, block_size=8 * n)
+
+
+def small_source(source: sections.Source) -> sections.Source:
+    if source.weight is not None:
+        return source
+    rows = ROWS if source.path or source.rows else None
+    return changed(source, rows=rows and min(source.rows or rows, rows), skip=min(source.skip, SKIPPED))
+
+
+def tiny(config: dict[str, Any]) -> dict[str, Any]:
+    """An architecture of the same kind, its dimensions as small as may be and its vocabulary the tokenizer's."""
+    made = {key: TINY.get(key, value) for key, value in config.items() if key != "vocab_size"}
+    if keys := config.get("num_key_value_heads"):
+        made["num_key_value_heads"] = 4 if keys == config["num_attention_heads"] else 2
+    return made
+
+
+class Repositories:
+    """What stands in a rehearsal for what is fetched or adopted."""
+
+    def __init__(self, catalogue: Catalogue, bases: dict[str, Base]) -> None:
+        self.bases = bases
+        self.splits: dict[str, dict] = {}  # of each dataset, by subset and split: columns, by what they are to hold
+        for entry, source in sources(catalogue):
+            if source.hub:
+                self.add(entry, source)
+
+    def add(self, entry: Named, source: sections.Source) -> None:
+        columns = source.columns or COLUMNS[type(entry.recipe)]
+        holds = columns if isinstance(columns, dict) else {name: name for name in columns}
+        rows = ROWS if source.weight is None else max(ROWS, round(SKIPPED / source.weight))
+        subsets = self.splits.setdefault(source.hub, {})
+        split = subsets.setdefault(source.subset or "default", {}).setdefault(
+            source.split, {"columns": {}, "rows": SKIPPED}
+        )
+        split["rows"] = max(split["rows"], SKIPPED + rows)
+        split["columns"] |= holds
+        for name, values in (source.where or {}).items():
+            split["columns"][name] = {"values": values if isinstance(values, list) else [values]}
+
+    def snapshot(self, path: str, kind: str, repo_id: str) -> Target:
+        """In place of a repository of the hub, or of a wheel's model."""
+        if kind == "datasets":
+            own = {"kind": kind, "repo_id": repo_id, "splits": self.splits[repo_id]}
+            return Target(path, "imitate_snapshot", own, runtime=Runtime(**RUNTIME).model_dump())
+        if repo_id not in self.bases:
+            raise Refusal(
+                f"config/bases.yaml: has no {repo_id}, which {path} stands for: a rehearsal needs its architecture and "
+                "its special tokens; add them"
+            )
+        return self.model(path, kind, repo_id, self.bases[repo_id].config, self.bases[repo_id].tokenizer)
+
+    def folder(self, path: str, folder: Path) -> Target:
+        """In place of a model's folder."""
+        config, said = read_json(folder / "config.json"), read_json(folder / "tokenizer_config.json")
+        kept = ("model_type", "vocab_size", "tie_word_embeddings", "max_position_embeddings", "num_key_value_heads")
+        kept = {name: value for name, value in config.items() if name in (*kept, *TINY)}
+        names = [name for name in Tokens.model_fields if name.endswith("_token")]
+        tokens = {name: token(said.get(name)) for name in names if name != "add_bos_token"}
+        known = Tokens(**tokens, add_bos_token=bool(said.get("add_bos_token")), chat_tokens=[])
+        return self.model(path, "models", str(folder), kept, known)
+
+    def model(self, path: str, kind: str, repo_id: str, config: dict, tokens: Tokens) -> Target:
+        own = {"kind": kind, "repo_id": repo_id, "tokenizer": tokens.model_dump()}
+        made = {"config": tiny(config)} if kind == "models" else {}
+        return Target(path, "imitate_snapshot", own | made, runtime=Runtime(**RUNTIME).model_dump())
+
+
+def token(said: Any) -> str | None:
+    """A special token as tokenizer_config.json has it: its text, or a mapping that has it."""
+    return said["content"] if isinstance(said, dict) else said
+
+
+def sources(catalogue: Catalogue) -> Iterator[tuple[Named, sections.Source]]:
+    for entry in catalogue.entries.values():
+        if isinstance(entry.recipe, sections.Rows):
+            for source in (*entry.recipe.sources, *entry.recipe.test):
+                yield entry, source
