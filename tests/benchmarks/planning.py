@@ -1,9 +1,10 @@
-"""What planning costs: `snakemake -n` of one target, and of every model of the shipped catalogue, against an empty
-workflow under the same profile.
+"""What planning costs, all under the same profile and in turns, so that other load falls on all alike.
 
     python tests/benchmarks/planning.py [repeats]
 
-The three take turns, so that other load falls on all alike. The goal is a ratio of at most 1.4.
+`snakemake -n` of one target and of every model of the shipped catalogue, against an empty workflow (goal: at most 1.4
+times its time); of a scan of 1000 models beside that catalogue, against one rule with a wildcard that has as many jobs,
+inputs and outputs (goal: at most 1.3); `posttrain plan` and `explain`, against the dry run of the same target.
 """
 
 import os
@@ -19,23 +20,98 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PARTS = ("workflow", "rules", "scripts", "config", "envs", "profiles")
 EMPTY = 'rule all:\n    output:\n        "nothing",\n    shell:\n        "true"\n'
-ONE = "models/zephyr-7b-dpo"
+ONE = "models/quickstart-dpo"
+POINTS = 1000
+SCAN = f"""\
+models:
+  thousand:
+    extends: zephyr-7b-dpo
+    train: {{learning_rate: 1.0e-6}}
+    scan: {{seed: [{", ".join(map(str, range(POINTS)))}]}}
+"""
+MADE = ("base", "tokenizer", "tokens", "reference")  # what a model of DPO is made of
+GENERIC = f"""\
+rule all:
+    input:
+        expand("models/{{name}}.json", name=range({POINTS})),
+
+rule make:
+    input:
+        recipe="recipes/{{name}}.json",
+        made=[f"{{part}}.json" for part in {MADE}],
+        folders=ancient({list(MADE)}),
+    output:
+        manifest="models/{{name}}.json",
+        run="models/{{name}}.run.json",
+        folder=directory("models/{{name}}"),
+    log:
+        "logs/{{name}}.log",
+    benchmark:
+        "benchmarks/{{name}}.tsv"
+    wildcard_constraints:
+        name="[0-9]+",
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=60,
+        gpu=8,
+    shell:
+        "true"
+"""
+# Each with what it is measured against.
+AGAINST = {
+    "empty workflow": "empty workflow",
+    "one target": "empty workflow",
+    "catalogue": "empty workflow",
+    "posttrain plan": "one target",
+    "posttrain explain": "one target",
+    "generic rule": "generic rule",
+    "scan": "generic rule",
+}
 
 
-def checkouts(folder: Path) -> dict[str, list[str]]:
-    """The commands, each with the folder to run it in as its first word."""
-    ours, empty = folder / "ours", folder / "empty"
+def workflow(folder: Path, text: str) -> Path:
+    (folder / "workflow").mkdir(parents=True)
+    (folder / "workflow/Snakefile").write_text(text)
+    shutil.copytree(ROOT / "profiles", folder / "profiles")
+    return folder
+
+
+def generic(folder: Path) -> Path:
+    """A workflow of one rule, in which all that its jobs read stands."""
+    workflow(folder, GENERIC)
+    (folder / "recipes").mkdir()
+    for name in [f"recipes/{i}" for i in range(POINTS)] + list(MADE):
+        (folder / f"{name}.json").write_text("{}")
+    for name in MADE:
+        (folder / name).mkdir()
+    return folder
+
+
+def checkout(folder: Path, page: str = "") -> Path:
     for part in PARTS:
-        shutil.copytree(ROOT / part, ours / part, ignore=shutil.ignore_patterns("__pycache__"))
-    (empty / "workflow").mkdir(parents=True)
-    (empty / "workflow/Snakefile").write_text(EMPTY)
-    shutil.copytree(ROOT / "profiles", empty / "profiles")
-    plan = [str(Path(sys.executable).with_name("snakemake")), "-n", "-c1"]
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "config/recipes/scan.yaml").write_text(page)
+    return folder
+
+
+def commands(folder: Path) -> dict[str, list[str]]:
+    """The commands, each with the folder to run it in as its first word."""
+    dry, posttrain = [program("snakemake"), "-n", "-c1"], program("posttrain")
+    ours, scan = str(checkout(folder / "ours")), str(checkout(folder / "scan", SCAN))
     return {
-        "empty workflow": [str(empty), *plan],
-        "one target": [str(ours), *plan, ONE],
-        "catalogue": [str(ours), *plan],
+        "empty workflow": [str(workflow(folder / "empty", EMPTY)), *dry],
+        "one target": [ours, *dry, ONE],
+        "catalogue": [ours, *dry],
+        "posttrain plan": [ours, posttrain, "plan", ONE],
+        "posttrain explain": [ours, posttrain, "explain", ONE],
+        "generic rule": [str(generic(folder / "generic")), *dry],
+        "scan": [scan, *dry, *(f"models/thousand@seed={i}" for i in range(POINTS))],
     }
+
+
+def program(name: str) -> str:
+    return str(Path(sys.executable).with_name(name))
 
 
 def run(command: list[str]) -> tuple[float, float]:
@@ -51,16 +127,17 @@ def run(command: list[str]) -> tuple[float, float]:
 def main() -> None:
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 7
     with tempfile.TemporaryDirectory() as folder:
-        commands = checkouts(Path(folder))
-        for command in commands.values():  # bytecode, digests, disk cache
+        said = commands(Path(folder))
+        for command in said.values():  # bytecode, digests, disk cache
             run(command)
         load = os.getloadavg()[0]
-        turns = [{name: run(command) for name, command in commands.items()} for _ in range(repeats)]
+        turns = [{name: run(command) for name, command in said.items()} for _ in range(repeats)]
     print(f"median of {repeats}, in turns; load {load:.1f} at the start, on {os.cpu_count()} cores")
-    base = [statistics.median(turn["empty workflow"][i] for turn in turns) for i in (0, 1)]
-    for name in commands:
-        wall, cpu = (statistics.median(turn[name][i] for turn in turns) for i in (0, 1))
-        print(f"{name:15} wall {wall:.3f} s (× {wall / base[0]:.2f})   CPU {cpu:.3f} s (× {cpu / base[1]:.2f})")
+    for name in said:
+        times = [statistics.median(turn[name][i] for turn in turns) for i in (0, 1)]
+        ratios = [statistics.median(turn[name][i] / turn[AGAINST[name]][i] for turn in turns) for i in (0, 1)]
+        told = [f"{what} {at:.3f} s (× {by:.2f})" for what, at, by in zip(("wall", "CPU"), times, ratios, strict=True)]
+        print(f"{name:17} {'   '.join(told)}   of {AGAINST[name]}")
 
 
 if __name__ == "__main__":

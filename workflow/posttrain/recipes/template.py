@@ -1,6 +1,7 @@
 """Chat templates, read and checked as text: no tokenizer is needed to refuse one."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -36,6 +37,12 @@ def read(folder: Path, name: str) -> str:
     if name not in known:
         raise Refusal(f"there is no {path}. {did_you_mean(name, known)}")
     text = text_of(path)
+    refuse_faults(path, text)
+    return text
+
+
+@cache  # many models have one template
+def refuse_faults(path: Path, text: str) -> None:
     environment = ImmutableSandboxedEnvironment(extensions=[Generation, "jinja2.ext.loopcontrols"])
     try:
         tree = environment.parse(text)
@@ -43,7 +50,6 @@ def read(folder: Path, name: str) -> str:
         raise Refusal(f"{path}:{error.lineno}: {error.message}") from None
     for node in tree.find_all((nodes.Getattr, nodes.Getitem, nodes.Name)):
         refuse_reach(path, node)
-    return text
 
 
 def refuse_reach(path: Path, node: nodes.Node) -> None:
