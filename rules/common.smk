@@ -1,5 +1,6 @@
 # The frozen plan, and what the rules ask of it. No rules here.
 import functools
+import inspect
 import os
 
 from posttrain import forkserver
@@ -7,13 +8,19 @@ from posttrain.plan.frozen import open_plan
 
 plan = open_plan(os.path.relpath(os.path.dirname(workflow.basedir)), config, main=workflow.is_main_process)
 
+SIGNATURE = inspect.signature(lambda wildcards: None)  # said once: Snakemake works it out anew for every job
+
 
 def asks(question):
     """Let rules ask it of their own target: of `kind/{name}`, or of `{target}` where no kind is given."""
 
     @functools.wraps(question)
     def put(kind=None, *details):
-        return lambda wildcards: question(f"{kind}/{wildcards.name}" if kind else wildcards.target, *details)
+        def answer(wildcards):
+            return question(f"{kind}/{wildcards.name}" if kind else wildcards.target, *details)
+
+        answer.__signature__ = SIGNATURE
+        return answer
 
     return put
 

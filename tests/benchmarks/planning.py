@@ -29,32 +29,45 @@ models:
     train: {{learning_rate: 1.0e-6}}
     scan: {{seed: [{", ".join(map(str, range(POINTS)))}]}}
 """
-MADE = ("base", "tokenizer", "tokens", "reference")  # what a model of DPO is made of
+# The same models, each made of the same four parts, by one rule that knows nothing.
 GENERIC = f"""\
+PARTS = ["models/base", "tokenizers/t", "tokens/t", "reference/r"]
+MODELS = [f"models/m{{i}}" for i in range({POINTS})]
+
+
+def made(wildcards):
+    return [] if wildcards.target in PARTS else [f"{{part}}.json" for part in PARTS]
+
+
+def folders(wildcards):
+    return [] if wildcards.target in PARTS else PARTS
+
+
 rule all:
     input:
-        expand("models/{{name}}.json", name=range({POINTS})),
+        MODELS,
+
 
 rule make:
     input:
-        recipe="recipes/{{name}}.json",
-        made=[f"{{part}}.json" for part in {MADE}],
-        folders=ancient({list(MADE)}),
+        recipe="recipes/{{target}}.json",
+        made=made,
+        folders=ancient(folders),
     output:
-        manifest="models/{{name}}.json",
-        run="models/{{name}}.run.json",
-        folder=directory("models/{{name}}"),
+        manifest="{{target}}.json",
+        run="{{target}}.run.json",
+        folder=directory("{{target}}"),
     log:
-        "logs/{{name}}.log",
+        "logs/{{target}}.log",
     benchmark:
-        "benchmarks/{{name}}.tsv"
+        "benchmarks/{{target}}.tsv"
     wildcard_constraints:
-        name="[0-9]+",
+        target="|".join(PARTS + MODELS),
     threads: 8
     resources:
-        mem_mb=8000,
-        runtime=60,
-        gpu=8,
+        mem_mb=lambda wildcards: 8000,
+        runtime=lambda wildcards: 60,
+        gpu=lambda wildcards: 8,
     shell:
         "true"
 """
@@ -78,13 +91,12 @@ def workflow(folder: Path, text: str) -> Path:
 
 
 def generic(folder: Path) -> Path:
-    """A workflow of one rule, in which all that its jobs read stands."""
+    """A workflow of one rule, with the file that stands for each target's recipe."""
     workflow(folder, GENERIC)
-    (folder / "recipes").mkdir()
-    for name in [f"recipes/{i}" for i in range(POINTS)] + list(MADE):
-        (folder / f"{name}.json").write_text("{}")
-    for name in MADE:
-        (folder / name).mkdir()
+    for name in ["models/base", "tokenizers/t", "tokens/t", "reference/r", *(f"models/m{i}" for i in range(POINTS))]:
+        path = folder / f"recipes/{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
     return folder
 
 

@@ -74,8 +74,9 @@ def freeze(root: Path, config: dict) -> str:
         "root": str(root), "store": str(store.root), "environment": environment, "locked": locked, "site": read.site,
         "scans": read.scans, "unlocked": sorted(targets.unlocked), "rehearses": rehearses, "targets": known,
     }  # fmt: skip
-    path = f".posttrain/plan/{digest(plan)}.json"
-    write_text(path, json.dumps(plan), durable=False)  # unindented, for which Python has a faster encoder
+    text = json.dumps(plan)  # unindented, for which Python has a faster encoder
+    path = f".posttrain/plan/{digest(text)}.json"
+    write_text(path, text, durable=False)
     triggers.prepare(known)
     return path
 
@@ -127,8 +128,13 @@ def mark_twins(known: dict[str, dict]) -> None:
 
 
 def any_of(names: Iterable[str]) -> str:
-    """A regular expression of these names; of none, one that nothing matches."""
-    return "|".join(map(re.escape, names)) or "(?!)"
+    """A regular expression of these names, in which those of a scan share their beginning; of none, one that nothing
+    matches."""
+    points: dict[str, list[str]] = {}
+    for name in names:
+        scan, at, point = name.partition("@")
+        points.setdefault(re.escape(scan + at), []).append(re.escape(point))
+    return "|".join(f"{scan}({'|'.join(ends)})" if any(ends) else scan for scan, ends in points.items()) or "(?!)"
 
 
 class Plan:
