@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "report": {"files", "plan.lineage"},  # a page is drawn from the plan's names and what stands at them
     # The plan checks names and arguments against the functions that they name, which import no more than they need.
     "plan": {"files", "words", "recipes", "build", "data.generators", "score.verifiers"},
-    "cli": {"files", "words", "build", "recipes", "plan"},
+    "handbook": {"files", "words", "recipes"},
+    "cli": {"files", "words", "build", "recipes", "plan", "handbook"},
     "forkserver": {"build.processes"},  # and by name, when it serves, what stages import
 }
 

@@ -2,12 +2,14 @@
 
 import argparse
 import re
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from posttrain.build import gc, lease, status
 from posttrain.files import Refusal, read_json
+from posttrain.handbook import keys
 from posttrain.plan import cost, frozen
 from posttrain.plan.table import Table, explained
 from posttrain.recipes.gpus import GPUS
@@ -30,6 +32,13 @@ def main() -> None:
     command = commands.add_parser("explain", help="why a target and all that it is made of would be made anew")
     command.add_argument("target", nargs="+", help="models/zephyr-7b-dpo")
     command.set_defaults(run=show_reasons)
+    command = commands.add_parser("import", help="a YAML of the Alignment Handbook as a page of recipes")
+    command.add_argument("path", type=Path, help="the YAML, of any of the handbook's versions")
+    command.add_argument("--name", help="the model's; what it was published or saved as if unsaid")
+    command.add_argument("--method", help="cpt, sft, dpo, orpo, …; told by its folder or keys if unsaid")
+    command.add_argument("--gpus", type=int, default=8, help="GPUs of all nodes, by which the batch size is multiplied")
+    command.add_argument("--output", type=Path, help="the page to write, which is not there yet; printed if unsaid")
+    command.set_defaults(run=show_import)
     command = commands.add_parser("gc", help="what of the store and the work folders nothing needs")
     command.add_argument("--delete", action="store_true", help="take it away; without this it is only listed")
     command.add_argument("--older-than", type=seconds, default="14d", help="what is younger stays: 14d, 12h, 0d")
@@ -90,6 +99,24 @@ def show_reasons(args: argparse.Namespace) -> None:
 
 def asked_for(plan: frozen.Plan, targets: list[str]) -> list[str]:
     return [path for target in targets for path in paths_of(plan, target)]
+
+
+def show_import(args: argparse.Namespace) -> None:
+    """Print the page that a handbook's YAML becomes, and on the error stream what became of its keys."""
+    if args.gpus < 1:
+        raise Refusal(f"--gpus {args.gpus}: the handbook trains on GPUs; say how many")
+    text, made = keys.read(args.path, args.method, args.name, args.gpus, Path("config/templates"))
+    for title, notes in (("renamed", made.renamed), ("left out", made.left), ("not known", made.unknown)):
+        for note in notes:
+            print(f"{title}: {note}", file=sys.stderr)
+    if args.output is None:
+        print(text, end="")
+        return
+    try:
+        with open(args.output, "x") as file:
+            file.write(text)
+    except OSError as error:
+        raise Refusal(f"--output {args.output}: {error.strerror}") from None
 
 
 def paths_of(plan: frozen.Plan, target: str) -> list[str]:

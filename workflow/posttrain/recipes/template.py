@@ -43,13 +43,19 @@ def read(folder: Path, name: str) -> str:
 
 @cache  # many models have one template
 def refuse_faults(path: Path, text: str) -> None:
-    environment = ImmutableSandboxedEnvironment(extensions=[Generation, "jinja2.ext.loopcontrols"])
     try:
-        tree = environment.parse(text)
+        tree = environment().parse(text)
     except jinja2.TemplateSyntaxError as error:
         raise Refusal(f"{path}:{error.lineno}: {error.message}") from None
     for node in tree.find_all((nodes.Getattr, nodes.Getitem, nodes.Name)):
         refuse_reach(path, node)
+
+
+def environment() -> ImmutableSandboxedEnvironment:
+    """Jinja as transformers renders a conversation in it."""
+    return ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, "jinja2.ext.loopcontrols"]
+    )
 
 
 def refuse_reach(path: Path, node: nodes.Node) -> None:
@@ -65,3 +71,23 @@ def refuse_reach(path: Path, node: nodes.Node) -> None:
 def marks_answers(text: str) -> bool:
     """Whether a template marks the assistant's turns, which assistant_only_loss needs."""
     return re.search(r"{%-?\s*generation\s*-?%}", text) is not None
+
+
+USER, ANSWER = {"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}
+CONVERSATIONS = [[USER, ANSWER, USER, ANSWER], [{"role": "system", "content": "zero"}, USER, ANSWER]]
+
+
+def like(folder: Path, text: str) -> str | None:
+    """The name of the template that makes the same text of conversations as this one; None if there is none."""
+    wanted = rendered(text)
+    known = sorted(folder.glob("*.jinja"))
+    return next((path.stem for path in known if wanted and rendered(text_of(path)) == wanted), None)
+
+
+def rendered(text: str) -> list[str]:
+    """Conversations as a template has them; none if it fails."""
+    try:
+        made = environment().from_string(text)
+        return [made.render(messages=said, bos_token="<s>", eos_token="</s>") for said in CONVERSATIONS]
+    except jinja2.TemplateError:
+        return []

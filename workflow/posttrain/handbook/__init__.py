@@ -1,0 +1,1 @@
+"""YAMLs of the Alignment Handbook as pages of recipes."""
