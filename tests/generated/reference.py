@@ -19,23 +19,29 @@ leaves out. A model may say `scan:`, which maps its own fields or those of `trai
 
 
 def page() -> str:
-    classes = {kind.__name__: kind for kind in below(Entry)}
-    _, made = models_json_schema([(kind, "validation") for kind in classes.values()])
-    lines, shown = [HEAD], set()
-    for section in sections.SECTIONS:
+    entries = {name: sections.KINDS.get(name, tuple(methods.METHODS.values())) for name in sections.SECTIONS}
+    classes = concerned([kind for kinds in entries.values() for kind in kinds])
+    _, made = models_json_schema([(kind, "validation") for kind in classes])
+    lines = [HEAD]
+    for section, kinds in entries.items():
         lines.append(f"## {section}\n")
-        if section == "models":
-            for name, kind in methods.METHODS.items():
-                lines += [f"### method: {name}\n", *told(kind, made["$defs"])]
-        else:
-            for kind in sections.KINDS[section]:
-                lines += told(kind, made["$defs"])
-        shown |= set(methods.METHODS.values() if section == "models" else sections.KINDS[section])
+        for kind in kinds:
+            if section == "models":
+                lines.append(f"### method: {kind.model_fields['method'].annotation.__args__[0]}\n")
+            lines += told(kind, made["$defs"])
     lines.append("## Parts\n")
-    for name in sorted(classes):
-        if classes[name] not in shown:
-            lines += [f"### {name}\n", *told(classes[name], made["$defs"])]
+    for kind in classes:
+        if not any(kind in kinds for kinds in entries.values()):
+            lines += [f"### {kind.__name__}\n", *told(kind, made["$defs"])]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def concerned(kinds: list[type[Entry]]) -> list[type[Entry]]:
+    """Classes of entries, those that their fields are of, and what these are children of, by name."""
+    _, made = models_json_schema([(kind, "validation") for kind in kinds])
+    fields = [kind for kind in below(Entry) if kind.__name__ in made["$defs"]]
+    above = [parent for kind in fields for parent in kind.__mro__ if issubclass(parent, Entry) and parent.model_fields]
+    return sorted({*fields, *above}, key=lambda kind: kind.__name__)
 
 
 def below(kind: type) -> list[type]:

@@ -83,8 +83,8 @@ def read(path: Path, method: str | None, name: str | None, gpus: int, templates:
     old = rows.is_old(said)
     read_method(made)
     kind = METHODS[made.method]
-    section, mixed = kind.rows, rows.rows_of(made, kind.rows)
     base_and_template(made, templates, old)
+    section, mixed = kind.rows, rows.rows_of(made, kind.rows)
     batch(made)
     lengths(made, old)
     adapter(made)
@@ -163,7 +163,7 @@ def batch(made: Imported) -> None:
     made.put("train.batch_size", micro * steps * made.gpus, "per_device_train_batch_size")
     made.put("runtime.micro_batch_size", micro)
     made.unknown.append(
-        f"GPUs: {made.gpus} are taken, by which batch_size is {micro} × {steps} × {made.gpus}; --gpus says others"
+        f"GPUs: {made.gpus} are taken, by which batch_size is {micro} × {steps} × {made.gpus}; say --gpus"
     )
 
 
@@ -231,7 +231,9 @@ def circumstances(made: Imported, tested: bool) -> None:
     made.take("do_eval")
     if not intervals(made, "eval_steps", evaluated if tested else None) and evaluated not in (None, *NEVER):
         made.unknown.append(f"eval_steps: the test split's losses were taken by `{evaluated}`; say the steps between")
-    intervals(made, "save_steps", made.take("save_strategy", "steps"))
+    saved = made.said.get("save_steps")
+    if not intervals(made, "save_steps", made.take("save_strategy", "steps")) and saved:
+        made.unknown.append(f"save_steps {saved}: is a share of all steps; say how many a kill may cost")
 
 
 def intervals(made: Imported, key: str, strategy: Any) -> bool:
