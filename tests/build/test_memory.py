@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, Trainer, TrainingArguments
 
 from posttrain.plan import memory, size
 
@@ -37,7 +37,7 @@ TUNINGS = {
 
 def job(method: str = "sft", peft: dict | None = None, quantization: dict | None = None, **said) -> tuple[dict, dict]:
     """A recipe and its circumstances, as a plan has them."""
-    train = {"max_length": LENGTH, "dtype": "float32", "bf16": False}
+    train = {"max_length": LENGTH, "dtype": "float32", "bf16": False, "optim": "adamw_torch"}
     runtime = {
         "gpus": 0, "processes": 1, "launch": "single", "micro_batch_size": ROWS, "gradient_accumulation_steps": 1,
         "activation_checkpointing": False, "attn_implementation": "sdpa",
@@ -117,6 +117,29 @@ def test_weights_gradients_and_moments_are_what_pytorch_keeps(name, tmp_path):
     assert said.optimizer == count(moments)
     scales = sum(tensor.numel() * tensor.element_size() for tensor in quantisation(model))
     assert said.weights == pytest.approx(count(list(model.parameters())) + scales, rel=0.01)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("optim", ["adamw_bnb_8bit", "paged_adamw_32bit", "rmsprop"])
+def test_moments_are_what_an_optimizer_keeps(optim, dtype, tmp_path):
+    if optim != "rmsprop":
+        pytest.importorskip("bitsandbytes", reason="it is an optimizer of bitsandbytes'")
+    own, runtime = job(optim=optim, dtype=dtype)
+    model = opened(own, runtime, tmp_path)
+    args = TrainingArguments(output_dir=str(tmp_path), optim=optim, use_cpu=True, bf16=False)
+    optimizer = Trainer(model, args).create_optimizer()
+    for weights in model.parameters():
+        weights.grad = torch.zeros_like(weights)
+    optimizer.step()
+    kept = {
+        value.data_ptr(): value.nbytes for state in optimizer.state.values() for value in state.values() if held(value)
+    }
+    assert of(optim=optim, dtype=dtype).optimizer == pytest.approx(sum(kept.values()), rel=0.01)
+
+
+def held(value: object) -> bool:
+    """Whether an optimizer holds it for some weights: no counter, nor bitsandbytes' table of what eight bits mean."""
+    return isinstance(value, torch.Tensor) and value.numel() > 1 and value.shape != (256,)
 
 
 def quantisation(model: torch.nn.Module) -> list[torch.Tensor]:
