@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +16,7 @@ import pytest
 from filelock import FileLock
 
 from chain import CHAIN, ENDS
+from hub import Hub
 from posttrain import forkserver
 from posttrain.build import store
 
@@ -126,6 +127,15 @@ class Project:
         assert process.returncode == rc, output
         return output, [path for path in self.started()[before:] if path.startswith("models/")]
 
+    def posttrain(self, *args: str, rc: int = 0, **env: str) -> str:
+        """Run the command line beside snakemake; what it says."""
+        run = subprocess.run(
+            ["posttrain", *args], cwd=self.root, env=clean_environment() | env, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert run.returncode == rc, run.stdout
+        return run.stdout
+
     def refused(self, *args: str) -> str:
         """What snakemake says when it refuses."""
         output, trained = self.make(*args, rc=1)
@@ -233,6 +243,22 @@ def checkout(root: Path, page: str = MICRO) -> Project:
 def fresh(tmp_path: Path) -> Project:
     """A checkout in which nothing was built."""
     return checkout(tmp_path / "p")
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """An empty hub that every process asks."""
+    hub = Hub()
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", hub.address)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    yield hub
+    hub.close()
 
 
 def built_once(factory: pytest.TempPathFactory, name: str, page: str, ends: list[str]) -> Project:

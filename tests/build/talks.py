@@ -25,7 +25,7 @@ def tokenizer_of(name: str) -> PreTrainedTokenizerBase:
     if name == "smollm2":  # its beginning opens every turn, and its end is its pad
         tokenizers.add_tokens(made, ["<|im_start|>", "<|im_end|>"], "<|im_end|>")
         made.bos_token, made.pad_token = "<|im_start|>", "<|im_end|>"
-    made.chat_template = template.read(ROOT / "config/templates", name)
+    made.chat_template = template.read([ROOT / "config/templates"], name)
     tokenizers.check(made)
     return made
 

@@ -1,10 +1,6 @@
-"""Fetching from a hub: a small one in this process, which speaks what huggingface_hub 2.4 asks of the protocol."""
+"""Fetching from a hub: a small one in this process (hub.py)."""
 
-import hashlib
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,8 +8,8 @@ import pytest
 from pyarrow import parquet
 
 from conftest import PAGE, Project, rows, write_lines
+from hub import COMMIT, Hub
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PAGE_OF_THE_HUB = """\
 data:
   hub-rows:
@@ -27,95 +23,13 @@ models:
     train: {learning_rate: 1e-2, batch_size: 8, max_steps: 2, max_length: 48, bf16: false}
 """
 LOCK = f"models: {{lab/tiny: {COMMIT}}}\ndatasets: {{lab/rows: {COMMIT}}}\n"
+LOGIN = "set HF_TOKEN, or run `hf auth login`"
 MODEL, TOKENIZER = "hub/models--lab--tiny", "hub/tokenizers--lab--tiny"
 
 
-class Hub:
-    """A hub on a port of this machine. `repositories` maps "models/lab/tiny" to its files."""
-
-    def __init__(self) -> None:
-        self.repositories: dict[str, dict[str, bytes]] = {}
-        self.gated: set[str] = set()
-        self.down = False  # answer 503 to whatever is asked
-        self.breaks_off: set[str] = set()  # files of which half is sent
-        self.asked: list[str] = []
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(self))
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.address = f"http://127.0.0.1:{self.server.server_port}"
-
-    def add(self, name: str, folder: Path) -> None:
-        files = (path for path in folder.rglob("*") if path.is_file())
-        self.repositories[name] = {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-    def sent(self, ending: str) -> int:
-        """How many times a file was sent."""
-        return sum(line.startswith("GET ") and line.endswith(ending) for line in self.asked)
-
-    def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
-        """The status, headers and body of a GET."""
-        path, _, _ = path.partition("?")
-        words = path.strip("/").split("/")
-        api = words[0] == "api"
-        words = words[1:] if api else words
-        kind = words.pop(0) if words[0] in ("models", "datasets") else "models"
-        name, (verb, revision, *rest) = f"{kind}/{'/'.join(words[:2])}", words[2:]
-        if self.down:
-            return 503, {}, b""
-        if name not in self.repositories:
-            return 401, {"X-Error-Code": "RepoNotFound"}, b""  # as the hub does: private, or none
-        if revision not in ("main", COMMIT):
-            return 404, {"X-Error-Code": "RevisionNotFound"}, b""
-        files = self.repositories[name]
-        if verb == "revision":
-            return (
-                200,
-                {},
-                json.dumps({"id": name.partition("/")[2], "sha": COMMIT, "siblings": siblings(files)}).encode(),
-            )
-        if verb == "tree":
-            return 200, {}, json.dumps([entry(file, body) for file, body in files.items()]).encode()
-        if name in self.gated:
-            return 403, {"X-Error-Code": "GatedRepo"}, b""
-        body = files["/".join(rest)]
-        return 200, {"ETag": f'"{hashlib.sha1(body).hexdigest()}"', "X-Repo-Commit": COMMIT}, body  # noqa: S324
-
-
-def siblings(files: dict[str, bytes]) -> list[dict]:
-    return [{"rfilename": file} for file in files]
-
-
-def entry(file: str, body: bytes) -> dict:
-    return {"type": "file", "path": file, "size": len(body), "oid": hashlib.sha1(body).hexdigest()}  # noqa: S324
-
-
-def handler_of(hub: Hub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            hub.asked.append(f"{self.command} {self.path}")
-            status, headers, body = hub.answer(self.path)
-            start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
-            self.send_response(206 if start else status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body) - start))
-            self.end_headers()
-            if self.command == "GET":
-                half = self.path.rpartition("/")[2] in hub.breaks_off
-                self.wfile.write(body[start : len(body) // 2 if half else None])
-                self.close_connection = True
-
-        do_HEAD = do_GET
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    return Handler
-
-
 @pytest.fixture
-def hub(micro_built: Project, tmp_path: Path) -> Iterator[Hub]:
+def hub(hub: Hub, micro_built: Project, tmp_path: Path) -> Hub:
     """A hub with a model, weights in a form that runs code beside the safe one, and a data set with two splits."""
-    hub = Hub()
     hub.add("models/lab/tiny", micro_built.path("models/micro-init"))
     hub.repositories["models/lab/tiny"] |= {
         "README.md": b"# tiny\n",
@@ -127,23 +41,14 @@ def hub(micro_built: Project, tmp_path: Path) -> Iterator[Hub]:
     for split, part in (("train", rows()), ("test", rows()[:5])):
         parquet.write_table(pa.Table.from_pylist(part), splits / f"data/{split}-00000-of-00001.parquet")
     hub.add("datasets/lab/rows", splits)
-    yield hub
-    hub.server.shutdown()
-    hub.server.server_close()
+    return hub
 
 
 @pytest.fixture
-def project(fresh: Project, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(fresh: Project, hub: Hub) -> Project:
     """A checkout whose recipes name that hub's model and rows, both locked."""
     fresh.path(PAGE).write_text(PAGE_OF_THE_HUB)
     fresh.path("config/lock.yaml").write_text(LOCK)
-    monkeypatch.setenv("HF_ENDPOINT", hub.address)
-    monkeypatch.setenv("HF_HOME", str(fresh.path(".home")))
-    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
     return fresh
 
 
@@ -211,8 +116,7 @@ def down(project: Project, hub: Hub) -> None:
 
 
 def away(project: Project, hub: Hub) -> None:
-    hub.server.shutdown()
-    hub.server.server_close()
+    hub.close()
 
 
 def without_safe_weights(project: Project, hub: Hub) -> None:
@@ -222,9 +126,9 @@ def without_safe_weights(project: Project, hub: Hub) -> None:
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (no_such_repository, "the hub has no model lab/tiny, or it is private: check the id, or run `hf auth login`"),
-        (gated, "lab/tiny is gated: accept its terms on the hub, then run `hf auth login`"),
-        (no_such_commit, f"lab/tiny has no commit {'f' * 40}; mend config/lock.yaml"),
+        (no_such_repository, f"the hub has no model lab/tiny, or it is private: check the id, or {LOGIN}"),
+        (gated, f"lab/tiny is gated: accept its terms on the hub, then {LOGIN}"),
+        (no_such_commit, f"lab/tiny has no commit {'f' * 40}; `posttrain lock --update lab/tiny` gives it another"),
         (down, "lab/tiny: the hub answered 503; run again to go on"),
         (away, "lab/tiny: the hub cannot be reached; run again to go on"),
         (without_safe_weights, "lab/tiny has no safetensors; other formats can run code when they are opened"),
@@ -242,9 +146,9 @@ def test_what_the_hub_refuses_is_said_in_one_line(project: Project, hub: Hub, fa
 def test_half_a_model_is_never_a_model(project: Project, hub: Hub, lock: str) -> None:
     """The connection breaks while the weights come, and the hub is away when the build is run again."""
     project.path("config/lock.yaml").write_text(lock)
-    hub.breaks_off.add("model.safetensors")
+    hub.cuts["model.safetensors"] = 99
     project.make(MODEL, rc=1)
-    hub.breaks_off.clear()
+    hub.cuts.clear()
     hub.down = True
     output, _ = project.make(MODEL, rc=1)
     assert "run again to go on" in output

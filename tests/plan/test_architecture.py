@@ -26,7 +26,8 @@ MAY_IMPORT = {
     # The plan checks names and arguments against the functions that they name, which import no more than they need.
     "plan": {"files", "words", "recipes", "build", "data.generators", "score.verifiers"},
     "handbook": {"files", "words", "recipes"},
-    "cli": {"files", "words", "build", "recipes", "plan", "handbook"},
+    "hub": {"files", "words", "recipes.lock"},
+    "cli": {"files", "words", "build", "recipes", "plan", "handbook", "hub"},
     "forkserver": {"build.processes"},  # and by name, when it serves, what stages import
 }
 

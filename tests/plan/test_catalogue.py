@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from test_plan import plan_of
 
-from conftest import DPO, PAGE, SFT, Project
-from posttrain.files import write_json
+from conftest import DPO, PAGE, ROOT, SFT, Project
+from posttrain.files import Refusal, write_json
 from posttrain.recipes import catalogue
 
 
@@ -162,6 +162,62 @@ def test_a_labs_recipes_may_live_outside_the_clone_and_refer_to_ours(fresh, monk
     targets = plan_of(fresh, recipes=["config/recipes", folder])
     assert targets["models/lab-dpo"]["own"]["train"]["beta"] == 0.7
     assert targets["models/lab-dpo"]["inputs"]["base"] == SFT
+
+
+def test_four_gpus_are_a_line_of_the_site_and_make_no_other_model(fresh, monkeypatch):
+    """Of 128 rows a step, four GPUs that see 4 each at once take 8 turns."""
+    shutil.copy(ROOT / "config/recipes/zephyr-7b.yaml", fresh.path("config/recipes"))
+    monkeypatch.chdir(fresh.root)
+    before = plan_of(fresh)
+    fresh.path("config/site.yaml").write_text("runtime:\n  zephyr-*: {gpus: 4, micro_batch_size: 4}\n")
+    after = plan_of(fresh)
+    said = ("gpus", "processes", "micro_batch_size", "gradient_accumulation_steps")
+    for model in ("zephyr-7b-sft", "zephyr-7b-dpo", "zephyr-7b-dpo-scan@loss_type=ipo,beta=0.2"):
+        assert [after[f"models/{model}"]["runtime"][name] for name in said] == [4, 4, 4, 8]
+    assert intents(after) == intents(before)
+    assert {path: target["identity"] for path, target in after.items()} == {
+        path: target["identity"] for path, target in before.items()
+    }
+    fresh.path("config/site.yaml").write_text("runtime:\n  zephyr-*: {gpus: 3}\n")
+    with pytest.raises(Refusal) as refused:
+        plan_of(fresh)
+    line = "config/site.yaml:2: models.zephyr-7b-sft.runtime.gpus: "
+    counted = "batch_size 128 does not divide by 48 (3 processes × micro_batch_size 16)"
+    assert str(refused.value).startswith(line + counted)
+
+
+@pytest.fixture
+def lab(fresh, monkeypatch, tmp_path) -> Path:
+    """A lab's own folder, with recipes that extend ours and a template of its own; we stand in the checkout."""
+    page = "models:\n  lab-sft: {extends: micro-sft, template: ours}\n  lab-dpo: {extends: micro-dpo, base: lab-sft}\n"
+    for name, text in (("recipes/ours.yaml", page), ("templates/ours.jinja", "{{ messages[0].content }}")):
+        (tmp_path / "lab" / name).parent.mkdir(parents=True)
+        (tmp_path / "lab" / name).write_text(text)
+    monkeypatch.chdir(fresh.root)
+    return tmp_path / "lab"
+
+
+def test_a_labs_templates_are_beside_its_recipes(fresh, lab):
+    recipes = ["config/recipes", str(lab / "recipes")]
+    targets = plan_of(fresh, recipes=recipes)
+    assert targets["models/lab-dpo"]["inputs"]["base"] == "models/lab-sft"
+    texts = targets[targets["models/lab-sft"]["inputs"]["tokenizer"]]["texts"]
+    assert texts == {"template": "{{ messages[0].content }}"}
+    assert targets["models/micro-init"] == plan_of(fresh)["models/micro-init"], "ours are as they were"
+
+
+def test_a_name_that_two_folders_have_is_refused(fresh, lab):
+    recipes = ["config/recipes", str(lab / "recipes")]
+    shutil.copy(fresh.path("config/templates/bytes.jinja"), lab / "templates")
+    with pytest.raises(Refusal) as taken:
+        plan_of(fresh, recipes=recipes)
+    line = f"{PAGE}:16: models.micro-init.template: "
+    twice = f"bytes is the name of config/templates/bytes.jinja and of {lab}/templates/bytes.jinja; rename one of them"
+    assert str(taken.value) == line + twice
+    (lab / "templates/bytes.jinja").unlink()
+    (lab / "recipes/ours.yaml").write_text("models:\n  micro-dpo: {extends: micro-sft}\n")
+    with pytest.raises(Refusal, match=r"ours\.yaml:2: models\.micro-dpo: the name is taken by config/recipes/micro"):
+        plan_of(fresh, recipes=recipes)
 
 
 def test_a_store_may_be_shared(fresh, monkeypatch, tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 from posttrain.build import gc, lease, status
 from posttrain.files import Refusal, read_json
 from posttrain.handbook import keys
-from posttrain.plan import cost, frozen
+from posttrain.plan import adopt, cost, frozen
 from posttrain.plan.table import Table, explained
 from posttrain.recipes.gpus import GPUS
 from posttrain.words import columns, volume
@@ -47,6 +47,16 @@ def main() -> None:
     command.add_argument("--unpin", metavar="TARGET", help="take a pin back")
     command.add_argument("--forget", metavar="FOLDER", help="a checkout that is gone, and keeps what it linked no more")
     command.set_defaults(run=collect)
+    command = commands.add_parser("lock", help="give each hub id of the recipes the commit that it stands for")
+    command.add_argument("id", nargs="*", help="org/name or org/name@revision; every id that a recipe names if unsaid")
+    command.add_argument("--update", action="store_true", help="look up those that have a commit too")
+    command.add_argument("--prune", action="store_true", help="take away the entries that no recipe names")
+    command.set_defaults(run=lock)
+    command = commands.add_parser("adopt", help="put a folder or a hub repository in a target's place")
+    command.add_argument("target", help="models/zephyr-7b-sft")
+    command.add_argument("place", nargs="?", help="the folder, or the hub id")
+    command.add_argument("--drop", action="store_true", help="take it back: the target is made by its recipe again")
+    command.set_defaults(run=adopt_or_drop)
     args = parser.parse_args()
     args.run(args)
 
@@ -128,6 +138,33 @@ def paths_of(plan: frozen.Plan, target: str) -> list[str]:
     if path not in plan.targets:
         raise plan.suggest(target)
     return plan.reported(path) if page else [path]
+
+
+def lock(args: argparse.Namespace) -> None:
+    """Write config/lock.yaml, and print a line for each entry that is other than before."""
+    from posttrain.hub import pinning  # huggingface_hub takes as long to load as all else together
+
+    plan = frozen.Plan(frozen.freeze_here(), main=False)
+    said = False
+    for line in pinning.pin(plan.hub_ids, args.id, args.update, args.prune):
+        said = True
+        print(line, flush=True)
+    if not said:
+        print("config/lock.yaml has the commit of every hub id")
+
+
+def adopt_or_drop(args: argparse.Namespace) -> None:
+    """Write or take back a `use:` entry, and print what stands there and what begins there."""
+    if bool(args.place) == args.drop:
+        raise Refusal("say a folder or a hub id to put in its place, or --drop to take it back")
+    plan = adopt.drop(args.target) if args.drop else adopt.adopt(args.target, args.place)
+    made = adopt.begun_at(plan, args.target) if args.target in plan.targets else []
+    if args.drop:
+        print(f"{args.target}: nothing stands in its place any more")
+    else:
+        print(f"{args.target}: {adopt.stands(plan, args.target)}")
+        print(f"{adopt.page_of_uses()} says so; `posttrain adopt --drop {args.target}` takes it back")
+        print(f"begun there: {', '.join(made) or 'nothing yet; a recipe may name it'}")
 
 
 def collect(args: argparse.Namespace) -> None:

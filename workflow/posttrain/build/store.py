@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,8 +156,13 @@ def make_writable(folder: Path) -> None:
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def link(path: str, identity: dict, manifest: dict, store: Store) -> None:
-    """Point a target at its entry, then say what it is: the manifest comes last."""
+def link(path: str, identity: dict, manifest: dict, store: Store, unlocked: Sequence[str] = ()) -> None:
+    """Point a target at its entry, then say what it is: the manifest comes last.
+
+    Args:
+        unlocked: the hub ids without a commit that it descends from. The plan knows them, and not the entry: one may
+            have got its commit since.
+    """
     entry, folder = store.entry(manifest["key"]), Path(path)
     roots.remember(store.root, path, manifest["key"])
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -168,5 +174,6 @@ def link(path: str, identity: dict, manifest: dict, store: Store) -> None:
     if not entry.exists():  # a `posttrain gc` that had not seen what we remembered was faster
         folder.unlink()
         raise Refusal(f"{path}: the store has lost {manifest['key']}; run snakemake again to build it")
-    write_json(f"{path}.run.json", read_json(entry / "run.json"))
+    again = {"reproducible": not unlocked, "unlocked": unlocked}
+    write_json(f"{path}.run.json", {**read_json(entry / "run.json"), **again})
     write_json(f"{path}.json", {**manifest, "identity": identity})

@@ -76,7 +76,7 @@ class Supervisor:
 
     def link(self, manifest: dict) -> None:
         record.note("link", self.path, manifest["key"])
-        store.link(self.path, self.target["identity"], manifest, self.store)
+        store.link(self.path, self.target["identity"], manifest, self.store, self.target["unlocked"])
 
     def verified_inputs(self) -> dict[str, str]:
         """The content digest of each input, read and found to be what its manifest or the plan says."""

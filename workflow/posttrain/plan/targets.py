@@ -6,7 +6,7 @@ from typing import Any
 
 from posttrain.files import Refusal
 from posttrain.plan.contents import Contents
-from posttrain.recipes import identity
+from posttrain.recipes import identity, lock
 from posttrain.recipes.catalogue import HUB_ID, Catalogue, Named
 from posttrain.recipes.runtime import Runtime
 from posttrain.words import did_you_mean
@@ -23,6 +23,8 @@ class Target:
     inputs: dict[str, str] = field(default_factory=dict)  # role → another target
     files: dict[str, str] = field(default_factory=dict)  # role → a file or folder outside the build
     texts: dict[str, str] = field(default_factory=dict)  # role → a small file's text, frozen with the plan
+    hub_id: str = ""  # of what is fetched from the hub: its id as typed
+    unlocked: list[str] = field(default_factory=list)  # the hub ids that it descends from, and that have no commit
     runtime: dict = field(default_factory=lambda: Runtime().model_dump())
     intent: str = ""
 
@@ -38,15 +40,27 @@ class Targets:
     """The targets of a catalogue, inputs before what is made of them."""
 
     def __init__(
-        self, root: Path, catalogue: Catalogue, lock: dict, contents: Contents, makers: dict, stand_ins: Any = None
+        self,
+        catalogue: Catalogue,
+        templates: list[Path],
+        here: Path,
+        locked: dict,
+        contents: Contents,
+        makers: dict,
+        stand_ins: Any = None,
     ) -> None:
-        """Args: stand_ins: in a rehearsal, what stands for repositories and models' folders."""
-        self.root, self.catalogue, self.lock, self.contents, self.makers = root, catalogue, lock, contents, makers
+        """Where the catalogue's names lead.
+
+        Args:
+            templates: the folders of chat templates.
+            here: what the recipes' paths count from.
+            stand_ins: in a rehearsal, what stands for repositories and models' folders.
+        """
+        self.catalogue, self.templates, self.here, self.lock = catalogue, templates, here, locked
+        self.contents, self.makers, self.stand_ins = contents, makers, stand_ins
         self.all: dict[str, Target] = {}
-        self.unlocked: set[str] = set()
+        self.hub_ids: dict[str, set[str]] = {"models": set(), "datasets": set()}  # what `posttrain lock` pins
         self.open: list[str] = []
-        self.stand_ins = stand_ins
-        self.here = root if stand_ins else Path()  # what the recipes' paths count from
         for path in catalogue.uses:
             self.named(path)
         for path, entry in catalogue.entries.items():
@@ -61,6 +75,8 @@ class Targets:
         parts |= {role: self.contents.of(path) for role, path in target.files.items()}
         parts |= {role: self.contents.of_text(text) for role, text in target.texts.items()}
         target.intent = identity.intent(target.own, parts)
+        above = (self.all[path].unlocked for path in target.inputs.values())
+        target.unlocked = sorted(set(target.unlocked).union(*above))
         if target.path.endswith("/"):  # an internal target is named by what it is, so equal ones are one
             target.path += target.intent
         self.all.setdefault(target.path, target)
@@ -112,21 +128,26 @@ class Targets:
             return Target(path, "adopt_folder", {}, {"folder": folder}, files={"folder": str(where)})
         if HUB_ID.fullmatch(folder) and kind == "models":
             return self.snapshot(path, "models", folder)
-        hint = "it is no hub id (org/name)" if kind == "models" else "rows of the hub are a source: say {hub: …}"
+        hint = "it is no hub id (org/name)"
+        if HUB_ID.fullmatch(folder):
+            source = f"sources: [{{hub: {folder}, split: train}}]"
+            hint = f"rows of the hub are read by a recipe: {kind}: {{{path.split('/', 1)[1]}: {{{source}}}}}"
         raise Refusal(f"{line}: use.{path}: there is no folder {folder}, and {hint}")
 
-    def snapshot(self, path: str, kind: str, repo_id: str) -> Target:
+    def snapshot(self, path: str, kind: str, hub_id: str) -> Target:
         """A repository of the hub at its locked commit; `tokenizers` are a model's, without its weights."""
         if self.stand_ins:
-            return self.stand_ins.snapshot(path, kind, repo_id)
-        commit = self.lock["models" if kind == "tokenizers" else kind].get(repo_id)
-        if commit is None:
-            self.unlocked.add(repo_id)
-        own = {"kind": kind, "repo_id": repo_id, "revision": commit or "main"}
-        return Target(path, "fetch_snapshot", own, runtime=Runtime(hours=24).model_dump())
+            return self.stand_ins.snapshot(path, kind, hub_id)
+        repo_id, revision = lock.parts(hub_id)
+        pinned = "models" if kind == "tokenizers" else kind
+        self.hub_ids[pinned].add(hub_id)
+        own = {"kind": kind, "repo_id": repo_id, "revision": self.lock[pinned].get(hub_id, revision)}
+        unlocked = [] if lock.COMMIT.fits(own["revision"]) else [hub_id]
+        runtime = Runtime(hours=24).model_dump()
+        return Target(path, "fetch_snapshot", own, runtime=runtime, hub_id=hub_id, unlocked=unlocked)
 
-    def hub(self, kind: str, repo_id: str) -> str:
-        return self.add(self.snapshot(f"hub/{kind}--{repo_id.replace('/', '--')}", kind, repo_id))
+    def hub(self, kind: str, hub_id: str) -> str:
+        return self.add(self.snapshot(f"hub/{kind}--{hub_id.replace('/', '--')}", kind, hub_id))
 
     def wheel(self, entry: Named) -> str:
         """The wheel of a package index that a recipe names; only its sha256 says that it is the one that was meant."""

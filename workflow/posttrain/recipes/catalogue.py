@@ -1,6 +1,5 @@
 """The catalogue: every artifact that the recipe pages name, extended, scanned, overlaid and checked."""
 
-import fnmatch
 import itertools
 import re
 from dataclasses import dataclass
@@ -10,16 +9,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from posttrain.files import Refusal, canonical
-from posttrain.recipes import faults, fields, methods, page, runtime, sections
-from posttrain.recipes.gpus import GPUS
+from posttrain.recipes import faults, fields, methods, page, runtime, sections, site
 from posttrain.recipes.page import Where
+from posttrain.recipes.site import Site
 from posttrain.words import did_you_mean, dotted
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 LONGEST = 100  # a file system's 255, less what a scan, a key and an ending add
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+PART = r"[A-Za-z0-9][\w.-]*"
+# org/name, or org/name@revision. `--` stands for its slashes in a file's name, which ends at 255 bytes.
+HUB_ID = re.compile(rf"(?!.*(--|\.\.)|.{{151}}){PART}/{PART}(@{PART}(/{PART})*)?", re.ASCII)
 ENDINGS = (".json", ".run", ".md", ".html")  # models/x.run.json is x's own record
-SITE_KEYS = ("store", "account", "partition", "gpu", "runtime")
 TRAINING_ONLY = set(runtime.TrainRuntime.model_fields) - set(runtime.Runtime.model_fields)
 
 
@@ -30,6 +30,7 @@ class Named:
     path: str
     recipe: fields.Entry
     where: Where
+    overlaid: frozenset[str] = frozenset()  # the keys of its runtime that the site says
 
     def at(self, *key: Any) -> str:
         """Where a part of the recipe was written: file:line, of the nearest part that was."""
@@ -41,13 +42,17 @@ class Named:
         section, name = self.path.split("/", 1)
         return Refusal(f"{self.at(*key)}: {dotted((section, name, *key))}: {why}")
 
+    def blamed(self, key: tuple, *circumstances: str) -> tuple:
+        """The key to change: of these fields of the runtime the first that the site says, else the recipe's key."""
+        return next((("runtime", field) for field in circumstances if field in self.overlaid), key)
+
 
 @dataclass(frozen=True)
 class Catalogue:
     entries: dict[str, Named]  # "models/x" → its recipe
     uses: dict[str, tuple[str, str]]  # "models/x" → the folder or hub id used in its place, and where that is said
     scans: dict[str, list[str]]  # "models/x" → the models its scan names
-    site: dict[str, Any]
+    site: dict[str, Any]  # what config/site.yaml says
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class Written:
     value: dict
     where: Where
     inherited: frozenset[tuple] = frozenset()  # the keys that what it extends says, and it does not
+    overlaid: frozenset[str] = frozenset()  # the keys of its runtime that the site says
 
 
 def load(folders: list[Path], site_file: Path) -> Catalogue:
@@ -70,7 +76,7 @@ def load(folders: list[Path], site_file: Path) -> Catalogue:
             raise Refusal(f"{path}: pages end in .yaml; rename it")
         for path in sorted(folder.glob("*.yaml")):
             gather(path, written, uses)
-    site, site_where = read_site(site_file)
+    overlaid = site.read(site_file)
     entries: dict[str, Named] = {}
     scans: dict[str, list[str]] = {}
     for path in written:
@@ -79,12 +85,13 @@ def load(folders: list[Path], site_file: Path) -> Catalogue:
         if "scan" in extended.value:
             scans[path] = [name for name, _ in points]
         for name, point in points:
-            entries[name] = check(name, overlay(name, point, site, site_where))
+            entries[name] = check(name, overlay(name, point, overlaid))
             check_point(name, point.where.get(("scan",), ""))
+    overlaid.refuse_idle(entries)
     for path, (_, line) in uses.items():
         if path in scans:
             raise Refusal(f"{line}: use.{path}: is a scan; use one of its models: {scans[path][0]}")
-    return Catalogue(entries, uses, scans, site)
+    return Catalogue(entries, uses, scans, overlaid.said)
 
 
 def gather(path: Path, written: dict[str, Written], uses: dict) -> None:
@@ -232,53 +239,22 @@ def spelling(value: Any) -> str:
     return str(canonical(value))
 
 
-def read_site(path: Path) -> tuple[dict, Where]:
-    """The site's overlay: where, never what."""
-    if not path.exists():
-        return {}, {}
-    site, where = page.read(path)
-    for key in site:
-        if key not in SITE_KEYS:
-            hint = did_you_mean(key, list(SITE_KEYS))
-            raise Refusal(f"{where[(key,)]}: {key}: no such key. {hint} (a site says where, never what)")
-    for key in ("store", "account", "partition", "gpu"):
-        if not isinstance(site.get(key, ""), str):
-            raise Refusal(f"{where[(key,)]}: {key}: {site[key]!r}: a word is wanted; write it in quotes")
-    if "gpu" in site and site["gpu"] not in GPUS:
-        raise Refusal(f"{where[('gpu',)]}: gpu: no {site['gpu']} is known. {did_you_mean(site['gpu'], list(GPUS))}")
-    patterns = site.get("runtime", {})
-    if not isinstance(patterns, dict) or not all(isinstance(value, dict) for value in patterns.values()):
-        raise Refusal(f"{where[('runtime',)]}: runtime: maps patterns of names to runtime fields")
-    for pattern in patterns:
-        section = whole_path(pattern).split("/")[0]
-        if not fnmatch.filter(sections.SECTIONS, section):
-            hint = did_you_mean(section, list(sections.SECTIONS))
-            raise Refusal(f"{where[('runtime', pattern)]}: runtime.{pattern}: no such section. {hint}")
-    return site, where
-
-
-def whole_path(pattern: str) -> str:
-    """A site's pattern as one of targets: `evals/*` is one, and `zephyr-*` is of models."""
-    return pattern if "/" in pattern else f"models/{pattern}"
-
-
-def overlay(path: str, entry: Written, site: dict, site_where: Where) -> Written:
-    """An entry with the site's runtime fields over its own; a later pattern wins."""
-    value, where = entry.value, dict(entry.where)
+def overlay(path: str, entry: Written, overlaid: Site) -> Written:
+    """An entry with the site's runtime fields over its own."""
+    value, where, keys = entry.value, dict(entry.where), set()
+    if not isinstance(value.get("runtime", {}), dict):
+        return entry
     untrained = value.get("method") in methods.UNTRAINED  # one pattern may name models of every method
-    for pattern, said in site.get("runtime", {}).items():
-        if fnmatch.fnmatchcase(path, whole_path(pattern)) and isinstance(value.get("runtime", {}), dict):
-            meant = {key: said[key] for key in said if not (untrained and key in TRAINING_ONLY)}
-            value = merge(value, {"runtime": meant})
-            inner = {at[1:]: place for at, place in site_where.items() if at[:2] == ("runtime", pattern)}
-            where |= {("runtime", *at[1:]): place for at, place in inner.items()}
-    return Written(value, where, entry.inherited)
+    for said, lines in overlaid.runtimes(path):
+        meant = {key: said[key] for key in said if not (untrained and key in TRAINING_ONLY)}
+        value, where, keys = merge(value, {"runtime": meant}), where | lines, keys | set(meant)
+    return Written(value, where, entry.inherited, frozenset(keys))
 
 
 def check(path: str, entry: Written) -> Named:
     """The entry as its schema reads it, or a refusal that names every fault."""
     section, name = path.split("/", 1)
-    draft = Named(path, runtime.Runtime(), entry.where)
+    draft = Named(path, runtime.Runtime(), entry.where, entry.overlaid)
     if section == "models":
         method = entry.value.get("method")
         if method not in list(methods.METHODS):  # a list, for what YAML says may not be hashable
@@ -288,7 +264,7 @@ def check(path: str, entry: Written) -> Named:
     else:
         kind = sections.kind_of(section, entry.value)
     try:
-        return Named(path, kind.model_validate(entry.value), entry.where)
+        return Named(path, kind.model_validate(entry.value), entry.where, entry.overlaid)
     except ValidationError as error:
-        found = faults.of(kind, entry.value, error, entry.inherited)
+        found = faults.of(kind, entry.value, error, entry.inherited, entry.overlaid)
         raise Refusal("\n".join(str(draft.refuse(key, why)) for key, why in found.items())) from None

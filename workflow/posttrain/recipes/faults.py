@@ -10,16 +10,19 @@ from posttrain.words import did_you_mean, dotted
 PARTS = ("train", "runtime", "peft", "quantization")  # a model's sections
 
 
-def of(kind: type[BaseModel], value: Any, error: ValidationError, inherited: frozenset[tuple]) -> dict[tuple, str]:
+def of(
+    kind: type[BaseModel], value: Any, error: ValidationError, inherited: frozenset[tuple], overlaid: frozenset[str]
+) -> dict[tuple, str]:
     """The faults of an entry by their keys, each said once.
 
     Args:
         inherited: the keys that the entry has of what it extends.
+        overlaid: the keys of its runtime that the site says.
     """
     # An unknown key first, for it explains a missing one; of a value's faults the first.
     errors = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     faults: dict[tuple, str] = {}
-    for key, why in (fault(kind, value, e) for e in errors):
+    for key, why in (fault(kind, value, e, overlaid) for e in errors):
         drop = f" (it is inherited; `{key[-1]}: null` leaves it out)" if key in inherited else ""
         faults.setdefault(key, why + drop)
     # Where one of two types was tried in vain, the one that was understood further is the one that was meant.
@@ -27,7 +30,7 @@ def of(kind: type[BaseModel], value: Any, error: ValidationError, inherited: fro
     return {key: faults[key] for key in deepest}
 
 
-def fault(kind: type[BaseModel], value: Any, error: dict) -> tuple[tuple, str]:
+def fault(kind: type[BaseModel], value: Any, error: dict, overlaid: frozenset[str]) -> tuple[tuple, str]:
     """The key of a validation error, and what is wrong there."""
     key, inner = [], value
     for part in error["loc"]:  # a union adds the tried type's name to the path
@@ -43,6 +46,8 @@ def fault(kind: type[BaseModel], value: Any, error: dict) -> tuple[tuple, str]:
     if error["type"] == "value_error":
         at, _, rest = why.partition(" ")
         at = at.split(".")  # the field that a validator begins with, or a part of it
+        if key == ["runtime"] and overlaid and at[0] not in overlaid:  # the recipe alone may be sound
+            return tuple(key), why
         return ((*key, *at), rest) if at[0] in fields_at(kind, key) else (tuple(key), why)
     return tuple(key), mistaken(key, inner, f"{why[0].lower()}{why[1:]}", error["type"])
 

@@ -1,5 +1,6 @@
 """A recipe page: YAML in which every value knows its file and line."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,13 @@ class Loader(yaml.CSafeLoader):
     """YAML 1.1 in which 1e-5 is a number and 1:30 is none, as in YAML 1.2 and Python."""
 
 
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
+class Dumper(yaml.SafeDumper):
+    """What that reads as a number is written in quotes: some commits look like one."""
+
+
+EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
+for kind in (Loader, Dumper):
+    kind.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+0123456789"))
 
 
 def text_of(path: Path) -> str:
@@ -58,6 +63,24 @@ def read(path: Path) -> tuple[dict, Where]:
     if not isinstance(value, dict):
         raise Refusal(f"{path}:1: a recipe page is a mapping (data:, preferences:, models:, use:)")
     return value, where
+
+
+def with_section(path: Path, text: str, name: str, entries: dict[str, str]) -> str:
+    """A page's text with these entries in place of a section's, a line each; all else stays as it was written."""
+    section = yaml.dump({name: dict(sorted(entries.items()))}, Dumper=Dumper, sort_keys=False, width=math.inf)
+    lines = text.splitlines(keepends=True)
+    begins = next((i for i, line in enumerate(lines) if re.match(rf"{name}\s*:", line)), len(lines))
+    ends = next((i for i, line in enumerate(lines) if i > begins and re.match(r"\S", line)), len(lines))
+    if begins == len(lines) and text and not text.endswith("\n"):
+        section = f"\n{section}"
+    made = "".join([*lines[:begins], section, *lines[ends:]])
+    try:
+        kept = yaml.load(made, Loader) == {**(yaml.load(text, Loader) or {}), name: entries}  # noqa: S506
+    except yaml.YAMLError:
+        kept = False
+    if not kept:
+        raise Refusal(f"{path}: {name}: cannot be rewritten; write it as `{name}:` with a line for each entry below it")
+    return made
 
 
 def line_of(mark: Any) -> int:

@@ -30,12 +30,15 @@ class Generation(Extension):
         return caller()
 
 
-def read(folder: Path, name: str) -> str:
+def read(folders: list[Path], name: str) -> str:
     """The text of a template, refused if it is missing, broken, or reaches for more than the conversation."""
-    path = folder / f"{name}.jinja"
-    known = [file.stem for file in sorted(folder.glob("*.jinja"))]
-    if name not in known:
-        raise Refusal(f"there is no {path}. {did_you_mean(name, known)}")
+    files = [file for folder in folders for file in sorted(folder.glob("*.jinja"))]
+    found = [file for file in files if file.stem == name]
+    if not found:
+        raise Refusal(f"there is no {folders[0] / name}.jinja. {did_you_mean(name, [file.stem for file in files])}")
+    if len(found) > 1:
+        raise Refusal(f"{name} is the name of {' and of '.join(map(str, found))}; rename one of them")
+    path = found[0]
     text = text_of(path)
     refuse_faults(path, text)
     return text

@@ -46,6 +46,7 @@ def shown(targets: dict[str, dict], path: str) -> dict[str, Any]:
         "name": name_of(path, targets[path]),
         "what": what(targets, path),
         "content": read_json(f"{path}.json")["content"],
+        "unlocked": read_json(f"{path}.run.json").get("unlocked", []),
         "seconds": sum(row["seconds"] for row in builds),
         "suites": suites,
         "lineage": draw.arcs(rows_of(targets, made, suites)),

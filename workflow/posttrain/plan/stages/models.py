@@ -68,7 +68,7 @@ def trained(plan: Targets, entry: Named) -> Target:
     runtime = training_runtime(entry)
     own = {"method": method, "train": recipe.train.model_dump(), **adapter_of(plan, entry, base)}
     for key, why in compatibility.refusals(recipe, runtime["micro_batch_size"]):
-        raise entry.refuse(key, why)
+        raise entry.refuse(entry.blamed(key, "launch") if key[0] == "train" else key, why)
     if recipe.train.couples_rows:
         own |= {circumstance: runtime[circumstance] for circumstance in ("micro_batch_size", "processes")}
     names = {"base": recipe.base, recipe.rows: getattr(recipe, recipe.rows)}
@@ -159,11 +159,11 @@ def training_runtime(entry: Named) -> dict:
     processes = runtime.world_size
     micro = runtime.micro_batch_size or max(batch_size // processes, 1)
     if batch_size % (processes * micro):
-        raise entry.refuse(
-            ("train", "batch_size"),
-            f"{batch_size} does not divide by {processes * micro} "
-            f"({processes} processes × micro_batch_size {micro}); change batch_size, gpus or micro_batch_size",
-        )
+        key, changed = ("train", "batch_size"), ("gpus", "processes", "micro_batch_size")
+        parts = f"{processes * micro} ({processes} processes × micro_batch_size {micro})"
+        if (blamed := entry.blamed(key, *changed)) != key:
+            raise entry.refuse(blamed, f"batch_size {batch_size} does not divide by {parts}; change what the site says")
+        raise entry.refuse(key, f"{batch_size} does not divide by {parts}; change batch_size, gpus or micro_batch_size")
     derived = {"processes": processes, "micro_batch_size": micro}
     derived["gradient_accumulation_steps"] = batch_size // (processes * micro)
     return {**runtime.model_dump(), **derived}

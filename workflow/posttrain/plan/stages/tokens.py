@@ -13,7 +13,7 @@ def template_of(plan: Targets, entry: Named) -> str | None:
     if entry.recipe.template is None:
         return None
     try:
-        return template.read(plan.root / "config/templates", entry.recipe.template)
+        return template.read(plan.templates, entry.recipe.template)
     except Refusal as refusal:
         raise entry.refuse(("template",), str(refusal)) from None
 
@@ -28,7 +28,7 @@ def tokenizer_of(plan: Targets, path: str) -> str:
     if "tokenizer" in made.inputs:
         return made.inputs["tokenizer"]
     if made.stage in ("fetch_snapshot", "imitate_snapshot"):
-        return tokenizer_target(plan, {}, {"from": plan.hub("tokenizers", made.own["repo_id"])}, None)
+        return tokenizer_target(plan, {}, {"from": plan.hub("tokenizers", made.hub_id)}, None)
     return tokenizer_target(plan, {}, {"from": made.path}, None)
 
 

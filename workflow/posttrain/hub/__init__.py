@@ -1,0 +1,1 @@
+"""What is asked of the hub: what its ids stand for, and what it answers when it refuses."""
