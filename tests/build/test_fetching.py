@@ -72,3 +72,6 @@ def test_what_descends_from_an_unlocked_id_is_not_reproducible_and_its_page_says
     assert run_record(project, MODEL)["reproducible"], output
     assert said not in project.path("reports/bought.html").read_text()
     assert project.manifest("data/hub-rows") == rows, "the commit is that of the day"
+    project.path("data/hub-rows.json").unlink()
+    project.make("data/hub-rows")
+    assert run_record(project, "data/hub-rows")["reproducible"]

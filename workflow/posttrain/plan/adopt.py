@@ -63,7 +63,8 @@ def stands(plan: frozen.Plan, path: str) -> str:
 
 
 def begun_at(plan: frozen.Plan, path: str) -> list[str]:
-    """The targets of recipes that are made of a target."""
+    """The targets of recipes that are made of a target; a scan is said once."""
+    scanned = {point: scan for scan, points in plan.scans.items() for point in points}
     kinds = tuple(f"{kind}/" for kind in SECTIONS)
     named = [made for made in plan.targets if made.startswith(kinds) and made != path]
-    return [made for made in named if path in lineage(plan.targets, made)]
+    return list(dict.fromkeys(scanned.get(made, made) for made in named if path in lineage(plan.targets, made)))
