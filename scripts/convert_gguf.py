@@ -1,6 +1,6 @@
 """Dequantise the weights of a GGUF file to an ordinary checkpoint, with the tokenizer that the file describes.
 
-python -m posttrain.build models/smollm2-135m-instruct
+python -m posttrain.build models/smollm2-wheel
 """
 
 from pathlib import Path

@@ -32,7 +32,8 @@ def main() -> None:
         # Given a branch while the hub is away, snapshot_download takes a half-fetched folder for the whole.
         commit = commit_of(kind, repo_id, revision)
         download = job.work / "download" / commit
-        wanted = {"repo_type": TYPES[kind], "revision": commit, "allow_patterns": WANTED[kind], "local_dir": download}
+        files = job.recipe.get("files") or WANTED[kind]
+        wanted = {"repo_type": TYPES[kind], "revision": commit, "allow_patterns": files, "local_dir": download}
         ask(kind, repo_id, commit, lambda: snapshot_download(repo_id, **wanted))
         for path in sorted(download.rglob("*")):
             inner = path.relative_to(download)

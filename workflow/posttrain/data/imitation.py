@@ -35,13 +35,20 @@ def dataset(folder: Path, splits: dict[str, dict[str, dict]]) -> None:
     for subset, said in sorted(splits.items()):
         files = []
         for split, wanted in sorted(said.items()):
-            path = f"{subset}/{split}.parquet"
-            (folder / subset).mkdir(parents=True, exist_ok=True)
-            rows = [row(f"{subset} {split} {i}", i, wanted["columns"]) for i in range(wanted["rows"])]
-            Dataset.from_list(rows).to_parquet(folder / path)
+            path = (wanted["files"] or f"{subset}/{split}.parquet").replace("*", "0")
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            made = [row(f"{subset} {split} {i}", i, wanted["columns"]) for i in range(wanted["rows"])]
+            write(Dataset.from_list(made), folder / path)
             files.append({"split": split, "path": path})
         configs.append({"config_name": subset, "data_files": files})
     (folder / "README.md").write_text(f"---\n{yaml.safe_dump({'configs': configs})}---\n")
+
+
+def write(rows: Dataset, path: Path) -> None:
+    if path.suffix == ".parquet":
+        rows.to_parquet(path)
+    else:
+        rows.to_json(path, compression={"method": "gzip", "mtime": 0} if path.suffix == ".gz" else None)
 
 
 def row(seed: str, number: int, columns: dict[str, Any]) -> dict:

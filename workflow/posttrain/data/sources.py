@@ -115,7 +115,9 @@ def csv_rows(_: dict, place: Path) -> Iterator[dict]:
 def hub_split(source: dict, place: Path) -> Iterator[dict]:
     from datasets import load_dataset
 
-    yield from load_dataset(str(place), name=source["subset"], split=source["split"])
+    split = source["split"]
+    files = {"data_files": {split: source["files"]}} if source["files"] else {"name": source["subset"]}
+    yield from load_dataset(str(place), split=split, **files)
 
 
 def saved_split(source: dict, place: Path) -> Iterator[dict]:

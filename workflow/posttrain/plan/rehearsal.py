@@ -112,10 +112,8 @@ class Repositories:
         columns = source.columns or COLUMNS[type(entry.recipe)]
         holds = columns if isinstance(columns, dict) else {name: name for name in columns}
         rows = ROWS if source.weight is None else max(ROWS, round(SKIPPED / source.weight))
-        subsets = self.splits.setdefault(source.hub, {})
-        split = subsets.setdefault(source.subset or "default", {}).setdefault(
-            source.split, {"columns": {}, "rows": SKIPPED}
-        )
+        splits = self.splits.setdefault(source.hub, {}).setdefault(source.subset or "default", {})
+        split = splits.setdefault(source.split, {"columns": {}, "rows": 0, "files": source.files})
         split["rows"] = max(split["rows"], SKIPPED + rows)
         split["columns"] |= holds
         for name, values in (source.where or {}).items():

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from posttrain.files import Refusal
+from posttrain.files import Refusal, digest
 from posttrain.plan.contents import Contents
 from posttrain.recipes import identity, lock
 from posttrain.recipes.catalogue import HUB_ID, Catalogue, Named
@@ -134,20 +134,24 @@ class Targets:
             hint = f"rows of the hub are read by a recipe: {kind}: {{{path.split('/', 1)[1]}: {{{source}}}}}"
         raise Refusal(f"{line}: use.{path}: there is no folder {folder}, and {hint}")
 
-    def snapshot(self, path: str, kind: str, hub_id: str) -> Target:
-        """A repository of the hub at its locked commit; `tokenizers` are a model's, without its weights."""
+    def snapshot(self, path: str, kind: str, hub_id: str, files: str | None = None) -> Target:
+        """A repository of the hub at its locked commit, or some of its files; `tokenizers` are a model's, without its
+        weights.
+        """
         if self.stand_ins:
             return self.stand_ins.snapshot(path, kind, hub_id)
         repo_id, revision = lock.parts(hub_id)
         pinned = "models" if kind == "tokenizers" else kind
         self.hub_ids[pinned].add(hub_id)
         own = {"kind": kind, "repo_id": repo_id, "revision": self.lock[pinned].get(hub_id, revision)}
+        own |= {"files": files} if files else {}
         unlocked = [] if lock.COMMIT.fits(own["revision"]) else [hub_id]
         runtime = Runtime(hours=24).model_dump()
         return Target(path, "fetch_snapshot", own, runtime=runtime, hub_id=hub_id, unlocked=unlocked)
 
-    def hub(self, kind: str, hub_id: str) -> str:
-        return self.add(self.snapshot(f"hub/{kind}--{hub_id.replace('/', '--')}", kind, hub_id))
+    def hub(self, kind: str, hub_id: str, files: str | None = None) -> str:
+        path = f"hub/{kind}--{hub_id.replace('/', '--')}" + (f"--{digest(files)}" if files else "")
+        return self.add(self.snapshot(path, kind, hub_id, files))
 
     def wheel(self, entry: Named) -> str:
         """The wheel of a package index that a recipe names; only its sha256 says that it is the one that was meant."""

@@ -16,6 +16,9 @@ class Source(Entry):
 
     hub: str | None = Field(None, description="a dataset's id on the hub, pinned in config/lock.yaml")
     subset: str | None = Field(None, description="the hub dataset's configuration, if it has several")
+    files: str | None = Field(
+        None, description="a pattern of the hub dataset's files that hold the split; as its own card says if unsaid"
+    )
     path: str | None = Field(None, description="a jsonl, json, parquet or csv file, or a folder of save_to_disk")
     target: str | None = Field(None, description="another target: data/<name> or preferences/<name>")
     generator: str | None = Field(None, description="a function of posttrain.data.generators")
@@ -40,6 +43,8 @@ class Source(Entry):
             raise ValueError("a generator has no end: say how many `rows`")
         if self.args and not self.generator:
             raise ValueError("args are a generator's")
+        if self.files and (not self.hub or self.subset or ".." in self.files or self.files.startswith("/")):
+            raise ValueError("files are a pattern of paths in a `hub` dataset, without a `subset`")
         if self.rows and self.weight:
             raise ValueError("weight is a share of the rows and `rows` a number of them; say one of the two")
         if isinstance(self.columns, dict) and len(set(self.columns.values())) < len(self.columns):
@@ -111,7 +116,7 @@ class Rows(Entry):
 
 def overlap(one: Source, other: Source, shuffled: bool) -> bool:
     """Whether two sources surely have a row in common: the same split of one place, and the same numbers of rows."""
-    same = ("hub", "subset", "path", "target", "generator", "args", "split")
+    same = ("hub", "subset", "files", "path", "target", "generator", "args", "split")
     if any(getattr(one, name) != getattr(other, name) for name in same):
         return False
     if shuffled or one.where != other.where:

@@ -37,7 +37,7 @@ def placed(plan: Targets, entry: Named, made: Target, at: tuple) -> dict:
     elif source.hub:
         if not HUB_ID.fullmatch(source.hub):
             raise entry.refuse((*at, "hub"), f"{source.hub!r} is not a hub id (org/name)")
-        made.inputs[role], form = plan.hub("datasets", source.hub), "hub"
+        made.inputs[role], form = plan.hub("datasets", source.hub, source.files), "hub"
     elif source.target:
         made.inputs[role], form = rows_of(plan, entry, at, source), "target"
     if place := source.path or source.hub or source.target:
