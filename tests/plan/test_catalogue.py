@@ -60,6 +60,24 @@ def test_a_scan_is_not_inherited(fresh):
     assert read(fresh).entries["models/one"].recipe == read(fresh).entries[DPO].recipe
 
 
+def test_null_leaves_out_what_is_inherited(fresh):
+    add(
+        fresh,
+        "  warm:\n    extends: micro-dpo\n    train: {warmup_steps: 2}\n"
+        "  cold:\n    extends: warm\n    train: {warmup_steps: null}\n    runtime: null\n"
+        "  odds:\n    extends: micro-dpo\n    method: orpo\n    train: {loss_type: null}\n"
+        "  scan:\n    extends: warm\n    scan: {warmup_steps: [null, 1]}\n",
+    )
+    made = read(fresh)
+    names = ("warm", "cold", "odds", "micro-dpo")
+    warm, cold, odds, before = (made.entries[f"models/{name}"].recipe for name in names)
+    assert (warm.train.warmup_steps, cold.train.warmup_steps) == (2, 0)
+    assert (warm.runtime.save_steps, cold.runtime.save_steps) == (1, 100)
+    assert odds.train.beta == before.train.beta
+    points = [made.entries[name].recipe.train.warmup_steps for name in made.scans["models/scan"]]
+    assert points == [0, 1]
+
+
 def test_a_scan_may_go_over_bases_and_rows(fresh):
     add(fresh, "  scan:\n    extends: micro-dpo\n    scan: {base: [micro-init, micro-sft]}\n")
     bases = [read(fresh).entries[name].recipe.base for name in read(fresh).scans["models/scan"]]

@@ -75,7 +75,7 @@ def init(architecture: dict, tokenizer: PreTrainedTokenizerBase, seed: int) -> P
         config = AutoConfig.for_model(**{"vocab_size": len(tokenizer), **architecture})
         agree_on_ends(config, tokenizer)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    except (StrictDataclassError, ValueError, TypeError, ArithmeticError, RuntimeError) as error:
+    except (StrictDataclassError, ValueError, LookupError, ArithmeticError, RuntimeError) as error:
         why = str(error).strip().splitlines()[-1].strip().removeprefix("ValueError: ").removeprefix("TypeError: ")
         raise Refusal(f"architecture: transformers makes no such {kind}: {why}") from None
     agree_on_ends(model.generation_config, tokenizer)
