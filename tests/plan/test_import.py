@@ -51,7 +51,7 @@ BECOMES = {
         "method": "sft", "template": "zephyr", "peft.lora_dropout": 0.05, "train.packing": True, "runtime.eval_steps": None,
     }),
     "2025/dpo/apo.yaml": ("SmolLM3-3B-apo", {
-        "method": "dpo", "train.loss_type": "apo_zero", "train.lr_scheduler_kwargs": {"min_lr_rate": 0.1},
+        "method": "dpo", "base": "HuggingFaceTB/SmolLM3-3B-checkpoints@it-SFT", "train.loss_type": "apo_zero", "train.lr_scheduler_kwargs": {"min_lr_rate": 0.1},
         "train.max_grad_norm": 0.2, "runtime.use_kernels": True, "runtime.save_steps": None, "train.batch_size": 16,
     }),
     "2025/orpo/full.yaml": ("mistral-7b-orpo", {"method": "orpo", "train.beta": 0.05, "train.batch_size": 64}),

@@ -135,11 +135,11 @@ def name_of(path: Path, said: dict) -> str:
 def base_and_template(made: Imported, templates: Path, old: bool) -> None:
     if "model_name_or_path" not in made.said:
         raise made.refuse("model_name_or_path", "is missing; is it a training YAML of the Alignment Handbook?")
-    base = made.take("model_name_or_path")
-    made.put("base", MOVED.get(base, base) if isinstance(base, str) else base, "model_name_or_path")
-    revision = made.take("model_revision", "main")
-    if revision != "main":
-        made.unknown.append(f"model_revision {revision}: config/lock.yaml pins the base's commit; write it there")
+    base, revision = made.take("model_name_or_path"), made.take("model_revision", "main")
+    at = "" if revision == "main" else f"@{revision}"
+    made.put("base", f"{MOVED.get(str(base), base)}{at}", "model_name_or_path")
+    if at:
+        made.renamed.append(f"model_revision → base: …{at}")
     text = made.take("chat_template")
     if text:
         name = template.like(templates, text)
