@@ -5,8 +5,7 @@ python -m posttrain.build hub/models--org--name
 
 from posttrain.build.job import open_job
 from posttrain.data import imitation
-
-SEED = 0
+from posttrain.files import digest
 
 
 def main() -> None:
@@ -20,7 +19,8 @@ def main() -> None:
             return
         from posttrain.train import models, saving  # torch, which rows and tokenizers do without
 
-        saving.save(models.init(job.recipe["config"], tokenizer, SEED), tokenizer, job)
+        seed = int(digest(job.recipe["repo_id"])[:8], 16)  # two bases of one architecture are two models
+        saving.save(models.init(job.recipe["config"], tokenizer, seed), tokenizer, job)
 
 
 if __name__ == "__main__":

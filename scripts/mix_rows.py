@@ -37,7 +37,7 @@ def mix(job: Job, part: str, filters: Filters, first: dict | None) -> tuple[dict
                     ledger.drop(why)
                 else:
                     places[index] = spool.add(checked)
-        refuse_too_few(source, name, ledger, number)
+        refuse_too_few(source, name, ledger, number, recipe.get("fewer", False))
         order += [places[index] for index in wanted if index in places] if len(wanted) else places.values()
         ledgers.append(ledger)
     order = np.array(order)
@@ -48,14 +48,14 @@ def mix(job: Job, part: str, filters: Filters, first: dict | None) -> tuple[dict
     return first, ledgers
 
 
-def refuse_too_few(source: dict, name: str, ledger: Ledger, last: int) -> None:
-    """Raises: Refusal, if a source has given nothing, or fewer rows than are asked of it."""
+def refuse_too_few(source: dict, name: str, ledger: Ledger, last: int, fewer: bool) -> None:
+    """Raises: Refusal, if a source has given nothing, or fewer rows than are asked of it (but in a rehearsal)."""
     if not ledger.kept:
         empty = "it is empty, or `where` lets nothing through" if source["where"] else "it is empty"
         empty = f"weight {source['weight']} of its rows is none" if source["weight"] else empty
         skipped = f"`skip: {source['skip']}` leaves none" if source["skip"] else empty
         raise Refusal(f"{name}: gives no rows ({ledger.losses() or skipped})")
-    if source["rows"] and ledger.read < source["rows"]:
+    if source["rows"] and ledger.read < source["rows"] and not fewer:
         asked = f"{source['rows']} after the first {source['skip']}" if source["skip"] else source["rows"]
         raise Refusal(f"{name}: has {last} rows, and {asked} are asked for; lower `rows`")
 

@@ -22,7 +22,7 @@ def tokenizer(said: dict) -> PreTrainedTokenizerFast:
         said: as config/bases.yaml has it.
     """
     named = {name: said[name] for name in ("bos_token", "eos_token", "pad_token", "unk_token") if said[name]}
-    return byte_level(named, said["chat_tokens"], said["add_bos_token"])
+    return byte_level(named, sorted({*named.values(), *said["chat_tokens"]}), said["add_bos_token"])
 
 
 def dataset(folder: Path, splits: dict[str, dict[str, dict]]) -> None:
@@ -33,11 +33,11 @@ def dataset(folder: Path, splits: dict[str, dict[str, dict]]) -> None:
     """
     configs = []
     for subset, said in sorted(splits.items()):
-        files = []
+        files, columns = [], {name: holds for wanted in said.values() for name, holds in wanted["columns"].items()}
         for split, wanted in sorted(said.items()):
             path = (wanted["files"] or f"{subset}/{split}.parquet").replace("*", "0")
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            made = [row(f"{subset} {split} {i}", i, wanted["columns"]) for i in range(wanted["rows"])]
+            made = [row(f"{subset} {split} {i}", i, columns) for i in range(wanted["rows"])]
             write(Dataset.from_list(made), folder / path)
             files.append({"split": split, "path": path})
         configs.append({"config_name": subset, "data_files": files})
@@ -48,7 +48,8 @@ def write(rows: Dataset, path: Path) -> None:
     if path.suffix == ".parquet":
         rows.to_parquet(path)
     else:
-        rows.to_json(path, compression={"method": "gzip", "mtime": 0} if path.suffix == ".gz" else None)
+        compression = {"method": "gzip", "mtime": 0} if path.suffix == ".gz" else None
+        rows.to_pandas().to_json(path, orient="records", lines=True, compression=compression)
 
 
 def row(seed: str, number: int, columns: dict[str, Any]) -> dict:

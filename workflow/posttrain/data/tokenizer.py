@@ -24,7 +24,7 @@ MARKER = re.compile(r"<\|[^<>|\s]+\|>|<\w+>|\[/?[A-Z_]+\]")  # <|user|>, <start_
 def of_bytes() -> PreTrainedTokenizerFast:
     """One token a byte: any text, no training, nothing unknown."""
     named = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
-    return byte_level(named, ["<|user|>", "<|assistant|>", "<|system|>"])
+    return byte_level(named, [*named.values(), "<|user|>", "<|assistant|>", "<|system|>"])
 
 
 def byte_level(named: dict[str, str], more: list[str], begins: bool = False) -> PreTrainedTokenizerFast:
@@ -32,10 +32,10 @@ def byte_level(named: dict[str, str], more: list[str], begins: bool = False) -> 
 
     Args:
         named: special tokens that have a name: bos_token, eos_token, …; several names may have one token.
-        more: special tokens that have none.
+        more: special tokens in the order of their ids, before those of `named` that are not among them.
         begins: whether a text begins with bos.
     """
-    special = list(dict.fromkeys([*named.values(), *more]))
+    special = list(dict.fromkeys([*more, *named.values()]))
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: i for i, token in enumerate([*special, *letters])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
@@ -46,8 +46,9 @@ def byte_level(named: dict[str, str], more: list[str], begins: bool = False) -> 
         tokenizer.post_processor = processors.TemplateProcessing(
             single=f"{bos} $A", special_tokens=[(bos, vocabulary[bos])]
         )
+    unnamed = [token for token in more if token not in named.values()]
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, **named, additional_special_tokens=more, clean_up_tokenization_spaces=False
+        tokenizer_object=tokenizer, **named, additional_special_tokens=unnamed, clean_up_tokenization_spaces=False
     )
 
 

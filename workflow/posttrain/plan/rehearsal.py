@@ -18,9 +18,9 @@ from posttrain.recipes.catalogue import Catalogue, Named
 from posttrain.recipes.runtime import Runtime, TrainRuntime
 from posttrain.recipes.training import BITSANDBYTES
 
-ROWS = 32  # of a split
+ROWS = 64  # of a split: packed, they fill more rows than a batch has
 BATCH, MICRO, STEPS = 4, 2, 2
-LENGTH = 2048  # tokens of a row at most; a token is a byte here
+LENGTH = 1024  # tokens of a row at most; a token is a byte here
 SAMPLES, NEW_TOKENS = 4, 8  # of a prompt, of an answer
 SKIPPED = 8
 RUNTIME = {"hours": 0.5, "mem_gb": 4}

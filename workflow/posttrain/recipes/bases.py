@@ -19,7 +19,7 @@ class Tokens(Entry):
     pad_token: str | None = Field(description="null: rows are padded with the eos token, and masked")
     unk_token: str | None
     add_bos_token: bool = Field(description="whether a text begins with bos by the tokenizer's own doing")
-    chat_tokens: list[str] = Field(description="markers of turns that are one token each")
+    chat_tokens: list[str] = Field(description="other special tokens, markers of turns among them")
 
 
 class Base(Entry):

@@ -17,7 +17,7 @@ SAVED = ("dataset_dict.json", "dataset_info.json")  # what save_to_disk leaves i
 def mixed(plan: Targets, entry: Named) -> Target:
     """A data or preference set of sources, one after the other."""
     kind = "data" if isinstance(entry.recipe, sections.Data) else "preferences"
-    recipe = entry.recipe.model_dump(exclude={"runtime"})
+    recipe = entry.recipe.model_dump(exclude={"runtime"}) | ({"fewer": True} if plan.stand_ins else {})
     made = Target(entry.path, f"mix_{kind}", {}, runtime=entry.recipe.runtime.model_dump())
     for split in ("sources", "test"):
         recipe[split] = [placed(plan, entry, made, (split, i)) for i in range(len(recipe[split]))]
