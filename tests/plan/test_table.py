@@ -40,7 +40,7 @@ def test_a_gpu_is_said_to_be_too_small_and_a_limit_too_short(shipped, capsys):  
     said("models/zephyr-7b-dpo", gpu="a100-40gb")
     text = capsys.readouterr().out
     assert "58.4 GB of 40: too much" in line_of(text, "models/zephyr-7b-sft")
-    assert "models/zephyr-7b-sft: does not fit a a100-40gb; lower micro_batch_size" in text
+    assert "models/zephyr-7b-sft: too much for a100-40gb; a lower micro_batch_size" in text
     said_of_hours = "models/zephyr-7b-dpo: runtime.hours 0.5 is asked for, and up to 2.7 are expected on a100-40gb"
     assert said_of_hours in text
 

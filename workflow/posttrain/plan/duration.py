@@ -7,6 +7,7 @@ which there are half a row on average (arXiv 2204.02311, appendix B). Tokens are
 rows can have.
 """
 
+import math
 from dataclasses import dataclass
 
 from posttrain.files import read_json
@@ -76,13 +77,16 @@ def rows_of(targets: dict[str, dict], path: str) -> int | None:
     return None if None in counts else sum(counts)
 
 
-def of_source(targets: dict[str, dict], fetched: str | None, source: dict) -> int | None:
-    """The rows that a source gives: as many as it says, or all that its hub dataset is published with."""
-    if source["rows"] or fetched is None:
+def of_source(targets: dict[str, dict], made: str | None, source: dict) -> int | None:
+    """The rows that a source gives at most: as many as it says, or its share of a target's or of a hub dataset's."""
+    if source["rows"] or made is None:
         return source["rows"]
-    split = f"{source['subset']}/{source['split']}" if source["subset"] else source["split"]
-    there = targets[fetched]["published"].get(split)
-    return None if there is None else max(0, there - source["skip"])
+    if targets[made]["stage"] == "fetch_snapshot":
+        split = f"{source['subset']}/{source['split']}" if source["subset"] else source["split"]
+        there = targets[made]["published"].get(split)
+    else:
+        there = rows_of(targets, made) if source["split"] == "train" else None
+    return None if there is None else math.floor(max(0, there - source["skip"]) * (source["weight"] or 1))
 
 
 def metrics(targets: dict[str, dict], path: str) -> dict:

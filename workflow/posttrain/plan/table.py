@@ -116,8 +116,8 @@ class Table:
             if job.memory and not job.gpus and job.memory > asked:
                 yield f"{line.name}: runtime.mem_gb {asked / 1e9:g} is asked for, and {volume(job.memory)} are expected"
             if job.memory and job.gpus and self.gpu and self.verdict(job) == "too much":
-                mend = "lower micro_batch_size, say activation_checkpointing, or share it: launch zero3, more gpus"
-                yield f"{line.name}: does not fit a {self.gpu}; {mend}"
+                mend = "a lower micro_batch_size, activation_checkpointing or zero3 over more gpus takes less"
+                yield f"{line.name}: too much for {self.gpu}; {mend}"
             if (hours := job.expected(GPUS[self.gpu or SLOWEST])) and hours > job.hours:
                 most = f"{'' if job.work.counted else 'up to '}{hours:.2g}"
                 name = self.gpu or SLOWEST
