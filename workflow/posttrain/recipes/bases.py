@@ -63,8 +63,8 @@ def check(repo_id: str, value: Any, where: page.Where, kind: type[Known]) -> Kno
         raise Refusal(f"{line}: {dotted(key)}: {why}") from None
 
 
-def published(config: Path) -> dict[str, dict[str, dict]]:
-    """What the plan takes from the two files, by kind and hub id: of models fields of config.json, of datasets rows."""
-    models = {repo_id: base.config for repo_id, base in read(config / "bases.yaml").items()}
-    datasets = {repo_id: made.rows for repo_id, made in read(config / "datasets.yaml", Dataset).items()}
-    return {"models": models, "tokenizers": models, "datasets": datasets}
+def published(bases: dict[str, Base], datasets: dict[str, Dataset]) -> dict[str, dict[str, dict]]:
+    """What the plan takes from the two, by kind and hub id: of models fields of config.json, of datasets rows."""
+    models = {repo_id: base.config for repo_id, base in bases.items()}
+    rows = {repo_id: dataset.rows for repo_id, dataset in datasets.items()}
+    return {"models": models, "tokenizers": models, "datasets": rows}
