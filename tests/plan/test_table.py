@@ -39,7 +39,7 @@ def test_a_gpu_is_said_to_be_too_small_and_a_limit_too_short(shipped, capsys):  
     shipped.edit("hours: 3,", "hours: 0.5,", "config/recipes/zephyr-7b.yaml")
     said("models/zephyr-7b-dpo", gpu="a100-40gb")
     text = capsys.readouterr().out
-    assert "58.4 GB of 40: too much" in line_of(text, "models/zephyr-7b-sft")
+    assert "58.4 GB: too much" in line_of(text, "models/zephyr-7b-sft")
     assert "models/zephyr-7b-sft: too much for a100-40gb; a lower micro_batch_size" in text
     said_of_hours = "models/zephyr-7b-dpo: runtime.hours 0.5 is asked for, and up to 2.7 are expected on a100-40gb"
     assert said_of_hours in text
@@ -47,10 +47,10 @@ def test_a_gpu_is_said_to_be_too_small_and_a_limit_too_short(shipped, capsys):  
 
 def test_the_site_names_a_gpu(shipped, capsys):  # noqa: F811
     said("models/zephyr-7b-dpo")
-    assert "48.4 GB: a card of 80" in line_of(capsys.readouterr().out, "models/zephyr-7b-dpo")
+    assert "48.4 GB: 80 GB" in line_of(capsys.readouterr().out, "models/zephyr-7b-dpo")
     shipped.path("config/site.yaml").write_text("gpu: h200\n")
     said("models/zephyr-7b-dpo")
-    assert "48.4 GB of 141: fits" in line_of(capsys.readouterr().out, "models/zephyr-7b-dpo")
+    assert "48.4 GB: fits" in line_of(capsys.readouterr().out, "models/zephyr-7b-dpo")
     shipped.path("config/site.yaml").write_text("gpu: h20\n")
     with pytest.raises(Refusal, match="config/site.yaml:1: gpu: no h20 is known. Did you mean h200?"):
         frozen.freeze_here()

@@ -47,8 +47,9 @@ class Table:
         scanned = {point: f"{scan}@" for scan, points in self.plan.scans.items() for point in points}
         found: dict[tuple, Line] = {}
         for job in self.jobs:
-            kind = job.path.split("/")[0]
-            group = scanned.get(job.path) or ("" if kind in (*NAMED, "hub") else f"{kind}/")
+            kind, name = job.path.split("/", 1)
+            unnamed = f"hub/{name.split('--')[0]}--" if kind == "hub" else f"{kind}/"
+            group = scanned.get(job.path) or ("" if kind in NAMED else unnamed)
             cells = self.cells(job)
             found.setdefault((group or job.path, cells), Line([], cells, group)).jobs.append(job)
         return list(found.values())
@@ -75,8 +76,8 @@ class Table:
             return volume(job.memory)
         if not self.gpu:
             card = next((size for size in SIZES if size >= job.memory), None)
-            return f"{volume(job.memory)}: {f'a card of {card / 1e9:.0f}' if card else 'no card'}"
-        return f"{volume(job.memory)} of {GPUS[self.gpu].memory / 1e9:.0f}: {self.verdict(job)}"
+            return f"{volume(job.memory)}: {f'{card / 1e9:.0f} GB' if card else 'no card'}"
+        return f"{volume(job.memory)}: {self.verdict(job)}"
 
     def verdict(self, job: Job) -> str:
         room = GPUS[self.gpu].memory / job.memory
