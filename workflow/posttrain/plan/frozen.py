@@ -77,8 +77,8 @@ def freeze(root: Path, config: dict) -> str:
     known: dict[str, dict] = {}
     for target in targets.all.values():
         known[target.path] = settle(target, known, contents, store, environment)
-        if repo_id := target.own.get("repo_id"):
-            known[target.path]["published"] = published[target.own["kind"]].get(repo_id, {})
+        if name := target.own.get("repo_id") or target.own.get("requirement"):
+            known[target.path]["published"] = published[target.own.get("kind", "wheels")].get(name, {})
     mark_twins(known)
     resources.settle(known, read.site.get("gpu"))
     contents.remember()

@@ -64,7 +64,7 @@ def check(repo_id: str, value: Any, where: page.Where, kind: type[Known]) -> Kno
 
 
 def published(bases: dict[str, Base], datasets: dict[str, Dataset]) -> dict[str, dict[str, dict]]:
-    """What the plan takes from the two, by kind and hub id: of models fields of config.json, of datasets rows."""
+    """What the plan takes from the two, by kind and name: of models fields of config.json, of datasets rows."""
     models = {repo_id: base.config for repo_id, base in bases.items()}
     rows = {repo_id: dataset.rows for repo_id, dataset in datasets.items()}
-    return {"models": models, "tokenizers": models, "datasets": rows}
+    return {"models": models, "tokenizers": models, "wheels": models, "datasets": rows}
