@@ -22,7 +22,7 @@ from posttrain.build import store
 
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # snakemake beside this Python
 ROOT = Path(__file__).parents[1]
-PARTS = ("workflow", "rules", "scripts", "config", "envs", "profiles", "slurm")
+PARTS = ("workflow", "rules", "scripts", "config", "envs", "profiles", "slurm", "rehearse")
 SFT, DPO = "models/micro-sft", "models/micro-dpo"
 PAGE = "config/recipes/micro.yaml"
 MICRO = """\

@@ -36,7 +36,7 @@ def train(trainer: Trainer, job: Job) -> None:
         job.say(state="resume", step=trainer.state.global_step)
         trainer.accelerator.wait_for_everyone()  # the first rank to leave ends the others
         raise Stopped(os.EX_TEMPFAIL)
-    job.metrics |= {"train": result.metrics, "history": trainer.state.log_history}
+    job.metrics |= {"trainer": type(trainer).__name__, "train": result.metrics, "history": trainer.state.log_history}
     job.metrics["peak_memory_bytes"] = peak_memory(trainer.accelerator)
 
 

@@ -27,7 +27,7 @@ def tokenizer_of(plan: Targets, path: str) -> str:
     made = origin(plan, path)
     if "tokenizer" in made.inputs:
         return made.inputs["tokenizer"]
-    if made.stage in ("fetch_snapshot", "imitate_snapshot"):
+    if made.hub_id:
         return tokenizer_target(plan, {}, {"from": plan.hub("tokenizers", made.hub_id)}, None)
     return tokenizer_target(plan, {}, {"from": made.path}, None)
 

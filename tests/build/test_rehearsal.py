@@ -1,0 +1,170 @@
+"""Rehearsals: every shipped model, built end to end under rehearsal/ with the real stages, as the real plan has it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT, Project, checkout, write_lines
+from posttrain.plan import frozen
+from posttrain.recipes import bases
+
+BASES = bases.read(ROOT / "config/bases.yaml")
+IMITATED = ("fetch_snapshot", "fetch_wheel", "convert_gguf")
+TRAINERS = {"cpt": "SFTTrainer", "sft": "SFTTrainer", "reward": "RewardTrainer", "dpo": "DPOTrainer"}
+TRAINERS |= {"kto": "KTOTrainer", "orpo": "ORPOTrainer"}
+# All that a rehearsal says otherwise of what a target is.
+SMALL = {f"train.{name}" for name in ("batch_size", "max_steps", "warmup_steps", "max_length", "optim")}
+SMALL |= {"max_length", "fewer", "by_lot", "micro_batch_size", "processes", "min_margin"}
+SMALL |= {f"sampling.{name}" for name in ("n", "max_new_tokens", "block_size", "ends")}
+SMALL |= {f"architecture.{name}" for name in ("hidden_size", "intermediate_size", "num_hidden_layers")}
+SMALL |= {f"{part}.{name}" for part in ("sources", "test") for name in ("rows", "skip")}
+
+WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
+
+
+def shipped(root: Path) -> Project:
+    project = checkout(root, "")
+    for page in sorted((ROOT / "config/recipes").glob("*.yaml")):
+        project.path(f"config/recipes/{page.name}").write_text(page.read_text())
+    return project
+
+
+@pytest.fixture(scope="module")
+def plans(tmp_path_factory) -> dict[str, dict]:
+    """The targets of the shipped recipes, as they are and rehearsed."""
+    project = shipped(tmp_path_factory.mktemp("plans") / "p")
+    project.path("rehearsal").mkdir()
+    made = {}
+    for name, folder, root in (("real", ".", ""), ("rehearsed", "rehearsal", "..")):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(project.path(folder))
+            said = {"recipes": ["config/recipes"], "rehearse": name == "rehearsed"}
+            made[name] = json.loads(Path(frozen.freeze(Path(root), said)).read_text())["targets"]
+    return made
+
+
+def named(targets: dict[str, dict]) -> dict[str, dict]:
+    """The targets that a person named: others are named by what they are, which a rehearsal changes."""
+    return {path: target for path, target in targets.items() if path.startswith(frozen.NAMED)}
+
+
+def differences(one: object, other: object, at: str = "") -> Iterator[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in {*one, *other}:
+            yield from differences(one.get(key), other.get(key), f"{at}.{key}" if at else key)
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for a, b in zip(one, other, strict=True):
+            yield from differences(a, b, at)
+    elif one != other:
+        yield at
+
+
+def test_a_rehearsal_has_the_same_targets_by_the_same_stages_and_says_what_is_small(plans):
+    real, rehearsed = named(plans["real"]), named(plans["rehearsed"])
+    assert real.keys() == rehearsed.keys()
+    for path, target in real.items():
+        if target["stage"] in IMITATED:
+            assert rehearsed[path]["stage"] == "imitate_snapshot", path
+            continue
+        assert set(differences(target["own"], rehearsed[path]["own"])) <= SMALL, path
+        assert target["inputs"].keys() == rehearsed[path]["inputs"].keys(), path
+        for role, made in target["inputs"].items():
+            assert made.split("/")[0] == rehearsed[path]["inputs"][role].split("/")[0], path
+
+
+def test_a_rehearsal_speaks_by_the_same_templates_and_is_one_process_on_a_cpu(plans):
+    texts = {name: {t["texts"]["template"] for t in made.values() if t["texts"]} for name, made in plans.items()}
+    assert texts["real"] == texts["rehearsed"]
+    for path, target in plans["rehearsed"].items():
+        runtime = target["runtime"]
+        assert (runtime.get("gpus", 0), runtime.get("processes", 1), runtime.get("nodes", 1)) == (0, 1, 1), path
+
+
+@pytest.fixture(scope="module")
+def rehearsed(tmp_path_factory) -> Project:
+    project = shipped(tmp_path_factory.mktemp("rehearsed") / "p")
+    project.make("all", "--profile", "rehearse")
+    return Project(project.path("rehearsal"))
+
+
+def test_every_shipped_model_rehearses_end_to_end(rehearsed):
+    targets = rehearsed.targets()
+    models = [path for path in targets if path.startswith("models/")]
+    assert len(models) > 100
+    for path in models:
+        assert any((rehearsed.path(path) / name).is_file() for name in WEIGHTS), path
+    assert not rehearsed.root.parent.joinpath("models").exists(), "a rehearsal stays in its folder"
+
+
+def test_a_rehearsed_model_is_of_its_bases_type_and_its_methods_trainer(rehearsed):
+    targets = rehearsed.targets()
+    for path, target in targets.items():
+        if path.startswith(("models/", "checkpoints/")) and target["stage"].startswith("train_"):
+            run = json.loads(rehearsed.path(f"{path}.run.json").read_text())
+            assert run["metrics"]["trainer"] == TRAINERS[target["own"]["method"]], path
+    for path, target in targets.items():
+        if target["stage"] == "imitate_snapshot" and target["own"]["kind"] == "models":
+            base = BASES[target["own"]["repo_id"].partition("@")[0]]
+            config = json.loads((rehearsed.path(path) / "config.json").read_text())
+            assert config["model_type"] == base.config["model_type"]
+            assert grouped(config) == grouped(base.config), "grouped queries stay grouped"
+
+
+def grouped(config: dict) -> bool:
+    heads = config.get("num_attention_heads")
+    return config.get("num_key_value_heads", heads) != heads
+
+
+def test_a_second_rehearsal_makes_nothing(rehearsed):
+    output, trained = Project(rehearsed.root.parent).make("all", "--profile", "rehearse")
+    assert "Nothing to be done" in output and trained == []
+
+
+PAGE = """\
+use:
+  models/old: {base}
+data:
+  own: {{sources: [{{path: rows.jsonl}}]}}
+models:
+  new:
+    method: sft
+    base: old
+    data: own
+    template: bytes
+    added_tokens: [<|user|>, <|assistant|>]
+    train: {{learning_rate: 1e-3, batch_size: 64, max_length: 4096}}
+    runtime: {{gpus: 8, launch: zero3}}
+"""
+
+
+def test_a_base_that_nothing_is_known_of_is_refused_with_what_to_do(fresh):
+    fresh.path("config/recipes/micro.yaml").write_text(PAGE.format(base="lab/unknown"))
+    *_, said = fresh.refused("models/new", "--profile", "rehearse").splitlines()
+    assert said.startswith("config/bases.yaml: has no lab/unknown, which models/old stands for: a rehearsal needs its ")
+
+
+def test_a_folder_in_a_models_place_is_rehearsed_by_its_own_config(micro_built, fresh):
+    folder = fresh.path("elsewhere")
+    folder.mkdir()
+    for file in sorted(micro_built.path("models/micro-sft").iterdir()):
+        (folder / file.name).write_bytes(file.read_bytes())
+    fresh.path("config/recipes/micro.yaml").write_text(PAGE.format(base="elsewhere"))
+    fresh.make("models/new", "--profile", "rehearse")
+    config = json.loads(fresh.path("rehearsal/models/new/config.json").read_text())
+    assert (config["model_type"], config["hidden_size"]) == ("llama", 32)
+
+
+def test_selected_rows_and_pairs_are_there_whatever_the_models_say(rehearsed):
+    for path in ("data/zephyr-7b-rs-best", "preferences/zephyr-7b-rs-pairs", "preferences/zephyr-7b-round-3"):
+        (ledger, *_) = json.loads((rehearsed.path(path) / "ledger.json").read_text())["entries"]
+        assert ledger["kept"] > 0, path
+
+
+def test_what_a_rehearsal_reads_of_a_file_is_its_first_rows(fresh):
+    write_lines(fresh.path("rows.jsonl"), [{"text": f"row {i}"} for i in range(1000)])
+    fresh.path("config/recipes/micro.yaml").write_text("data:\n  own: {sources: [{path: rows.jsonl}]}\n")
+    fresh.make("data/own", "--profile", "rehearse")
+    run = json.loads(fresh.path("rehearsal/data/own.run.json").read_text())
+    assert run["metrics"]["train_rows"] == 64
