@@ -187,7 +187,9 @@ def test_four_gpus_are_a_line_of_the_site_and_make_no_other_model(fresh, monkeyp
     shutil.copy(ROOT / "config/recipes/zephyr-7b.yaml", fresh.path("config/recipes"))
     monkeypatch.chdir(fresh.root)
     before = plan_of(fresh)
-    fresh.path("config/site.yaml").write_text("runtime:\n  zephyr-*: {gpus: 4, micro_batch_size: 4}\n")
+    names = ("zephyr-7b-sft", "zephyr-7b-dpo", "zephyr-7b-dpo-scan@*")
+    site = "".join(f"  {name}: {{gpus: 4, micro_batch_size: 4}}\n" for name in names)
+    fresh.path("config/site.yaml").write_text(f"runtime:\n{site}")
     after = plan_of(fresh)
     said = ("gpus", "processes", "micro_batch_size", "gradient_accumulation_steps")
     for model in ("zephyr-7b-sft", "zephyr-7b-dpo", "zephyr-7b-dpo-scan@loss_type=ipo,beta=0.2"):
@@ -196,7 +198,7 @@ def test_four_gpus_are_a_line_of_the_site_and_make_no_other_model(fresh, monkeyp
     assert {path: target["identity"] for path, target in after.items()} == {
         path: target["identity"] for path, target in before.items()
     }
-    fresh.path("config/site.yaml").write_text("runtime:\n  zephyr-*: {gpus: 3}\n")
+    fresh.path("config/site.yaml").write_text("runtime:\n  zephyr-7b-sft: {gpus: 3}\n")
     with pytest.raises(Refusal) as refused:
         plan_of(fresh)
     line = "config/site.yaml:2: models.zephyr-7b-sft.runtime.gpus: "

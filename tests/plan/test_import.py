@@ -59,7 +59,7 @@ BECOMES = {
         "method": "sft", "eos_token": "<|im_end|>", "train.packing_strategy": "bfd", "train.num_train_epochs": 5,
     }),
     "2025/sft/mix.yaml": ("smollm-360M-instruct-new", {
-        "method": "sft", "train.packing": None, "train.batch_size": 128, "eos_token": "<|im_end|>", "template": None,
+        "method": "sft", "train.packing": None, "train.batch_size": 128, "eos_token": "<|im_end|>", "template": "chatml",
     }),
 }  # fmt: skip
 
