@@ -10,6 +10,8 @@ from posttrain.data import tokens
 from posttrain.data.ledger import Ledger
 from posttrain.recipes import template
 
+CHATML, GEMMA = ["<|im_start|>", "<|im_end|>"], ["<start_of_turn>", "<end_of_turn>"]
+MARKERS = {"chatml": CHATML, "gemma-chatml": CHATML, "smollm2": CHATML, "smollm3": CHATML, "gemma": GEMMA}
 USER, ASSISTANT, SYSTEM = ({"role": role} for role in ("user", "assistant", "system"))
 TALK = [
     SYSTEM | {"content": "Be brief."},
@@ -22,8 +24,9 @@ TALK = [
 
 def tokenizer_of(name: str) -> PreTrainedTokenizerBase:
     made = tokenizers.of_bytes()
+    if name in MARKERS:
+        tokenizers.add_tokens(made, MARKERS[name], MARKERS[name][1])
     if name == "smollm2":  # its beginning opens every turn, and its end is its pad
-        tokenizers.add_tokens(made, ["<|im_start|>", "<|im_end|>"], "<|im_end|>")
         made.bos_token, made.pad_token = "<|im_start|>", "<|im_end|>"
     made.chat_template = template.read([ROOT / "config/templates"], name)
     tokenizers.check(made)

@@ -1,43 +1,67 @@
 """Templates, letter by letter: what they say, what is learnt of it, and those that are refused."""
 
+import json
 from pathlib import Path
 
 import pytest
-from talks import TALK, conversations, preferences, recipe, tokenise, tokenizer_of
+from talks import ASSISTANT, SYSTEM, TALK, conversations, preferences, recipe, tokenise, tokenizer_of
 from transformers import PreTrainedTokenizerBase
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
+from conftest import ROOT
 from posttrain.data import tokenizer as tokenizers
 from posttrain.data import tokens
 from posttrain.data.ledger import Ledger
 from posttrain.files import Refusal
 
+CHATML = (
+    "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n"
+    "<|im_start|>assistant\nyes<|im_end|>\n<|im_start|>user\nsure?<|im_end|>\n"
+    "<|im_start|>assistant\nno é<|im_end|>\n"
+)
+SAID = "## Metadata\n\nKnowledge Cutoff Date: June 2025\nReasoning Mode: /think\n\n## Custom Instructions\n\nBe brief."
+# What a template makes of a talk, what is learnt of it, and what asks for one answer more.
 GOLDEN = {
     "bytes": (
         "<|system|>Be brief.<|user|>hi<|assistant|>yes</s><|user|>sure?<|assistant|>no é</s>",
         ["yes</s>", "no é</s>"],
+        "<|assistant|>",
     ),
     "zephyr": (
         "<|system|>\nBe brief.</s>\n<|user|>\nhi</s>\n<|assistant|>\nyes</s>\n"
         "<|user|>\nsure?</s>\n<|assistant|>\nno é</s>\n",
         ["yes</s>", "no é</s>"],
+        "<|assistant|>\n",
     ),
-    "smollm2": (
-        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n"
-        "<|im_start|>assistant\nyes<|im_end|>\n<|im_start|>user\nsure?<|im_end|>\n"
-        "<|im_start|>assistant\nno é<|im_end|>\n",
+    "chatml": (CHATML, ["yes<|im_end|>", "no é<|im_end|>"], "<|im_start|>assistant\n"),
+    "gemma-chatml": ("<s>" + CHATML, ["yes<|im_end|>", "no é<|im_end|>"], "<|im_start|>assistant\n"),
+    "smollm2": (CHATML, ["yes<|im_end|>", "no é<|im_end|>"], "<|im_start|>assistant\n"),
+    "smollm3": (
+        CHATML.replace("Be brief.", SAID),
         ["yes<|im_end|>", "no é<|im_end|>"],
+        "<|im_start|>assistant\n",
+    ),
+    "gemma": (
+        "<s><start_of_turn>user\nBe brief.\n\nhi<end_of_turn>\n<start_of_turn>model\nyes<end_of_turn>\n"
+        "<start_of_turn>user\nsure?<end_of_turn>\n<start_of_turn>model\nno é<end_of_turn>\n",
+        ["yes<end_of_turn>", "no é<end_of_turn>"],
+        "<start_of_turn>model\n",
     ),
 }
 
 
+def test_every_shipped_template_is_here() -> None:
+    assert set(GOLDEN) == {path.stem for path in (ROOT / "config/templates").iterdir()}
+
+
 @pytest.mark.parametrize("name", GOLDEN)
 def test_a_template_says_this_and_learns_that(name: str) -> None:
-    text, learnt = GOLDEN[name]
+    text, learnt, asks = GOLDEN[name]
     tokenizer = tokenizer_of(name)
     row = tokens.sft_tokens({"messages": TALK}, tokenizer, recipe("sft", only=True), Ledger("rows"))
     assert tokenizer.apply_chat_template(TALK, tokenize=False) == tokenizer.decode(row["input_ids"]) == text
+    assert tokenizer.apply_chat_template(TALK, tokenize=False, add_generation_prompt=True) == text + asks
     assert answers(row, tokenizer) == learnt
     whole = tokens.sft_tokens({"messages": TALK}, tokenizer, recipe("sft"), Ledger("rows"))
     assert whole == {"input_ids": row["input_ids"], "labels": row["input_ids"]}
@@ -51,6 +75,67 @@ def answers(row: dict, tokenizer: PreTrainedTokenizerBase) -> list[str]:
             said = [*said[:-1], [*said[-1], label]] if before != tokens.IGNORED else [*said, [label]]
         before = label
     return [tokenizer.decode(stretch) for stretch in said]
+
+
+SMOLLM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face."
+TOOLS = """
+
+## Tools
+
+### XML Tools
+
+Call a function by a JSON object with its name and arguments in <tool_call></tool_call>:
+<tools>
+{"name": "f"}
+{"name": "g"}
+</tools>
+
+### Python Tools
+
+Call a function by Python in <code></code>:
+<tools>
+def f(): ...
+</tools>"""
+# What SmolLM3 is told, the mode and the instructions that it reads then; the mode is None where the system turn is all.
+MODES = {
+    "nothing": (None, {}, "/think", SMOLLM),
+    "not to think, in a system turn": ("Rhyme. /no_think", {}, "/no_think", "Rhyme."),
+    "not to think, and no more": ("/no_think", {}, "/no_think", SMOLLM),
+    "not to think, of a row": (None, {"enable_thinking": False}, "/no_think", SMOLLM),
+    "to think after all": ("/think", {"enable_thinking": False}, "/think", SMOLLM),
+    "instructions of a row": (None, {"custom_instructions": "Rhyme."}, "/think", "Rhyme."),
+    "instructions of both": ("Sing.", {"custom_instructions": "Rhyme."}, "/think", "Sing."),
+    "one's own system turn": ("Rhyme. /system_override", {}, None, "Rhyme."),
+    "tools": (
+        None,
+        {"xml_tools": ['{"name": "f"}', '{"name": "g"}'], "python_tools": ["def f(): ..."]},
+        "/think",
+        SMOLLM + TOOLS,
+    ),
+}
+
+
+@pytest.mark.parametrize("told", MODES)
+def test_smollm3_answers_as_it_is_told(told: str) -> None:
+    system, options, mode, instructions = MODES[told]
+    turns = [*([SYSTEM | {"content": system}] if system else []), *TALK[1:3]]
+    head = SAID.replace("/think", mode).replace("Be brief.", "") if mode else ""
+    asked = f"<|im_start|>system\n{head}{instructions}<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n"
+    thought = "<think>\n\n</think>\n" if mode == "/no_think" else ""
+    tokenizer = tokenizer_of("smollm3")
+    told_row = {"messages": turns, "chat_template_kwargs": json.dumps(options)}
+    row = tokens.sft_tokens(told_row, tokenizer, recipe("sft", only=True), Ledger("rows"))
+    assert tokenizer.decode(row["input_ids"]) == f"{asked}<|im_start|>assistant\n{thought}yes<|im_end|>\n"
+    assert answers(row, tokenizer) == [f"{thought}yes<|im_end|>"]
+    prompt = tokenizer.apply_chat_template(turns[:-1], tokenize=False, add_generation_prompt=True, **options)
+    assert prompt == f"{asked}<|im_start|>assistant\n{thought}"
+
+
+def test_thoughts_that_an_answer_has_are_kept() -> None:
+    said = [*TALK[1:2], ASSISTANT | {"content": "<think>\nhm\n</think>\nyes"}]
+    for options in ({}, {"enable_thinking": False}):
+        text = tokenizer_of("smollm3").apply_chat_template(said, tokenize=False, **options)
+        assert text.endswith("<|im_start|>assistant\n<think>\nhm\n</think>\nyes<|im_end|>\n")
 
 
 PUBLISHED = {
@@ -68,6 +153,11 @@ PUBLISHED = {
 {{ '<|assistant|>' }}
 {% endif %}
 {% endfor %}""",
+    # StarChat2's, of the same.
+    "chatml": (
+        "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + "
+        "'\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    ),
     # SmolLM2-135M-Instruct's, as its GGUF file has it.
     "smollm2": (
         "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\n"
