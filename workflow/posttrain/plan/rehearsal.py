@@ -130,7 +130,8 @@ class Repositories:
                 f"config/bases.yaml: has no {repo_id}, which {path} stands for: a rehearsal needs its architecture and "
                 "its special tokens; add them"
             )
-        return self.model(path, kind, hub_id, self.bases[repo_id].config, self.bases[repo_id].tokenizer)
+        base = self.bases[repo_id]
+        return replace(self.model(path, kind, hub_id, base.config, base.tokenizer), hub_id=hub_id)
 
     def folder(self, path: str, folder: Path) -> Target:
         """In place of a model's folder."""
@@ -142,10 +143,10 @@ class Repositories:
         known = Tokens(**tokens, add_bos_token=bool(said.get("add_bos_token")), chat_tokens=[])
         return self.model(path, "models", str(folder), kept, known)
 
-    def model(self, path: str, kind: str, hub_id: str, config: dict, tokens: Tokens) -> Target:
-        own = {"kind": kind, "repo_id": hub_id, "tokenizer": tokens.model_dump()}
+    def model(self, path: str, kind: str, of: str, config: dict, tokens: Tokens) -> Target:
+        own = {"kind": kind, "repo_id": of, "tokenizer": tokens.model_dump()}
         made = {"config": tiny(config)} if kind == "models" else {}
-        return Target(path, "imitate_snapshot", own | made, runtime=Runtime(**RUNTIME).model_dump(), hub_id=hub_id)
+        return Target(path, "imitate_snapshot", own | made, runtime=Runtime(**RUNTIME).model_dump())
 
 
 def token(said: Any) -> str | None:
