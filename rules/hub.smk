@@ -40,23 +40,25 @@ rule fetch_wheel:
         "exec python -m posttrain.build hub/{wildcards.name} > {log} 2>&1"
 
 
-rule imitate_snapshot:
-    """Make what stands for a repository in a rehearsal."""
-    input:
-        recipe=trigger(),
-    output:
-        manifest="{target}.json",
-        run="{target}.run.json",
-        folder=directory("{target}"),
-    log:
-        "logs/imitate_snapshot/{target}.log",
-    wildcard_constraints:
-        target=plan.made_by("imitate_snapshot"),
-    localrule: True
-    conda:
-        "../envs/train.yaml"
-    shell:
-        "exec python -m posttrain.build {wildcards.target} > {log} 2>&1"
+if plan.rehearses:  # else every file would be asked of it
+
+    rule imitate_snapshot:
+        """Make what stands for a repository in a rehearsal."""
+        input:
+            recipe=trigger(),
+        output:
+            manifest="{target}.json",
+            run="{target}.run.json",
+            folder=directory("{target}"),
+        log:
+            "logs/imitate_snapshot/{target}.log",
+        wildcard_constraints:
+            target=plan.made_by("imitate_snapshot"),
+        localrule: True
+        conda:
+            "../envs/train.yaml"
+        shell:
+            "exec python -m posttrain.build {wildcards.target} > {log} 2>&1"
 
 
 rule adopt_folder:
