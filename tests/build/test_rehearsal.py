@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, Project, checkout, write_lines
+from posttrain.handbook import keys
 from posttrain.plan import frozen
 from posttrain.recipes import bases
 
@@ -120,6 +121,14 @@ def grouped(config: dict) -> bool:
 def test_a_second_rehearsal_makes_nothing(rehearsed):
     output, trained = Project(rehearsed.root.parent).make("all", "--profile", "rehearse")
     assert "Nothing to be done" in output and trained == []
+
+
+def test_every_imported_page_of_the_handbook_rehearses(fresh):
+    fresh.path("config/recipes/micro.yaml").unlink()
+    for number, path in enumerate(sorted((ROOT / "tests/handbook").rglob("*.yaml"))):
+        text, _ = keys.read(path, None, f"imported-{number}", 8, ROOT / "config/templates")
+        fresh.path(f"config/recipes/{number}.yaml").write_text(text)
+    fresh.make("all", "--profile", "rehearse")
 
 
 PAGE = """\

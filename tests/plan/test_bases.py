@@ -13,6 +13,7 @@ BASES = bases.read(ROOT / "config/bases.yaml")
 PUBLISHED = {
     "mistralai/Mistral-7B-v0.1": 7_242,  # 7.24 B: card; "7.3B": arXiv 2310.06825
     "mistralai/Mistral-7B-Instruct-v0.1": 7_242,
+    **{f"alignment-handbook/zephyr-7b-sft-{kind}": 7_242 for kind in ("full", "lora", "qlora")},
     "teknium/OpenHermes-2.5-Mistral-7B": 7_242,
     "google/gemma-7b": 8_538,  # 786.8 M of embeddings and 7750.9 M of others: arXiv 2403.08295, table 2
     "bigcode/starcoder2-15b": 15_958,  # card

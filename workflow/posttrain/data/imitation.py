@@ -25,7 +25,7 @@ def tokenizer(said: dict) -> PreTrainedTokenizerFast:
     return byte_level(named, sorted({*named.values(), *said["chat_tokens"]}), said["add_bos_token"])
 
 
-def dataset(folder: Path, splits: dict[str, dict[str, dict]]) -> None:
+def dataset(folder: Path, repo_id: str, splits: dict[str, dict[str, dict]]) -> None:
     """Write a dataset repository: parquet files, and a README.md that names them as the hub's do.
 
     Args:
@@ -37,7 +37,7 @@ def dataset(folder: Path, splits: dict[str, dict[str, dict]]) -> None:
         for split, wanted in sorted(said.items()):
             path = (wanted["files"] or f"{subset}/{split}.parquet").replace("*", "0")
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            made = [row(f"{subset} {split} {i}", i, columns) for i in range(wanted["rows"])]
+            made = [row(f"{repo_id} {subset} {split} {i}", i, columns) for i in range(wanted["rows"])]
             write(Dataset.from_list(made), folder / path)
             files.append({"split": split, "path": path})
         configs.append({"config_name": subset, "data_files": files})

@@ -63,13 +63,13 @@ def freeze(root: Path, config: dict) -> str:
     folders = recipe_folders(root, config)
     read = catalogue.load(folders, root / "config/site.yaml")
     rehearses, known_bases = bool(config.get("rehearse")), bases.read(root / "config/bases.yaml")
-    stand_ins = rehearsal.Repositories(read, known_bases) if rehearses else None
+    templates = list(dict.fromkeys(folder.parent / "templates" for folder in folders))
+    stand_ins = rehearsal.Repositories(read, known_bases, templates) if rehearses else None
     read = rehearsal.rehearsed(read) if rehearses else read
     store = Store(Path("store" if rehearses else read.site.get("store", "store")).expanduser())
     if store.root.exists() and not store.root.is_dir():
         raise Refusal(f"config/site.yaml: store: {store.root} is no folder; name one")
     contents = Contents()
-    templates = list(dict.fromkeys(folder.parent / "templates" for folder in folders))
     locks, here = lock.read(root / "config/lock.yaml"), root if rehearses else Path()
     targets = Targets(read, templates, here, locks, contents, MAKERS, stand_ins)
     environment, locked = read_environment(root / "envs/train.lock")

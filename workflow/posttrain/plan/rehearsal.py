@@ -12,7 +12,7 @@ from typing import Any
 
 from posttrain.files import Refusal, read_json
 from posttrain.plan.targets import Target
-from posttrain.recipes import fields, lock, methods, sections
+from posttrain.recipes import fields, lock, methods, sections, template
 from posttrain.recipes.bases import Base, Tokens
 from posttrain.recipes.catalogue import Catalogue, Named
 from posttrain.recipes.runtime import Runtime, TrainRuntime
@@ -101,8 +101,8 @@ def tiny(config: dict[str, Any]) -> dict[str, Any]:
 class Repositories:
     """What stands in a rehearsal for what is fetched or adopted."""
 
-    def __init__(self, catalogue: Catalogue, bases: dict[str, Base]) -> None:
-        self.bases = bases
+    def __init__(self, catalogue: Catalogue, bases: dict[str, Base], templates: list[Path]) -> None:
+        self.bases, self.templates = bases, templates
         self.splits: dict[str, dict] = {}  # of each dataset, by subset and split: columns, by what they are to hold
         for entry, source in sources(catalogue):
             if source.hub:
@@ -131,7 +131,8 @@ class Repositories:
                 "its special tokens; add them"
             )
         base = self.bases[repo_id]
-        return replace(self.model(path, kind, hub_id, base.config, base.tokenizer), hub_id=hub_id)
+        texts = {"template": template.read(self.templates, base.template)} if base.template else {}
+        return replace(self.model(path, kind, hub_id, base.config, base.tokenizer), hub_id=hub_id, texts=texts)
 
     def folder(self, path: str, folder: Path) -> Target:
         """In place of a model's folder."""

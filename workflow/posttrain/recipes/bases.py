@@ -29,6 +29,7 @@ class Base(Entry):
     gated: bool = Field(False, description="whether the owner's terms must be accepted on the hub")
     config: dict[str, Any] = Field(description="fields of its config.json")
     tokenizer: Tokens
+    template: str | None = Field(None, description="the file of config/templates that its own chat template is like")
     parameters: Count = Field(description="as published")
     source: str
 
