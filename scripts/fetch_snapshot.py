@@ -41,6 +41,10 @@ def main() -> None:
                 place = job.out / inner
                 place.parent.mkdir(parents=True, exist_ok=True)
                 os.link(path, place)  # a kill here costs no download
+        if not any(job.out.iterdir()):
+            raise Refusal(
+                f"{repo_id} has no file {files if isinstance(files, str) else ', '.join(files or ['at all'])}"
+            )
         if kind == "models" and not any(job.out.glob("*.safetensors")):
             raise Refusal(f"{repo_id} has no safetensors; other formats can run code when they are opened")
         job.metrics["commit"] = commit

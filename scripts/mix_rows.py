@@ -23,21 +23,24 @@ def mix(job: Job, part: str, filters: Filters, first: dict | None) -> tuple[dict
     for i, source in enumerate(recipe[part]):
         role = f"{part}.{i}"
         place = job.files.get(role) or job.inputs.get(role)
-        name, number, places = str(place or source["generator"]), 0, {}
+        name, number, taken, places = str(place or source["generator"]), 0, 0, {}
         ledger = Ledger(f"{part} rows of {source['generator'] or source['form']}")
-        read, wanted = sources.taken(source, place, shuffle)
+        read, wanted = sources.taken(source, place, shuffle, ledger)
         for index, number, row in read:
             where = f"{name} row {number}"
             row = sources.chosen_columns(source["columns"], row, where)
-            ledger.read += 1
+            ledger.read, taken = ledger.read + 1, taken + 1
             if checked := rows.CHECKS[recipe["stage"]](row, where, ledger):
                 first = first or checked
                 rows.check_kind(checked, first, where)
                 if why := filters.why_not(checked, split):
-                    ledger.drop(why)
+                    ledger.drop(why, rows.prompt_of(checked))
                 else:
                     places[index] = spool.add(checked)
-        refuse_too_few(source, name, ledger, number, recipe.get("fewer", False))
+        refuse_nothing(source, name, ledger)
+        if source["rows"] and taken < source["rows"] and not recipe.get("fewer"):  # a rehearsal takes what there is
+            asked = f"{source['rows']} after the first {source['skip']}" if source["skip"] else source["rows"]
+            raise Refusal(f"{name}: has {number} rows, and {asked} are asked for; lower `rows`")
         order += [places[index] for index in wanted if index in places] if len(wanted) else places.values()
         ledgers.append(ledger)
     order = np.array(order)
@@ -48,16 +51,12 @@ def mix(job: Job, part: str, filters: Filters, first: dict | None) -> tuple[dict
     return first, ledgers
 
 
-def refuse_too_few(source: dict, name: str, ledger: Ledger, last: int, fewer: bool) -> None:
-    """Raises: Refusal, if a source has given nothing, or fewer rows than are asked of it (but in a rehearsal)."""
+def refuse_nothing(source: dict, name: str, ledger: Ledger) -> None:
+    """Raises: Refusal, if a source has given no rows."""
     if not ledger.kept:
-        empty = "it is empty, or `where` lets nothing through" if source["where"] else "it is empty"
-        empty = f"weight {source['weight']} of its rows is none" if source["weight"] else empty
+        empty = f"weight {source['weight']} of its rows is none" if source["weight"] else "it is empty"
         skipped = f"`skip: {source['skip']}` leaves none" if source["skip"] else empty
         raise Refusal(f"{name}: gives no rows ({ledger.losses() or skipped})")
-    if source["rows"] and ledger.read < source["rows"] and not fewer:
-        asked = f"{source['rows']} after the first {source['skip']}" if source["skip"] else source["rows"]
-        raise Refusal(f"{name}: has {last} rows, and {asked} are asked for; lower `rows`")
 
 
 def main() -> None:

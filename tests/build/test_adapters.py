@@ -1,5 +1,6 @@
 """Adapters: what they are trained beside, how they are gone on with, merged, and refused beside other weights."""
 
+import importlib.metadata
 import json
 import shutil
 from pathlib import Path
@@ -101,13 +102,17 @@ def test_a_module_that_the_base_has_not_is_named(sft: Stage) -> None:
         models.open_base(job := stage.job(), models.open_tokenizer(job))
 
 
+def missing(name: str) -> None:
+    raise importlib.metadata.PackageNotFoundError(name)
+
+
 def test_a_package_that_is_not_here_is_named(sft: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.metadata, "distribution", missing)
     job = adapt(sft, quantized=True).job(runtime={"launch": "zero2"})
     with pytest.raises(Refusal, match="quantization needs bitsandbytes, which is not installed here: pip install .*"):
         models.said_of_base(job)
     with pytest.raises(Refusal, match=r"runtime.launch: zero2 needs deepspeed, .* -e '.\[sharding\]'"):
-        processes.command("scripts/train_sft.py", [], job.runtime, Path())
+        processes.command("scripts/train_sft.py", [], job.runtime, Path(), online=False)
 
 
 def test_four_bits_let_gradients_through_on_every_cpu(sft: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -190,9 +190,9 @@ def test_what_is_offloaded_is_said_to_accelerate(built: Project, said: str, flag
     built.edit(RUNTIME, f"runtime: {{processes: 2, launch: {said}}}")
     built.make("-n", SFT)
     runtime = built.targets()[SFT]["runtime"]
-    command = processes.command(SCRIPT, [SFT], runtime, built.root)
+    command = processes.command(SCRIPT, [SFT], runtime, built.root, online=False)
     assert [word for word in command if word in flags or word.startswith(("--offload", "--fsdp_offload"))] == flags
-    plain = processes.command(SCRIPT, [SFT], runtime | {"offload": "none"}, built.root)
+    plain = processes.command(SCRIPT, [SFT], runtime | {"offload": "none"}, built.root, online=False)
     assert [word for word in command if word not in flags] == plain
 
 

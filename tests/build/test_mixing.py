@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from datasets import Dataset, DatasetDict, concatenate_datasets, load_from_disk
 
 from conftest import Project, write_lines
 from posttrain.data import rows
 from posttrain.data.filters import Benchmarks, words_of
+from posttrain.data.spool import Spool
 
 PAGE = "config/recipes/micro.yaml"
 
@@ -60,7 +62,9 @@ def test_without_a_seed_sources_stand_one_after_the_other(lab):
 
 def test_rows_are_chosen_by_a_column_before_they_are_counted(lab):
     recipe = "sources:\n  - {path: a.jsonl, where: {kind: odd, n: [1, 5, 9, 8]}, skip: 1, rows: 2, columns: [text]}"
-    assert mixed(lab, recipe)[0] == ["a 5", "a 9"]
+    found, (ledger,) = mixed(lab, recipe)
+    assert found == ["a 5", "a 9"]
+    assert ledger["dropped"]["not of `where`"]["count"] == 7, "up to the last that was taken"
 
 
 def test_doubles_are_left_out_and_those_of_the_test_split_too(lab):
@@ -71,7 +75,12 @@ def test_doubles_are_left_out_and_those_of_the_test_split_too(lab):
     assert found == [*(f"b {i}" for i in range(30) if i not in (3, 4)), "c 0"]
     assert texts(lab, "test") == ["b 3", "b 4"]
     assert [entry["kept"] for entry in ledger] == [28, 1, 2]
-    assert ledger[0]["dropped"] == {"is there already, before it or in test": {"count": 2, "examples": []}}
+    assert ledger[0]["dropped"] == {
+        "is there already, before it or in test": {
+            "count": 2,
+            "examples": [{"prompt": said, "completions": []} for said in ("b 3", "b 4")],
+        }
+    }
 
 
 def test_rows_too_short_or_too_long_are_left_out(lab):
@@ -116,6 +125,15 @@ def test_more_rows_than_fit_a_group_keep_their_order(lab):
     lab.forget("data/set")
     lab.make("data/set")
     assert lab.path("data/set/train.parquet").read_bytes() == first, "equal rows make equal bytes"
+
+
+def test_rows_are_taken_in_order_from_files_that_no_array_could_hold(tmp_path):
+    """Arrow's own `take` joins a column first, and of strings that ends at two gigabytes."""
+    large, path = Spool(tmp_path / "spool"), tmp_path / "rows.parquet"
+    places = [large.add({"text": f"{i} " + "x" * (1 << 20)}) for i in range(2100)]
+    assert places == list(range(2100))
+    large.write(np.array([2099, 3, 1000, 0]), path)
+    assert [row["text"].split()[0] for row in rows.read(path)] == ["2099", "3", "1000", "0"]
 
 
 def test_what_a_row_tells_its_template_is_kept_with_it(fresh):

@@ -41,8 +41,8 @@ def plans(tmp_path_factory) -> dict[str, dict]:
     for name, folder, root in (("real", ".", ""), ("rehearsed", "rehearsal", "..")):
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(project.path(folder))
-            said = {"recipes": ["config/recipes"], "rehearse": name == "rehearsed"}
-            made[name] = json.loads(Path(frozen.freeze(Path(root), said)).read_text())["targets"]
+            plan = frozen.freeze(Path(root), {"recipes": ["config/recipes"]})
+            made[name] = json.loads(Path(plan).read_text())["targets"]
     return made
 
 

@@ -92,7 +92,9 @@ def command(script: str, arguments: list[str], runtime: dict, root: Path, online
 def forks(runtime: dict, online: bool) -> bool:
     """Whether a stage can be a fork of the process that is there for that: one process of one thread, without a GPU."""
     alone = runtime["threads"] == runtime.get("processes", 1) == 1 and not runtime.get("gpus")
-    return alone and not online and Path(os.environ.get(FORKSERVER, "none")).exists()
+    return (
+        alone and not online and "SLURM_JOB_ID" not in os.environ and Path(os.environ.get(FORKSERVER, "none")).exists()
+    )
 
 
 def needs(package: str, asked: str, install: str) -> None:

@@ -25,22 +25,23 @@ def tokenizer(said: dict) -> PreTrainedTokenizerFast:
     return byte_level(named, sorted({*named.values(), *said["chat_tokens"]}), said["add_bos_token"])
 
 
-def dataset(folder: Path, repo_id: str, splits: dict[str, dict[str, dict]]) -> None:
+def dataset(folder: Path, repo_id: str, files: str | None, splits: dict[str, dict[str, dict]]) -> None:
     """Write a dataset repository: parquet files, and a README.md that names them as the hub's do.
 
     Args:
+        files: the pattern that they are read by, where they are not by README.md.
         splits: by subset and split, how many rows, and what each column holds (a name of `cell`'s, or values).
     """
     configs = []
     for subset, said in sorted(splits.items()):
-        files, columns = [], {name: holds for wanted in said.values() for name, holds in wanted["columns"].items()}
+        data_files, columns = [], {name: holds for wanted in said.values() for name, holds in wanted["columns"].items()}
         for split, wanted in sorted(said.items()):
-            path = (wanted["files"] or f"{subset}/{split}.parquet").replace("*", "0")
+            path = (files or f"{subset}/{split}.parquet").replace("*", "0")
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             made = [row(f"{repo_id} {subset} {split} {i}", i, columns) for i in range(wanted["rows"])]
             write(Dataset.from_list(made), folder / path)
-            files.append({"split": split, "path": path})
-        configs.append({"config_name": subset, "data_files": files})
+            data_files.append({"split": split, "path": path})
+        configs.append({"config_name": subset, "data_files": data_files})
     (folder / "README.md").write_text(f"---\n{yaml.safe_dump({'configs': configs})}---\n")
 
 

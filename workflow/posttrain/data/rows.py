@@ -58,7 +58,10 @@ def options(row: dict, where: str) -> dict:
     """A row's `chat_template_kwargs`, which TRL passes on to the template, as JSON of one spelling."""
     if (said := row.get("chat_template_kwargs")) is None:
         return {} if "chat_template_kwargs" not in row else {"chat_template_kwargs": "{}"}
-    told = json.loads(said) if isinstance(said, str) else said
+    try:
+        told = json.loads(said) if isinstance(said, str) else said
+    except ValueError as error:
+        raise Refusal(f"{where}: column 'chat_template_kwargs': not JSON: {error}") from None
     if not isinstance(told, dict) or (ours := sorted(set(told) & set(OURS))):
         why = f"{ours[0]} is not a row's to say" if isinstance(told, dict) else "is no mapping"
         raise Refusal(f"{where}: column 'chat_template_kwargs': {why}")
@@ -174,7 +177,9 @@ def said(row: dict) -> list[str]:
 
 
 def prompt_of(row: dict) -> list[dict]:
-    """The turns that a row's answers answer: all before the last of a conversation."""
+    """The turns that a row's answers answer: all before the last of a conversation. Of a text, itself."""
+    if "text" in row:
+        return [{"role": "user", "content": row["text"]}]
     return row["messages"][:-1] if "messages" in row else row["prompt"]
 
 

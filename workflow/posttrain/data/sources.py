@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 
 from posttrain.data import generators
+from posttrain.data.ledger import Ledger
 from posttrain.files import Refusal
 
 
-def read(source: dict, place: Path | None) -> Iterator[tuple[int, dict]]:
+def read(source: dict, place: Path | None, ledger: Ledger | None = None) -> Iterator[tuple[int, dict]]:
     """The rows of a source that its `where` lets through, each with its number there, counted from 1.
 
     Args:
         source: the source as the recipe says it, less its place.
         place: its file, or the folder of its artifact; None for a generator.
+        ledger: counts what `where` leaves out.
     """
     rows = {
         ".jsonl": json_lines,
@@ -36,9 +38,14 @@ def read(source: dict, place: Path | None) -> Iterator[tuple[int, dict]]:
             refuse_missing(name, row, f"{place or source['generator']} row {number}")
         if all(row[name] in values for name, values in wanted.items()):
             yield number, row
+        elif ledger:
+            ledger.read += 1
+            ledger.drop("not of `where`")
 
 
-def taken(source: dict, place: Path | None, shuffle: int | None) -> tuple[Iterator[tuple[int, int, dict]], np.ndarray]:
+def taken(
+    source: dict, place: Path | None, shuffle: int | None, ledger: Ledger
+) -> tuple[Iterator[tuple[int, int, dict]], np.ndarray]:
     """The rows that a source gives to a set, as they are read: which of its rows each is, its number, and itself.
     Second, which of its rows it gives, in the order that they are to have.
 
@@ -49,7 +56,7 @@ def taken(source: dict, place: Path | None, shuffle: int | None) -> tuple[Iterat
     skip, count = source["skip"], source["rows"]
     if shuffle is None and source["weight"] is None:
         stop = None if count is None else skip + count
-        rows = itertools.islice(enumerate(read(source, place)), skip, stop)
+        rows = itertools.islice(enumerate(read(source, place, ledger)), skip, stop)
         return ((i, number, row) for i, (number, row) in rows), np.arange(0)
     there = sum(1 for _ in read(source, place))
     order = np.arange(there) if shuffle is None else np.random.default_rng(shuffle).permutation(there)
@@ -57,7 +64,8 @@ def taken(source: dict, place: Path | None, shuffle: int | None) -> tuple[Iterat
         count = int(source["weight"] * there)
     order = order[skip:] if count is None else order[skip : skip + count]
     wanted = set(order.tolist())
-    return ((i, number, row) for i, (number, row) in enumerate(read(source, place)) if i in wanted), order
+    rows = enumerate(read(source, place, ledger))
+    return ((i, number, row) for i, (number, row) in rows if i in wanted), order
 
 
 def text_of(place: Path) -> Iterator[str]:

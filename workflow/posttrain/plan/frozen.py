@@ -62,7 +62,7 @@ def freeze(root: Path, config: dict) -> str:
     """Resolve the catalogue, look up what is known, and write it all to one file."""
     folders = recipe_folders(root, config)
     read = catalogue.load(folders, root / "config/site.yaml")
-    rehearses, known_bases = bool(config.get("rehearse")), bases.read(root / "config/bases.yaml")
+    rehearses, known_bases = Path.cwd() == (root / "rehearsal").resolve(), bases.read(root / "config/bases.yaml")
     templates = list(dict.fromkeys(folder.parent / "templates" for folder in folders))
     stand_ins = rehearsal.Repositories(read, known_bases, templates) if rehearses else None
     read = rehearsal.rehearsed(read) if rehearses else read
@@ -114,7 +114,7 @@ def settle(target: Target, known: dict, contents: Contents, store: Store, enviro
         "stage": target.stage, "script": f"scripts/{SCRIPTS.get(target.stage, target.stage)}.py",
         "own": target.own, "identity": target.identity, "intent": target.intent,
         "inputs": target.inputs, "files": target.files, "texts": target.texts, "runtime": target.runtime,
-        "contents": parts, "key": key, "hit": bool(held), "twin": None, "unlocked": target.unlocked,
+        "refusal": target.refusal, "contents": parts, "key": key, "hit": bool(held), "twin": None, "unlocked": target.unlocked,
         "made": {name: made[name] for name in ("files", "content") if name in made},
     }  # fmt: skip
 
@@ -191,6 +191,8 @@ class Plan:
         """The file that makes a target's rule run: its content changes exactly when the target must be made."""
         if self.main and path not in self.asked:
             self.asked.add(path)
+            if refusal := self.targets[path]["refusal"]:
+                raise Refusal(refusal)
             self.refuse_if_held(path)
             triggers.update(path, self.targets[path], self.environment)
             if self.targets[path]["stage"] == "fetch_snapshot" and self.targets[path]["unlocked"]:

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from posttrain.files import Refusal, read_json
+from posttrain.files import read_json
 from posttrain.plan.targets import Target
 from posttrain.recipes import fields, lock, methods, sections, template
-from posttrain.recipes.bases import Base, Tokens
+from posttrain.recipes.bases import Base
 from posttrain.recipes.catalogue import Catalogue, Named
 from posttrain.recipes.runtime import Runtime, TrainRuntime
 from posttrain.recipes.training import BITSANDBYTES
@@ -103,7 +103,8 @@ class Repositories:
 
     def __init__(self, catalogue: Catalogue, bases: dict[str, Base], templates: list[Path]) -> None:
         self.bases, self.templates = bases, templates
-        self.splits: dict[str, dict] = {}  # of each dataset, by subset and split: columns, by what they are to hold
+        # Of each dataset, or some of its files, by subset and split: how many rows, and what its columns hold.
+        self.splits: dict[tuple[str, str | None], dict] = {}
         for entry, source in sources(catalogue):
             if source.hub:
                 self.add(entry, source)
@@ -112,42 +113,51 @@ class Repositories:
         columns = source.columns or COLUMNS[type(entry.recipe)]
         holds = columns if isinstance(columns, dict) else {name: name for name in columns}
         rows = ROWS if source.weight is None else max(ROWS, round(SKIPPED / source.weight))
-        splits = self.splits.setdefault(source.hub, {}).setdefault(source.subset or "default", {})
-        split = splits.setdefault(source.split, {"columns": {}, "rows": 0, "files": source.files})
+        subsets = self.splits.setdefault((source.hub, source.files), {})
+        split = subsets.setdefault(source.subset or "default", {}).setdefault(source.split, {"columns": {}, "rows": 0})
         split["rows"] = max(split["rows"], SKIPPED + rows)
         split["columns"] |= holds
         for name, values in (source.where or {}).items():
             split["columns"][name] = {"values": values if isinstance(values, list) else [values]}
 
-    def snapshot(self, path: str, kind: str, hub_id: str) -> Target:
+    def snapshot(self, path: str, kind: str, hub_id: str, files: str | None = None) -> Target:
         """In place of a repository of the hub, or of a wheel's model."""
         if kind == "datasets":
-            own = {"kind": kind, "repo_id": hub_id, "splits": self.splits[hub_id]}
-            return Target(path, "imitate_snapshot", own, runtime=Runtime(**RUNTIME).model_dump())
+            own = {"kind": kind, "repo_id": hub_id, "files": files, "splits": self.splits[hub_id, files]}
+            return stand_in(path, own)
         repo_id, _ = lock.parts(hub_id)
         if repo_id not in self.bases:
-            raise Refusal(
+            why = (
                 f"config/bases.yaml: has no {repo_id}, which {path} stands for: a rehearsal needs its architecture and "
                 "its special tokens; add them"
             )
+            return replace(stand_in(path, {"kind": kind, "repo_id": hub_id}), hub_id=hub_id, refusal=why)
         base = self.bases[repo_id]
         texts = {"template": template.read(self.templates, base.template)} if base.template else {}
-        return replace(self.model(path, kind, hub_id, base.config, base.tokenizer), hub_id=hub_id, texts=texts)
+        made = self.model(path, kind, hub_id, base.config, base.tokenizer.model_dump())
+        return replace(made, hub_id=hub_id, texts=texts)
 
     def folder(self, path: str, folder: Path) -> Target:
         """In place of a model's folder."""
         config, said = read_json(folder / "config.json"), read_json(folder / "tokenizer_config.json")
+        if "model_type" not in config or not said.get("eos_token"):
+            why = (
+                f"{path}: {folder} has no config.json with a model_type, or no tokenizer_config.json with an eos_token"
+            )
+            return replace(stand_in(path, {"kind": "models", "repo_id": str(folder)}), refusal=why)
         kept = ("model_type", "vocab_size", "tie_word_embeddings", "max_position_embeddings", "num_key_value_heads")
         kept = {name: value for name, value in config.items() if name in (*kept, *TINY)}
-        names = [name for name in Tokens.model_fields if name.endswith("_token")]
-        tokens = {name: token(said.get(name)) for name in names if name != "add_bos_token"}
-        known = Tokens(**tokens, add_bos_token=bool(said.get("add_bos_token")), chat_tokens=[])
-        return self.model(path, "models", str(folder), kept, known)
+        tokens = {name: token(said.get(name)) for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
+        tokens |= {"add_bos_token": bool(said.get("add_bos_token")), "chat_tokens": []}
+        return self.model(path, "models", str(folder), kept, tokens)
 
-    def model(self, path: str, kind: str, of: str, config: dict, tokens: Tokens) -> Target:
-        own = {"kind": kind, "repo_id": of, "tokenizer": tokens.model_dump()}
+    def model(self, path: str, kind: str, of: str, config: dict, tokens: dict) -> Target:
         made = {"config": tiny(config)} if kind == "models" else {}
-        return Target(path, "imitate_snapshot", own | made, runtime=Runtime(**RUNTIME).model_dump())
+        return stand_in(path, {"kind": kind, "repo_id": of, "tokenizer": tokens} | made)
+
+
+def stand_in(path: str, own: dict) -> Target:
+    return Target(path, "imitate_snapshot", own, runtime=Runtime(**RUNTIME).model_dump())
 
 
 def token(said: Any) -> str | None:

@@ -27,6 +27,7 @@ class Target:
     unlocked: list[str] = field(default_factory=list)  # the hub ids that it descends from, and that have no commit
     runtime: dict = field(default_factory=lambda: Runtime().model_dump())
     intent: str = ""
+    refusal: str = ""  # why it cannot be made, for who asks for it
 
     def __post_init__(self) -> None:
         self.own = identity.what_it_is(self.stage, self.own)
@@ -139,7 +140,7 @@ class Targets:
         weights.
         """
         if self.stand_ins:
-            return self.stand_ins.snapshot(path, kind, hub_id)
+            return self.stand_ins.snapshot(path, kind, hub_id, files)
         repo_id, revision = lock.parts(hub_id)
         pinned = "models" if kind == "tokenizers" else kind
         self.hub_ids[pinned].add(hub_id)

@@ -9,21 +9,23 @@ from posttrain.recipes.runtime import Runtime, SampleRuntime
 
 PLACES = ("hub", "path", "target", "generator")
 Scalar = str | int | float | bool
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")]  # a folder of that name may be made
+FILES = r"^[\w*][\w.*-]*(/[\w*][\w.*-]*)*$"  # of a repository: nothing above it, and no address
 
 
 class Source(Entry):
     """Rows from one place."""
 
     hub: str | None = Field(None, description="a dataset's id on the hub, pinned in config/lock.yaml")
-    subset: str | None = Field(None, description="the hub dataset's configuration, if it has several")
-    files: str | None = Field(
+    subset: Word | None = Field(None, description="the hub dataset's configuration, if it has several")
+    files: Annotated[str, Field(pattern=FILES)] | None = Field(
         None, description="a pattern of the hub dataset's files that hold the split; as its own card says if unsaid"
     )
     path: str | None = Field(None, description="a jsonl, json, parquet or csv file, or a folder of save_to_disk")
     target: str | None = Field(None, description="another target: data/<name> or preferences/<name>")
     generator: str | None = Field(None, description="a function of posttrain.data.generators")
     args: dict[str, Any] = Field({}, description="the generator's arguments")
-    split: str = Field("train", description="split of a hub dataset, a saved one or a target")
+    split: Word = Field("train", description="split of a hub dataset, a saved one or a target")
     columns: list[str] | dict[str, str] | None = Field(None, description="columns to keep, or {theirs: ours}")
     where: dict[str, Scalar | list[Scalar]] | None = Field(
         None, description="only rows of which these columns have this value, or one of these"
@@ -43,7 +45,7 @@ class Source(Entry):
             raise ValueError("a generator has no end: say how many `rows`")
         if self.args and not self.generator:
             raise ValueError("args are a generator's")
-        if self.files and (not self.hub or self.subset or ".." in self.files or self.files.startswith("/")):
+        if self.files and (not self.hub or self.subset):
             raise ValueError("files are a pattern of paths in a `hub` dataset, without a `subset`")
         if self.rows and self.weight:
             raise ValueError("weight is a share of the rows and `rows` a number of them; say one of the two")
@@ -106,7 +108,7 @@ class Rows(Entry):
     def holds_out_what_it_tests_on(self) -> "Rows":
         for tested in self.test:
             for i, source in enumerate(self.sources):
-                if overlap(source, tested, self.take == "shuffled"):
+                if overlap(source, tested):
                     raise ValueError(
                         f"sources {i + 1} of {len(self.sources)} has rows of `test`: a model is not tested on what it "
                         "was trained on; name another split, or part the two with `skip` and `rows`"
@@ -114,15 +116,35 @@ class Rows(Entry):
         return self
 
 
-def overlap(one: Source, other: Source, shuffled: bool) -> bool:
-    """Whether two sources surely have a row in common: the same split of one place, and the same numbers of rows."""
-    same = ("hub", "subset", "files", "path", "target", "generator", "args", "split")
-    if any(getattr(one, name) != getattr(other, name) for name in same):
+def overlap(one: Source, other: Source) -> bool:
+    """Whether two sources may have a row in common: of one place and split, numbers of rows that are not apart.
+
+    What `where` leaves of a split may be anywhere in it, and so may a share.
+    """
+    if [place_of(one), one.split] != [place_of(other), other.split]:
         return False
-    if shuffled or one.where != other.where:
-        return one.where == other.where and not (one.rows or other.rows or one.weight or other.weight)
+    if one.where and other.where and apart(one.where, other.where):
+        return False
+    if one.where != other.where or one.weight or other.weight:
+        return True
     first, last = sorted((one, other), key=lambda source: source.skip)
     return first.rows is None or first.skip + first.rows > last.skip
+
+
+def place_of(source: Source) -> list:
+    """Where a source's rows are, whatever the revision of a repository."""
+    hub = source.hub and source.hub.partition("@")[0]
+    return [hub, source.subset, source.files, source.path, source.target, source.generator, source.args]
+
+
+def apart(one: dict, other: dict) -> bool:
+    """Whether no row can be let through by both."""
+    mine, theirs = ({name: listed(said) for name, said in where.items()} for where in (one, other))
+    return any(name in theirs and not any(value in theirs[name] for value in mine[name]) for name in mine)
+
+
+def listed(said: Any) -> list:
+    return said if isinstance(said, list) else [said]
 
 
 class Data(Rows):

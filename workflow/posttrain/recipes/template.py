@@ -92,5 +92,5 @@ def rendered(text: str) -> list[str]:
     try:
         made = environment().from_string(text)
         return [made.render(messages=said, bos_token="<s>", eos_token="</s>") for said in CONVERSATIONS]
-    except jinja2.TemplateError:
+    except Exception:  # a foreign template may fail in any way that Python can
         return []
