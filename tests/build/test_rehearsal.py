@@ -11,6 +11,7 @@ from posttrain.handbook import keys
 from posttrain.plan import frozen
 from posttrain.recipes import bases
 
+pytestmark = pytest.mark.xdist_group("rehearsal")  # all models are rehearsed once
 BASES = bases.read(ROOT / "config/bases.yaml")
 IMITATED = ("fetch_snapshot", "fetch_wheel", "convert_gguf")
 TRAINERS = {"cpt": "SFTTrainer", "sft": "SFTTrainer", "reward": "RewardTrainer", "dpo": "DPOTrainer"}

@@ -114,7 +114,8 @@ def settle(target: Target, known: dict, contents: Contents, store: Store, enviro
         "stage": target.stage, "script": f"scripts/{SCRIPTS.get(target.stage, target.stage)}.py",
         "own": target.own, "identity": target.identity, "intent": target.intent,
         "inputs": target.inputs, "files": target.files, "texts": target.texts, "runtime": target.runtime,
-        "refusal": target.refusal, "contents": parts, "key": key, "hit": bool(held), "twin": None, "unlocked": target.unlocked,
+        "refusal": target.refusal, "unlocked": target.unlocked,
+        "contents": parts, "key": key, "hit": bool(held), "twin": None,
         "made": {name: made[name] for name in ("files", "content") if name in made},
     }  # fmt: skip
 

@@ -70,17 +70,25 @@ def with_section(path: Path, text: str, name: str, entries: dict[str, str]) -> s
     section = yaml.dump({name: dict(sorted(entries.items()))}, Dumper=Dumper, sort_keys=False, width=math.inf)
     lines = text.splitlines(keepends=True)
     begins = next((i for i, line in enumerate(lines) if re.match(rf"{name}\s*:", line)), len(lines))
-    ends = next((i for i, line in enumerate(lines) if i > begins and re.match(r"\S", line)), len(lines))
+    ends = next((i for i, line in enumerate(lines) if i > begins and re.match(r"[^\s#]", line)), len(lines))
+    while ends > begins + 1 and re.match(r"#|\s*$", lines[ends - 1]):  # what stands before the next section is its own
+        ends -= 1
     if begins == len(lines) and text and not text.endswith("\n"):
         section = f"\n{section}"
     made = "".join([*lines[:begins], section, *lines[ends:]])
     try:
-        kept = yaml.load(made, Loader) == {**(yaml.load(text, Loader) or {}), name: entries}  # noqa: S506
-    except yaml.YAMLError:
+        kept = value_of(path, made) == {**value_of(path, text), name: entries}
+    except (yaml.YAMLError, Refusal):
         kept = False
     if not kept:
         raise Refusal(f"{path}: {name}: cannot be rewritten; write it as `{name}:` with a line for each entry below it")
     return made
+
+
+def value_of(path: Path, text: str) -> dict:
+    """Raises: Refusal, if a key is said twice."""
+    node = yaml.compose(text, Loader)
+    return {} if node is None else construct(node, path, (), {})
 
 
 def line_of(mark: Any) -> int:
