@@ -116,6 +116,7 @@ def test_the_command_of_the_readme_plans_as_it_is_typed(shipped):
         "train_dpo": 1,
     }
     assert "mistralai/Mistral-7B-v0.1 has no commit in config/lock.yaml" in output
+    assert "mistralai/Mistral-7B-v0.1 is gated: accept its terms on the hub, and run `hf auth login`" in output
     job = output.partition("\nrule train_sft:")[2].partition("\n\n")[0]
     assert {"gpu=8", "runtime=240", "mem_mb=500000"} <= set(re.findall(r"[^\s,]+=[^\s,]+", job))
 

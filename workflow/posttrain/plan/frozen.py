@@ -4,7 +4,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,7 @@ def freeze(root: Path, config: dict) -> str:
         known[target.path] = settle(target, known, contents, store, environment)
         if name := target.own.get("repo_id") or target.own.get("requirement"):
             known[target.path]["published"] = published[target.own.get("kind", "wheels")].get(name, {})
+            known[target.path]["gated"] = name in known_bases and known_bases[name].gated
     mark_twins(known)
     resources.settle(known, read.site.get("gpu"))
     contents.remember()
@@ -141,12 +142,15 @@ def mark_twins(known: dict[str, dict]) -> None:
         target["rule"] = "restore" if target["hit"] or target["twin"] else maker
 
 
-def unlocked(fetched: dict) -> str:
-    """What it means that a target of the hub has no commit."""
-    return (
-        f"{fetched['unlocked'][0]} has no commit in config/lock.yaml; `{fetched['own']['revision']}` as first fetched "
-        "is used, and what is made of it is not reproducible. `posttrain lock` gives it a commit"
-    )
+def warnings(fetched: dict) -> Iterator[str]:
+    """What is to be said of a target of the hub before it is fetched."""
+    if fetched["unlocked"]:  # adopt says this one too
+        yield (
+            f"{fetched['unlocked'][0]} has no commit in config/lock.yaml; `{fetched['own']['revision']}` as first "
+            "fetched is used, and what is made of it is not reproducible. `posttrain lock` gives it a commit"
+        )
+    if fetched["gated"] and not fetched["hit"]:
+        yield f"{fetched['own']['repo_id']} is gated: accept its terms on the hub, and run `hf auth login`"
 
 
 def any_of(names: Iterable[str]) -> str:
@@ -196,8 +200,8 @@ class Plan:
                 raise Refusal(refusal)
             self.refuse_if_held(path)
             triggers.update(path, self.targets[path], self.environment)
-            if self.targets[path]["stage"] == "fetch_snapshot" and self.targets[path]["unlocked"]:
-                print(f"{path}: {unlocked(self.targets[path])}", file=sys.stderr)
+            for said in warnings(self.targets[path]) if self.targets[path]["stage"] == "fetch_snapshot" else []:
+                print(f"{path}: {said}", file=sys.stderr)
         return triggers.path_of(path)
 
     def refuse_if_held(self, path: str) -> None:
