@@ -359,7 +359,7 @@ PLAN = [
     # Sources
     Refused("source with two places", edit("skip: 0", "hub: a/b"), f"{AT}:4: data.rows.sources.0: a source has one of hub, path, target, generator; this has hub, path"),
     Refused("source with no place", edit("path: rows.jsonl", "rows: 3"), f"{AT}:4: data.rows.sources.0: a source has one of hub, path, target, generator; this has none"),
-    Refused("a test on what is trained on", edit("path: rows.jsonl\n        skip: 0", "path: rows.jsonl\n    test:\n      - path: rows.jsonl"), f"{AT}:3: data.rows.sources: 1 of 1 has rows of `test`: …", "data/rows"),
+    Refused("a test on what is trained on", edit("path: rows.jsonl\n        skip: 0", "path: rows.jsonl\n    test:\n      - path: rows.jsonl"), f"{AT}:3: data.rows.sources: 1 of 1 has rows of `test`: a model is not tested on what it was trained on; name another split, or part the two with `skip` and `rows`", "data/rows"),
     Refused("share and number of rows", edit("skip: 0", "rows: 3\n        weight: 0.5"), f"{AT}:6: data.rows.sources.0.weight: is a share of the rows and `rows` a number of them; say one of the two"),
     Refused("share beyond all", edit("skip: 0", "weight: 1.5"), f"{AT}:5: data.rows.sources.0.weight: 1.5: input should be less than or equal to 1"),
     Refused("shuffle without a seed", edit("      - path: rows.jsonl\n        skip: 0", "      - path: rows.jsonl\n    take: shuffled"), f"{AT}:5: data.rows.take: shuffled wants a `seed`"),

@@ -56,8 +56,14 @@ class Machine:
         said = {"micro_batch_size": micro, "gradient_accumulation_steps": self.batch // micro, "processes": 1}
         target = {"stage": "train_x", "rule": "train_x", "script": "program.py", "own": self.own, "identity": self.own}
         target["runtime"] = {"threads": 1} | said | runtime
-        target |= {name: {} for name in ("inputs", "files", "texts", "contents")}
-        plan = {"store": "store", "root": ".", "environment": "e", "locked": {}, "targets": {"models/x": target}}
+        target |= {name: {} for name in ("inputs", "files", "texts", "contents")} | {"unlocked": []}
+        plan = {
+            "store": "store",
+            "root": ".",
+            "environment": "e",
+            "locked": {},
+            "targets": {"models/x": target | {"unlocked": []}},
+        }
         write_json(self.root / "plan.json", plan)
         return self.root / "plan.json"
 

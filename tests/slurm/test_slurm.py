@@ -81,7 +81,7 @@ def test_a_rehearsal_on_the_cluster_is_the_one_that_is_made_here(
 ) -> None:
     here = fresh.copy(tmp_path / "here")
     here.make(SFT, "--profile", "rehearse")
-    fresh.make(SFT, "--profile", "profiles/rehearse-slurm", *ON_SLURM[2:])
+    fresh.make(SFT, "--profile", "profiles/rehearse-slurm", *ON_SLURM[2:], PATH=cluster.path)
     content = [json.loads(project.path(f"rehearsal/{SFT}.json").read_text())["content"] for project in (here, fresh)]
     assert content[0] == content[1]
     assert any(name.startswith("train_sft") for name in cluster.jobs(fresh.path("rehearsal")))
