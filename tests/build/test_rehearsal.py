@@ -87,7 +87,7 @@ def test_a_rehearsal_speaks_by_the_same_templates_and_is_one_process_on_a_cpu(pl
 @pytest.fixture(scope="module")
 def rehearsed(tmp_path_factory) -> Project:
     project = shipped(tmp_path_factory.mktemp("rehearsed") / "p")
-    project.make("all", "--profile", "rehearse")
+    project.make("all", "--profile", "rehearse", timeout=1800)
     return Project(project.path("rehearsal"))
 
 

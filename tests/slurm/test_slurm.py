@@ -76,17 +76,6 @@ def stop_the_clock(project: Project) -> int:
     return pid
 
 
-def test_a_rehearsal_on_the_cluster_is_the_one_that_is_made_here(
-    cluster: Cluster, fresh: Project, tmp_path: Path
-) -> None:
-    here = fresh.copy(tmp_path / "here")
-    here.make(SFT, "--profile", "rehearse")
-    fresh.make(SFT, "--profile", "profiles/rehearse-slurm", *ON_SLURM[2:], PATH=cluster.path)
-    content = [json.loads(project.path(f"rehearsal/{SFT}.json").read_text())["content"] for project in (here, fresh)]
-    assert content[0] == content[1]
-    assert any(name.startswith("train_sft") for name in cluster.jobs(fresh.path("rehearsal")))
-
-
 def test_the_bare_profile_builds_on_the_cluster_what_is_built_here(
     cluster: Cluster, fresh: Project, micro_built: Project
 ) -> None:
