@@ -3,6 +3,8 @@
 python -m posttrain.build data/quickstart-spellings
 """
 
+from typing import Any
+
 import numpy as np
 
 from posttrain.build.job import Job, open_job
@@ -15,40 +17,56 @@ from posttrain.files import Refusal
 SPLITS = {"test": "test", "sources": "train"}  # what is tested on comes first: its doubles are left out of what follows
 
 
-def mix(job: Job, part: str, filters: Filters, first: dict | None) -> tuple[dict, list[Ledger]]:
-    """Write a split; the set's first row, whose kind all others are of, and a ledger of each source."""
-    recipe, split = job.recipe, SPLITS[part]
-    shuffle = recipe["seed"] if recipe["take"] == "shuffled" else None
-    spool, order, ledgers = Spool(job.work / f"{split}.spool"), [], []
-    for i, source in enumerate(recipe[part]):
-        role = f"{part}.{i}"
-        place = job.files.get(role) or job.inputs.get(role)
+class Mixture:
+    """A set in the making: its first row, whose kind all others are of, and a ledger of each source."""
+
+    def __init__(self, job: Job) -> None:
+        said = job.recipe["decontaminate"] or {"against": []}
+        against = {name: job.inputs[f"against.{i}"] for i, name in enumerate(said["against"])}
+        self.job, self.filters, self.first = job, Filters(job.recipe, against), None
+        self.ledgers: dict[str, list[Ledger]] = {}
+
+    def write(self, part: str) -> None:
+        """Write a split: its sources one after the other, shuffled if the recipe has a seed."""
+        split, seed = SPLITS[part], self.job.recipe["seed"]
+        spool, self.ledgers[part] = Spool(self.job.work / f"{split}.spool"), []
+        order = np.array([place for i in range(len(self.job.recipe[part])) for place in self.take(part, i, spool)])
+        if seed is not None:
+            order = order[np.random.default_rng(seed).permutation(len(order))]
+        spool.write(order, self.job.out / f"{split}.parquet")
+        self.job.metrics[f"{split}_rows"] = len(order)
+
+    def take(self, part: str, i: int, spool: Spool) -> list[int]:
+        """Keep a source's rows; their places, in the order that they are to have."""
+        recipe, role = self.job.recipe, f"{part}.{i}"
+        source, place = recipe[part][i], self.job.files.get(role) or self.job.inputs.get(role)
         name, number, taken, places = str(place or source["generator"]), 0, 0, {}
         ledger = Ledger(f"{part} rows of {source['generator'] or source['form']}")
-        read, wanted = sources.taken(source, place, shuffle, ledger)
+        shuffle = recipe["seed"] if recipe["take"] == "shuffled" else None
+        read, order = sources.taken(source, place, shuffle, ledger)
         for index, number, row in read:
-            where = f"{name} row {number}"
-            row = sources.chosen_columns(source["columns"], row, where)
             ledger.read, taken = ledger.read + 1, taken + 1
-            if checked := rows.CHECKS[recipe["stage"]](row, where, ledger):
-                first = first or checked
-                rows.check_kind(checked, first, where)
-                if why := filters.why_not(checked, split):
-                    ledger.drop(why, rows.prompt_of(checked))
-                else:
-                    places[index] = spool.add(checked)
+            if checked := self.checked(row, f"{name} row {number}", source["columns"], SPLITS[part], ledger):
+                places[index] = spool.add(checked)
         refuse_nothing(source, name, ledger)
         if source["rows"] and taken < source["rows"] and not recipe.get("fewer"):  # a rehearsal takes what there is
             asked = f"{source['rows']} after the first {source['skip']}" if source["skip"] else source["rows"]
             raise Refusal(f"{name}: has {number} rows, and {asked} are asked for; lower `rows`")
-        order += [places[index] for index in wanted if index in places] if len(wanted) else places.values()
-        ledgers.append(ledger)
-    order = np.array(order)
-    if recipe["seed"] is not None:
-        order = order[np.random.default_rng(recipe["seed"]).permutation(len(order))]
-    spool.write(order, job.out / f"{split}.parquet")
-    job.metrics[f"{split}_rows"] = len(order)
-    return first, ledgers
+        self.ledgers[part].append(ledger)
+        return list(places.values()) if order is None else [places[index] for index in order if index in places]
+
+    def checked(self, row: dict, where: str, columns: Any, split: str, ledger: Ledger) -> dict | None:
+        """A row as the set has it; None, and a line in the ledger, if it is left out."""
+        row = sources.chosen_columns(columns, row, where)
+        checked = rows.CHECKS[self.job.recipe["stage"]](row, where, ledger)
+        if not checked:
+            return None
+        self.first = self.first or checked
+        rows.check_kind(checked, self.first, where)
+        if why := self.filters.why_not(checked, split):
+            ledger.drop(why, rows.prompt_of(checked))
+            return None
+        return checked
 
 
 def refuse_nothing(source: dict, name: str, ledger: Ledger) -> None:
@@ -61,14 +79,11 @@ def refuse_nothing(source: dict, name: str, ledger: Ledger) -> None:
 
 def main() -> None:
     with open_job(__doc__) as job:
-        said = job.recipe["decontaminate"] or {"against": []}
-        against = {name: job.inputs[f"against.{i}"] for i, name in enumerate(said["against"])}
-        filters, first, ledgers = Filters(job.recipe, against), None, []
+        mixture = Mixture(job)
         for part in SPLITS:
             if job.recipe[part]:
-                first, counted = mix(job, part, filters, first)
-                ledgers = counted + ledgers
-        write(job.out, ledgers + filters.ledgers)
+                mixture.write(part)
+        write(job.out, [*mixture.ledgers["sources"], *mixture.ledgers.get("test", []), *mixture.filters.ledgers])
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ class Project:
         """
         before = len(self.started())
         dry = "-n" in args
-        process = self.start(*(args or (DPO,)), **({} if dry else {forkserver.SOCKET: forkserver.opened()}) | env)
+        process = self.start(*(args or (DPO,)), **({} if dry else {forkserver.FORKSERVER: forkserver.opened()}) | env)
         output = process.communicate(timeout=timeout)[0]
         assert process.returncode == rc, output
         return output, [path for path in self.started()[before:] if path.startswith("models/")]
@@ -237,6 +237,13 @@ def checkout(root: Path, page: str = MICRO) -> Project:
         write_lines(root / f"{name}.jsonl", made)
         write_lines(root / f"held-{name}.jsonl", made[:8])  # to test on: a plan refuses to test on the very same rows
     return Project(root)
+
+
+def shipped_checkout(root: Path) -> Project:
+    """A checkout with the pages that we ship."""
+    project = checkout(root, "")
+    shutil.copytree(ROOT / "config/recipes", project.path("config/recipes"), dirs_exist_ok=True)
+    return project
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-"""Every mistake we could think of is refused in one clear line, before any training: the table is broken.py."""
+"""Every mistake we could think of is refused in one clear line, before any training: the tables are broken.py and
+broken_inputs.py."""
 
 import json
 import os
@@ -9,10 +10,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import broken
+import broken_inputs
 import pytest
 import yaml
-from broken import MODELS, PLAN, ROWS
+from broken import PLAN, SOUND
+from broken_inputs import MODELS, ROWS
 
 from conftest import SFT, Project, checkout, clean_environment
 from posttrain.plan import frozen
@@ -27,7 +29,7 @@ def answers(says: str, line: str) -> bool:
 
 @pytest.fixture
 def sound(tmp_path: Path) -> Project:
-    return checkout(tmp_path / "p", broken.SOUND)
+    return checkout(tmp_path / "p", SOUND)
 
 
 def planned(project: Project, patch: pytest.MonkeyPatch) -> dict:
@@ -77,7 +79,7 @@ def log_of(project: Project, target: str, rule: str) -> list[str]:
 @pytest.fixture(scope="session")
 def refused_jobs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str, dict[str, tuple[str, str]]]:
     """One build of everything that only a job can refuse: the checkout, its output, and each row's target and rule."""
-    project = checkout(tmp_path_factory.mktemp("refused") / "p", broken.SOUND)
+    project = checkout(tmp_path_factory.mktemp("refused") / "p", SOUND)
     page: dict = {"data": {}, "preferences": {}, "models": {}}
     for row in ROWS:
         project.path(f"{row.name}.{row.form}").write_bytes(row.rows)
@@ -87,12 +89,12 @@ def refused_jobs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str
         if row.template:
             project.path(f"config/templates/{row.name}.jinja").write_text(row.template)
         page["models"][row.name] = yaml.safe_load("{" + row.recipe.replace("TEMPLATE", row.name) + "}")
-    project.path("config/templates/plain.jinja").write_text(broken.PLAIN)
-    page["models"]["bare"] = yaml.safe_load("{" + broken.NEW + "}")
-    page["models"]["plain"] = {**yaml.safe_load("{" + broken.NEW + "}"), "template": "plain"}
-    project.path("texts.jsonl").write_bytes(broken.lines(broken.TEXT))
+    project.path("config/templates/plain.jinja").write_text(broken_inputs.PLAIN)
+    page["models"]["bare"] = yaml.safe_load("{" + broken_inputs.NEW + "}")
+    page["models"]["plain"] = {**yaml.safe_load("{" + broken_inputs.NEW + "}"), "template": "plain"}
+    project.path("texts.jsonl").write_bytes(broken_inputs.lines(broken_inputs.TEXT))
     page["data"]["texts"] = {"sources": [{"path": "texts.jsonl"}]}
-    project.path("liked.jsonl").write_bytes(broken.lines(broken.LIKED))
+    project.path("liked.jsonl").write_bytes(broken_inputs.lines(broken_inputs.LIKED))
     page["preferences"]["liked"] = {"sources": [{"path": "liked.jsonl"}]}
     project.path("config/recipes/odd.yaml").write_text(yaml.safe_dump(page))
     with pytest.MonkeyPatch.context() as patch:

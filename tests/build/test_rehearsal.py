@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, Project, checkout, write_lines
+from conftest import ROOT, Project, shipped_checkout, write_lines
 from posttrain.handbook import keys
 from posttrain.plan import frozen
 from posttrain.recipes import bases
@@ -26,17 +26,10 @@ SMALL |= {f"{part}.{name}" for part in ("sources", "test") for name in ("rows", 
 WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
 
 
-def shipped(root: Path) -> Project:
-    project = checkout(root, "")
-    for page in sorted((ROOT / "config/recipes").glob("*.yaml")):
-        project.path(f"config/recipes/{page.name}").write_text(page.read_text())
-    return project
-
-
 @pytest.fixture(scope="module")
 def plans(tmp_path_factory) -> dict[str, dict]:
     """The targets of the shipped recipes, as they are and rehearsed."""
-    project = shipped(tmp_path_factory.mktemp("plans") / "p")
+    project = shipped_checkout(tmp_path_factory.mktemp("plans") / "p")
     project.path("rehearsal").mkdir()
     made = {}
     for name, folder, root in (("real", ".", ""), ("rehearsed", "rehearsal", "..")):
@@ -86,7 +79,7 @@ def test_a_rehearsal_speaks_by_the_same_templates_and_is_one_process_on_a_cpu(pl
 
 @pytest.fixture(scope="module")
 def rehearsed(tmp_path_factory) -> Project:
-    project = shipped(tmp_path_factory.mktemp("rehearsed") / "p")
+    project = shipped_checkout(tmp_path_factory.mktemp("rehearsed") / "p")
     project.make("all", "--profile", "rehearse", timeout=1800)
     return Project(project.path("rehearsal"))
 

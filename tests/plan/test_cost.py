@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import DPO, ROOT, SFT, Project, checkout
+from conftest import DPO, SFT, Project, shipped_checkout
 from posttrain import cli
 from posttrain.files import Refusal
 from posttrain.plan import cost, frozen, size
@@ -20,9 +20,8 @@ SEVEN_B = 7_241_732_096
 
 @pytest.fixture
 def shipped(tmp_path, monkeypatch) -> Project:
-    """A checkout with the pages that we ship. Only planned in."""
-    project = checkout(tmp_path / "p", "")
-    shutil.copytree(ROOT / "config/recipes", project.path("config/recipes"), dirs_exist_ok=True)
+    """Only planned in."""
+    project = shipped_checkout(tmp_path / "p")
     monkeypatch.chdir(project.root)
     return project
 

@@ -3,7 +3,6 @@
 import itertools
 import json
 import re
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import DPO, ROOT, SFT, Project, checkout, clean_environment
+from conftest import DPO, SFT, Project, clean_environment, shipped_checkout
 from posttrain.files import Refusal
 from posttrain.plan import frozen, triggers
 
@@ -67,10 +66,8 @@ def jobs(output: str) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory) -> Project:
-    """A checkout with the pages that we ship. Only planned in, never built in."""
-    project = checkout(tmp_path_factory.mktemp("shipped") / "p", "")
-    shutil.copytree(ROOT / "config/recipes", project.path("config/recipes"), dirs_exist_ok=True)
-    return project
+    """Only planned in, never built in."""
+    return shipped_checkout(tmp_path_factory.mktemp("shipped") / "p")
 
 
 def test_every_shipped_recipe_plans_and_none_is_forgotten_here(shipped, monkeypatch):

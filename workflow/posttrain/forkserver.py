@@ -26,8 +26,7 @@ import threading
 import traceback
 from pathlib import Path
 
-from posttrain.build.processes import FORKSERVER as SOCKET
-from posttrain.build.processes import die_with_parent
+from posttrain.build.processes import FORKSERVER, die_with_parent
 
 LAUNCHER = ["-m", "accelerate.commands.launch"]
 PROGRAMS = (  # what stages import
@@ -162,4 +161,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "--serve":
         serve(sys.argv[2])
     else:
-        sys.exit(ask(os.environ[SOCKET], sys.argv[1:]))
+        sys.exit(ask(os.environ[FORKSERVER], sys.argv[1:]))

@@ -8,6 +8,7 @@ import yaml
 from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 
+from posttrain.data.generators import turn
 from posttrain.data.tokenizer import byte_level
 
 WORDS = "amber birch cedar delta ember fjord grove heath inlet jetty knoll larch maple north ocean pearl quartz river"
@@ -77,7 +78,3 @@ def cell(holds: Any, prompt: list[dict], number: int, draw: random.Random) -> An
 
 def sentence(draw: random.Random) -> str:
     return " ".join(draw.choice(WORDS) for _ in range(LENGTH)).capitalize() + "."
-
-
-def turn(role: str, content: str) -> dict:
-    return {"role": role, "content": content}

@@ -32,11 +32,10 @@ def read(source: dict, place: Path | None, ledger: Ledger | None = None) -> Iter
         "target": target_split,
         "generator": generated,
     }[source["form"]](source, place)
-    wanted = {name: said if isinstance(said, list) else [said] for name, said in (source["where"] or {}).items()}
     for number, row in enumerate(rows, 1):
-        for name in wanted:
+        for name in source["where"]:
             refuse_missing(name, row, f"{place or source['generator']} row {number}")
-        if all(row[name] in values for name, values in wanted.items()):
+        if all(row[name] in values for name, values in source["where"].items()):
             yield number, row
         elif ledger:
             ledger.read += 1
@@ -45,9 +44,9 @@ def read(source: dict, place: Path | None, ledger: Ledger | None = None) -> Iter
 
 def taken(
     source: dict, place: Path | None, shuffle: int | None, ledger: Ledger
-) -> tuple[Iterator[tuple[int, int, dict]], np.ndarray]:
+) -> tuple[Iterator[tuple[int, int, dict]], np.ndarray | None]:
     """The rows that a source gives to a set, as they are read: which of its rows each is, its number, and itself.
-    Second, which of its rows it gives, in the order that they are to have.
+    Second, which of its rows it gives, in the order that they are to have; None for that in which they are read.
 
     Args:
         shuffle: seed of the order in which `skip`, `rows` and `weight` count; as they stand if None. It is that of
@@ -57,7 +56,7 @@ def taken(
     if shuffle is None and source["weight"] is None:
         stop = None if count is None else skip + count
         rows = itertools.islice(enumerate(read(source, place, ledger)), skip, stop)
-        return ((i, number, row) for i, (number, row) in rows), np.arange(0)
+        return ((i, number, row) for i, (number, row) in rows), None
     there = sum(1 for _ in read(source, place))
     order = np.arange(there) if shuffle is None else np.random.default_rng(shuffle).permutation(there)
     if source["weight"] is not None:

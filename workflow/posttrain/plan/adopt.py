@@ -58,7 +58,7 @@ def stands(plan: frozen.Plan, path: str) -> str:
     if target["stage"] == "adopt_folder":
         return f"{target['files']['folder']}, digest {target['contents']['folder']}"
     if target["unlocked"]:
-        return next(frozen.warnings(target))
+        return frozen.unlocked(target)
     return f"{target['own']['repo_id']} of the hub, commit {target['own']['revision']}"
 
 

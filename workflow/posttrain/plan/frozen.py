@@ -142,15 +142,20 @@ def mark_twins(known: dict[str, dict]) -> None:
         target["rule"] = "restore" if target["hit"] or target["twin"] else maker
 
 
-def warnings(fetched: dict) -> Iterator[str]:
-    """What is to be said of a target of the hub before it is fetched."""
-    if fetched["unlocked"]:  # adopt says this one too
-        yield (
-            f"{fetched['unlocked'][0]} has no commit in config/lock.yaml; `{fetched['own']['revision']}` as first "
-            "fetched is used, and what is made of it is not reproducible. `posttrain lock` gives it a commit"
-        )
-    if fetched["gated"] and not fetched["hit"]:
-        yield f"{fetched['own']['repo_id']} is gated: accept its terms on the hub, and run `hf auth login`"
+def unlocked(fetched: dict) -> str:
+    """What is to be said of a repository without a commit."""
+    return (
+        f"{fetched['unlocked'][0]} has no commit in config/lock.yaml; `{fetched['own']['revision']}` as first "
+        "fetched is used, and what is made of it is not reproducible. `posttrain lock` gives it a commit"
+    )
+
+
+def warnings(target: dict) -> Iterator[str]:
+    """What is to be said of a target before it is fetched."""
+    if target["stage"] == "fetch_snapshot" and target["unlocked"]:
+        yield unlocked(target)
+    if target["stage"] == "fetch_snapshot" and target["gated"] and not target["hit"]:
+        yield f"{target['own']['repo_id']} is gated: accept its terms on the hub, and run `hf auth login`"
 
 
 def any_of(names: Iterable[str]) -> str:
@@ -200,7 +205,7 @@ class Plan:
                 raise Refusal(refusal)
             self.refuse_if_held(path)
             triggers.update(path, self.targets[path], self.environment)
-            for said in warnings(self.targets[path]) if self.targets[path]["stage"] == "fetch_snapshot" else []:
+            for said in warnings(self.targets[path]):
                 print(f"{path}: {said}", file=sys.stderr)
         return triggers.path_of(path)
 

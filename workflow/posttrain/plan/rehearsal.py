@@ -86,8 +86,8 @@ def small_sampling(sampling: sections.Sampling) -> sections.Sampling:
 def small_source(source: sections.Source) -> sections.Source:
     if source.weight is not None:
         return source
-    rows = ROWS if source.path or source.rows else None
-    return changed(source, rows=rows and min(source.rows or rows, rows), skip=min(source.skip, SKIPPED))
+    rows = min(source.rows or ROWS, ROWS) if source.path or source.rows else None
+    return changed(source, rows=rows, skip=min(source.skip, SKIPPED))
 
 
 def tiny(config: dict[str, Any]) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class Repositories:
         split["rows"] = max(split["rows"], SKIPPED + rows)
         split["columns"] |= holds
         for name, values in (source.where or {}).items():
-            split["columns"][name] = {"values": values if isinstance(values, list) else [values]}
+            split["columns"][name] = {"values": sections.listed(values)}
 
     def snapshot(self, path: str, kind: str, hub_id: str, files: str | None = None) -> Target:
         """In place of a repository of the hub, or of a wheel's model."""

@@ -49,7 +49,7 @@ def read(path: Path) -> tuple[dict, Where]:
     text = text_of(path)
     try:
         refuse_tricks(path, text)
-        node = yaml.compose(text, Loader)
+        value, where = value_of(path, text)
     except yaml.MarkedYAMLError as error:
         line = line_of(error.problem_mark)
         tabs = any("\t" in said for said in text.split("\n")[line - 1 : line])
@@ -58,8 +58,6 @@ def read(path: Path) -> tuple[dict, Where]:
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
         raise Refusal(f"{path}:{line}: not YAML: the character {error.character:#04x} is not allowed") from None
-    where: Where = {}
-    value = {} if node is None else construct(node, path, (), where)
     if not isinstance(value, dict):
         raise Refusal(f"{path}:1: a recipe page is a mapping (data:, preferences:, models:, use:)")
     return value, where
@@ -77,7 +75,7 @@ def with_section(path: Path, text: str, name: str, entries: dict[str, str]) -> s
         section = f"\n{section}"
     made = "".join([*lines[:begins], section, *lines[ends:]])
     try:
-        kept = value_of(path, made) == {**value_of(path, text), name: entries}
+        kept = value_of(path, made)[0] == {**value_of(path, text)[0], name: entries}
     except (yaml.YAMLError, Refusal):
         kept = False
     if not kept:
@@ -85,10 +83,11 @@ def with_section(path: Path, text: str, name: str, entries: dict[str, str]) -> s
     return made
 
 
-def value_of(path: Path, text: str) -> dict:
-    """Raises: Refusal, if a key is said twice."""
+def value_of(path: Path, text: str) -> tuple[Any, Where]:
+    """The value of a page's text, and where each part of it stands. Raises: Refusal, if a key is said twice."""
+    where: Where = {}
     node = yaml.compose(text, Loader)
-    return {} if node is None else construct(node, path, (), {})
+    return {} if node is None else construct(node, path, (), where), where
 
 
 def line_of(mark: Any) -> int:

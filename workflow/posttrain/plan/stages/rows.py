@@ -43,6 +43,7 @@ def placed(plan: Targets, entry: Named, made: Target, at: tuple) -> dict:
     if place := source.path or source.hub or source.target:
         made.names[role] = place
     said = source.model_dump(exclude={"path", "hub", "target"}) | {"form": form}
+    said["where"] = {name: sections.listed(value) for name, value in (source.where or {}).items()}
     return said | ({"args": arguments(entry, at, "generator", generators.KNOWN)} if source.generator else {})
 
 
