@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from posttrain.build.store import whole
-from posttrain.files import Refusal, read_json, write_json
+from posttrain.files import Refusal, digest, read_json, write_json
 from posttrain.recipes import identity
 
 
@@ -30,7 +30,7 @@ def prepare(targets: dict[str, dict]) -> None:
             link.unlink()
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_json(file, {"identity": target["identity"], "replaces": None}, durable=False)
+            write_json(file, {"identity": digest(target["identity"]), "replaces": None}, durable=False)
 
 
 def stale(manifest: dict, own: dict, planned: dict, parts: dict) -> bool:
@@ -55,9 +55,9 @@ def update(path: str, target: dict, environment: str) -> None:
     if old or moved:
         # A text no job can have recorded: else a dry run while a job is pending hides the change from the next run.
         replaces = [manifest.get("key"), stands.lstat().st_mtime_ns]
-    said = read_json(file)
-    if said.get("identity") != target["identity"] or (replaces and said.get("replaces") != replaces):
-        write_json(file, {"identity": target["identity"], "replaces": replaces})
+    said, planned = read_json(file), digest(target["identity"])
+    if said.get("identity") != planned or (replaces and said.get("replaces") != replaces):
+        write_json(file, {"identity": planned, "replaces": replaces})
     if old:
         print(f"{path}: {', '.join(reasons(manifest, target))}", file=sys.stderr)
     elif manifest and manifest.get("environment") != environment:
