@@ -8,7 +8,7 @@ from posttrain.data import rows
 from posttrain.data.ledger import write
 from posttrain.files import Refusal
 from posttrain.sample import prompts
-from posttrain.sample.generate import completions
+from posttrain.sample.completions import completions
 
 
 def main() -> None:

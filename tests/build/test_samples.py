@@ -24,8 +24,9 @@ from posttrain.data import rows
 from posttrain.data import tokenizer as tokenizers
 from posttrain.data.ledger import EXAMPLES, Ledger
 from posttrain.files import Refusal, write_json
-from posttrain.sample import generate
-from posttrain.sample.generate import Draw, Sampler, blocks, processors
+from posttrain.sample.completions import blocks, complete, key_of
+from posttrain.sample.engines import transformers as engines
+from posttrain.sample.engines.transformers import Draw, Engine, processors
 from posttrain.sample.prompts import Prompt, fitting, read
 from posttrain.score import select, verifiers
 
@@ -170,8 +171,8 @@ def test_a_prompt_that_leaves_no_room_is_left_out(micro_built):
 
 
 @pytest.fixture(scope="module")
-def sampler(micro_built: Project) -> Sampler:
-    return Sampler(micro_built.path(SFT), "cpu")
+def engine(micro_built: Project) -> Engine:
+    return Engine(micro_built.path(SFT), "cpu")
 
 
 def prompts(*words: str) -> list[Prompt]:
@@ -182,7 +183,7 @@ def test_a_draw_is_exact():
     """The draws of a token have the frequencies of the softmax (chi-square, 30 degrees of freedom, p = 1e-4)."""
     logits = torch.randn(31, generator=torch.Generator().manual_seed(0))
     draws = 20_000
-    draw = Draw([generate.key_of(5, i, 0) for i in range(draws)], 0)
+    draw = Draw([key_of(5, i, 0) for i in range(draws)], 0)
     found = Counter(draw(torch.zeros(draws, 0), logits.expand(draws, -1)).argmax(-1).tolist())
     expected = draws * torch.softmax(logits, -1).numpy()
     assert sum((found[i] - expected[i]) ** 2 / expected[i] for i in range(31)) < 66.6
@@ -191,8 +192,8 @@ def test_a_draw_is_exact():
 def test_the_draws_of_one_sequence_are_independent():
     """Of neighbouring tokens, samples, prompts and seeds the numbers are others."""
     starts = [(0, 0, 0), (0, 0, 1000), (0, 1000, 0), (1000, 0, 0)]
-    numbered = [[generate.key_of(a, b, c + i) for i in range(1000)] for a, b, c in starts]
-    made = [[generate.uniform(key, place) for key in keys] for keys in numbered for place in (0, 1)]
+    numbered = [[key_of(a, b, c + i) for i in range(1000)] for a, b, c in starts]
+    made = [[engines.uniform(key, place) for key in keys] for keys in numbered for place in (0, 1)]
     assert np.abs(np.corrcoef(made) - np.eye(8)).max() < 0.15
     assert all(abs(np.mean(numbers) - 0.5) < 0.05 and 0 <= min(numbers) < max(numbers) < 1 for numbers in made)
 
@@ -201,42 +202,44 @@ def test_a_number_at_the_edge_draws_what_can_be_drawn(monkeypatch):
     """0 is the first word that has a share at all, and the largest number below 1 the last."""
     logits = torch.tensor([[-torch.inf, 3.0, -1.0, -torch.inf]])
     for number, drawn in ((0.0, 1), (1 - 2**-53, 2)):
-        monkeypatch.setattr(generate, "uniform", lambda *_, number=number: number)
+        monkeypatch.setattr(engines, "uniform", lambda *_, number=number: number)
         assert Draw([0], 0)(torch.zeros(1, 0), logits).argmax(-1).tolist() == [drawn]
 
 
-def test_a_completion_hangs_on_its_own_seed_prompt_and_number(sampler):
-    first = sampler.complete(prompts("ant", "bee"), SAMPLING)
-    assert first == sampler.complete(prompts("ant", "bee"), SAMPLING)
+def test_a_completion_hangs_on_its_own_seed_prompt_and_number(engine):
+    first = complete(prompts("ant", "bee"), engine, SAMPLING)
+    assert first == complete(prompts("ant", "bee"), engine, SAMPLING)
     assert len({row["completion"] for row in first}) > 3
-    other = sampler.complete([Prompt(7, said.turns, None) for said in prompts("ant", "bee")], SAMPLING)
+    other = complete([Prompt(7, said.turns, None) for said in prompts("ant", "bee")], engine, SAMPLING)
     assert [row["completion"] for row in other] != [row["completion"] for row in first]
 
 
-def test_without_temperature_the_likeliest_is_taken(sampler, micro_built):
-    made = sampler.complete(prompts("ant", "bee", "cat"), SAMPLING | {"n": 1, "temperature": 0})
+def test_without_temperature_the_likeliest_is_taken(engine, micro_built):
+    made = complete(prompts("ant", "bee", "cat"), engine, SAMPLING | {"n": 1, "temperature": 0})
     model = AutoModelForCausalLM.from_pretrained(micro_built.path(SFT))
     for row, said in zip(made, prompts("ant", "bee", "cat"), strict=True):
-        ids = torch.tensor([sampler.ids(said.turns)])
+        ids = engine.tokenizer.apply_chat_template(
+            said.turns, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+        )["input_ids"]
         theirs = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False)
-        assert row["completion"] == sampler.tokenizer.decode(theirs[0, ids.shape[1] :], skip_special_tokens=True)
+        assert row["completion"] == engine.tokenizer.decode(theirs[0, ids.shape[1] :], skip_special_tokens=True)
 
 
 @pytest.mark.parametrize("said", [{"top_k": 2}, {"top_p": 0.3}, {"temperature": 0.01}])
 def test_what_is_left_out_of_the_draw_is_never_drawn(said):
     logits = torch.tensor([[0.0, 2.0, 2.1, -1.0, 0.5]]).expand(500, -1)
-    change = processors(SAMPLING | said, [generate.key_of(0, i, 0) for i in range(500)], 0)
+    change = processors(SAMPLING | said, [key_of(0, i, 0) for i in range(500)], 0)
     drawn = set(change(torch.zeros(500, 0), logits.clone()).argmax(-1).tolist())
     assert drawn <= {1, 2}
     assert 2 in drawn
 
 
-def test_no_sequence_is_generated_alone(sampler, monkeypatch):
-    shapes, made = [], sampler.model.generate
+def test_no_sequence_is_generated_alone(engine, monkeypatch):
+    shapes, made = [], engine.model.generate
     monkeypatch.setattr(
-        sampler.model, "generate", lambda **said: shapes.append(said["input_ids"].shape[0]) or made(**said)
+        engine.model, "generate", lambda **said: shapes.append(said["input_ids"].shape[0]) or made(**said)
     )
-    assert len(sampler.complete(prompts("ant"), SAMPLING | {"n": 1})) == 1
+    assert len(complete(prompts("ant"), engine, SAMPLING | {"n": 1})) == 1
     assert shapes == [2]
 
 
@@ -251,10 +254,10 @@ def test_a_model_of_the_hub_may_pad_nothing_and_end_in_several_ways(tmp_path, mi
     letter = made.encode("a")[0]
     (folder / "generation_config.json").unlink()
     (folder / "generation_config.json").write_text(json.dumps(said | {"eos_token_id": letter, "pad_token_id": None}))
-    theirs, asked = Sampler(folder, "cpu"), prompts("ant", "a longer one")
+    theirs, asked = Engine(folder, "cpu"), prompts("ant", "a longer one")
     assert theirs.ends == {letter, made.eos_token_id}
-    ours = Sampler(micro_built.path(SFT), "cpu").complete(asked, SAMPLING)
-    for row, our in zip(theirs.complete(asked, SAMPLING), ours, strict=True):
+    ours = complete(asked, Engine(micro_built.path(SFT), "cpu"), SAMPLING)
+    for row, our in zip(complete(asked, theirs, SAMPLING), ours, strict=True):
         whole, found, _ = our["completion"].partition("a")
         assert row["completion"] == whole + found
 
@@ -269,10 +272,10 @@ def test_a_template_that_says_what_day_it_is_is_refused(tmp_path, micro_built):
         tokenizers.check(made)
 
 
-def test_a_completion_says_whether_it_came_to_an_end(sampler):
-    end, letter = sampler.tokenizer.eos_token_id, sampler.tokenizer.encode("a")[0]
-    assert sampler.read([letter, letter, end, end]) == {"completion": "aa", "tokens": 3, "finished": True}
-    assert sampler.read([letter] * 4) == {"completion": "aaaa", "tokens": 4, "finished": False}
+def test_a_completion_says_whether_it_came_to_an_end(engine):
+    end, letter = engine.tokenizer.eos_token_id, engine.tokenizer.encode("a")[0]
+    assert engine.read([letter, letter, end, end]) == {"completion": "aa", "tokens": 3, "finished": True}
+    assert engine.read([letter] * 4) == {"completion": "aaaa", "tokens": 4, "finished": False}
 
 
 # Scores

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cluster import Cluster, missing
 
-from conftest import DPO, PAGE, SFT, Project
+from conftest import DPO, PAGE, SFT, Project, shipped_checkout
 
 pytestmark = [
     pytest.mark.slurm,
@@ -223,3 +223,12 @@ def test_what_a_recipe_and_a_site_ask_for_arrives_in_the_queue(cluster: Cluster,
     main.send_signal(signal.SIGINT)
     built.wait(lambda: {job["JobState"] for job in cluster.jobs(built.root).values()} == {"CANCELLED"})
     main.wait(timeout=120)
+
+
+def test_a_rehearsal_goes_through_the_queue_too(cluster: Cluster, tmp_path: Path) -> None:
+    project = shipped_checkout(tmp_path / "p")
+    project.make("models/zephyr-7b-sft", "--profile", "profiles/rehearse-slurm", *ON_SLURM[2:], PATH=cluster.path)
+    assert project.path("rehearsal/models/zephyr-7b-sft/model.safetensors").is_file()
+    asked = {name: job.get("TresPerJob") for name, job in cluster.jobs(project.path("rehearsal")).items()}
+    assert "train_sft zephyr-7b-sft" in asked
+    assert set(asked.values()) == {None}, "a rehearsal asks for no GPU"

@@ -6,7 +6,7 @@ from functools import partial
 from posttrain.build.job import Job
 from posttrain.files import Refusal
 from posttrain.sample import prompts
-from posttrain.sample.generate import completions
+from posttrain.sample.completions import completions
 from posttrain.score import verifiers
 
 GREEDY = {"n": 1, "temperature": 0}

@@ -1,11 +1,9 @@
-"""Completions by transformers' generate, every draw from a counter-based generator of its own.
+"""Answers by transformers' generate, every draw from a counter-based generator of its own.
 
 A logits processor draws each row's token and leaves nothing else to take, so `generate` stays greedy, and what is drawn
-hangs on the seed, the prompt, the sample and the token's place alone.
+hangs on a row's key and the token's place alone.
 """
 
-import hashlib
-from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +19,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from posttrain.build.job import Job
-from posttrain.build.pool import each_once
 from posttrain.checkpoints import open_chat_tokenizer, open_model
-from posttrain.sample.prompts import Prompt
 
 
 class Draw(LogitsProcessor):
@@ -50,37 +45,7 @@ def uniform(key: int, place: int) -> float:
     return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, place])).random()
 
 
-def key_of(seed: int, prompt_id: int, sample: int) -> int:
-    """The generator's key, 128 bits."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {prompt_id} {sample}".encode()).digest()[:16], "big")
-
-
-def blocks(prompts: int, n: int, block_size: int) -> list[range]:
-    """The prompts that are answered side by side, by their numbers: every prompt once, whatever the shards.
-
-    A block is as many whole prompts as fit block_size sequences; a last one of a single sequence joins the one before.
-    """
-    size = max(block_size // n, 1)
-    cuts = [range(start, min(start + size, prompts)) for start in range(0, prompts, size)]
-    if len(cuts) > 1 and len(cuts[-1]) * n == 1:
-        cuts[-2:] = [range(cuts[-2].start, prompts)]
-    return cuts
-
-
-def completions(job: Job, name: str, prompts: list[Prompt], sampling: dict) -> list[dict]:
-    """The completions of all prompts, in order: their blocks over the job's shards, kept over a kill under a name."""
-    device = "cuda" if job.runtime["gpus"] else "cpu"
-    work = partial(complete, folder=job.inputs["model"], sampling=sampling, device=device)
-    cuts = blocks(len(prompts), sampling["n"], sampling["block_size"])
-    made = each_once(job, name, work, [prompts[cut.start : cut.stop] for cut in cuts])
-    return [row for block in made for row in block]
-
-
-def complete(block: list[Prompt], folder: Path, sampling: dict, device: str) -> list[dict]:
-    return open_sampler(folder, device).complete(block, sampling)
-
-
-class Sampler:
+class Engine:
     """A model and its tokenizer, ready to answer."""
 
     def __init__(self, folder: Path, device: str) -> None:
@@ -94,33 +59,25 @@ class Sampler:
             do_sample=False, eos_token_id=sorted(self.ends), pad_token_id=self.tokenizer.pad_token_id
         )
 
-    def ids(self, prompt: list[dict]) -> list[int]:
-        return self.tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)["input_ids"]
-
     @torch.no_grad()
-    def complete(self, prompts: list[Prompt], sampling: dict) -> list[dict]:
-        """n completions of each prompt, in order, as rows of `completions.parquet`."""
-        read = [(prompt, self.ids(prompt.turns)) for prompt in prompts]
-        drawn = [(prompt, i, ids) for prompt, ids in read for i in range(sampling["n"])]
-        fed = drawn * 2 if len(drawn) == 1 else drawn  # one sequence alone is summed by other kernels
-        batch = self.tokenizer.pad({"input_ids": [ids for *_, ids in fed]}, return_tensors="pt").to(self.device)
+    def answer(self, conversations: list[list[dict]], keys: list[int], sampling: dict) -> list[dict]:
+        """The answer to each conversation that its key draws, all side by side: `completion`, `tokens`, `finished`."""
+        read = [
+            self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)["input_ids"]
+            for turns in conversations
+        ]
+        fed = 2 if len(read) == 1 else 1  # one sequence alone is summed by other kernels
+        batch = self.tokenizer.pad({"input_ids": read * fed}, return_tensors="pt").to(self.device)
         start = batch["input_ids"].shape[1]
-        keys = [key_of(sampling["seed"], prompt.number, i) for prompt, i, _ in fed]
-        change = processors(sampling, keys, start)
+        change = processors(sampling, keys * fed, start)
         if sampling.get("ends"):  # a rehearsal's, for a model at random would seldom come to an end
             last = start + sampling["max_new_tokens"]
             change.insert(0, ForcedEOSTokenLogitsProcessor(last, self.tokenizer.eos_token_id, device=self.device))
-        made = self.model.generate(**batch, max_new_tokens=sampling["max_new_tokens"], logits_processor=change)[
-            :, start:
-        ].tolist()
-        return [
-            {"prompt_id": prompt.number, "sample": i, "prompt": prompt.turns, "reference": prompt.reference}
-            | self.read(ids)
-            for (prompt, i, _), ids in zip(drawn, made[: len(drawn)], strict=True)
-        ]
+        made = self.model.generate(**batch, max_new_tokens=sampling["max_new_tokens"], logits_processor=change)
+        return [self.read(ids) for ids in made[: len(read), start:].tolist()]
 
     def read(self, ids: list[int]) -> dict:
-        """A completion's text, its length in tokens with its end, and whether it came to an end."""
+        """An answer's text, its length in tokens with its end, and whether it came to an end."""
         end = next((i for i, token in enumerate(ids) if token in self.ends), None)
         said = ids if end is None else ids[: end + 1]
         text = self.tokenizer.decode(said, skip_special_tokens=True)
@@ -140,9 +97,3 @@ def processors(sampling: dict, keys: list[int], start: int) -> LogitsProcessorLi
         made.append(TopPLogitsWarper(sampling["top_p"]))
     made.append(Draw(keys, start))
     return made
-
-
-@cache
-def open_sampler(folder: Path, device: str) -> Sampler:
-    """One a process, however many ways of sampling."""
-    return Sampler(folder, device)

@@ -1,0 +1,1 @@
+"""What answers: one engine a library. Each has `Engine(folder, device).answer(conversations, keys, sampling)`."""
