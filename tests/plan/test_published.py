@@ -9,7 +9,7 @@ import yaml
 
 from conftest import ROOT
 from posttrain.recipes import catalogue, methods
-from posttrain.recipes.sections import Rows
+from posttrain.recipes.sources import Rows
 
 OWN = (
     "quickstart-*",

@@ -12,7 +12,7 @@ from typing import Any
 
 from posttrain.files import read_json
 from posttrain.plan.targets import Target
-from posttrain.recipes import fields, lock, methods, sections, template
+from posttrain.recipes import fields, lock, methods, sampling, sources, template
 from posttrain.recipes.bases import Base
 from posttrain.recipes.catalogue import Catalogue, Named
 from posttrain.recipes.runtime import Runtime, TrainRuntime
@@ -27,7 +27,7 @@ RUNTIME = {"hours": 0.5, "mem_gb": 4}
 # Of each architecture, whatever it is as published: so many tensors of each kind, and each as small as may be.
 TINY = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 8}
 TINY |= {"num_local_experts": 4, "n_embd": 32, "n_inner": 64, "n_layer": 2, "n_head": 4}
-COLUMNS = {sections.Data: ["messages"], sections.Preferences: ["chosen", "rejected"]}  # read, if no columns are said
+COLUMNS = {sources.Data: ["messages"], sources.Preferences: ["chosen", "rejected"]}  # read, if no columns are said
 
 
 def rehearsed(catalogue: Catalogue) -> Catalogue:
@@ -41,7 +41,7 @@ def small(recipe: fields.Entry) -> fields.Entry:
         return changed(recipe, train=small_train(recipe.train), runtime=small_runtime(recipe.runtime))
     if isinstance(recipe, methods.InitModel):
         return changed(recipe, architecture=tiny(recipe.architecture), runtime=Runtime(**RUNTIME))
-    if isinstance(recipe, sections.Rows):
+    if isinstance(recipe, sources.Rows):
         said = {part: [small_source(source) for source in getattr(recipe, part)] for part in ("sources", "test")}
         lengths = recipe.lengths and changed(recipe.lengths, min_chars=1)
         return changed(recipe, **said, lengths=lengths, runtime=Runtime(**RUNTIME))
@@ -78,12 +78,12 @@ def small_runtime(runtime: TrainRuntime) -> TrainRuntime:
     return TrainRuntime(**RUNTIME, **evaluates, micro_batch_size=MICRO, save_steps=1, logging_steps=1)
 
 
-def small_sampling(sampling: sections.Sampling) -> sections.Sampling:
+def small_sampling(sampling: sampling.Sampling) -> sampling.Sampling:
     n = min(sampling.n, SAMPLES)
     return changed(sampling, n=n, max_new_tokens=NEW_TOKENS, block_size=8 * n)
 
 
-def small_source(source: sections.Source) -> sections.Source:
+def small_source(source: sources.Source) -> sources.Source:
     if source.weight is not None:
         return source
     rows = min(source.rows or ROWS, ROWS) if source.path or source.rows else None
@@ -105,11 +105,11 @@ class Repositories:
         self.bases, self.templates = bases, templates
         # Of each dataset, or some of its files, by subset and split: how many rows, and what its columns hold.
         self.splits: dict[tuple[str, str | None], dict] = {}
-        for entry, source in sources(catalogue):
+        for entry, source in sources_of(catalogue):
             if source.hub:
                 self.add(entry, source)
 
-    def add(self, entry: Named, source: sections.Source) -> None:
+    def add(self, entry: Named, source: sources.Source) -> None:
         columns = source.columns or COLUMNS[type(entry.recipe)]
         holds = columns if isinstance(columns, dict) else {name: name for name in columns}
         rows = ROWS if source.weight is None else max(ROWS, round(SKIPPED / source.weight))
@@ -118,7 +118,7 @@ class Repositories:
         split["rows"] = max(split["rows"], SKIPPED + rows)
         split["columns"] |= holds
         for name, values in (source.where or {}).items():
-            split["columns"][name] = {"values": sections.listed(values)}
+            split["columns"][name] = {"values": sources.listed(values)}
 
     def snapshot(self, path: str, kind: str, hub_id: str, files: str | None = None) -> Target:
         """In place of a repository of the hub, or of a wheel's model."""
@@ -165,8 +165,8 @@ def token(said: Any) -> str | None:
     return said["content"] if isinstance(said, dict) else said
 
 
-def sources(catalogue: Catalogue) -> Iterator[tuple[Named, sections.Source]]:
+def sources_of(catalogue: Catalogue) -> Iterator[tuple[Named, sources.Source]]:
     for entry in catalogue.entries.values():
-        if isinstance(entry.recipe, sections.Rows):
+        if isinstance(entry.recipe, sources.Rows):
             for source in (*entry.recipe.sources, *entry.recipe.test):
                 yield entry, source

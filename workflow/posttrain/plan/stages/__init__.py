@@ -1,16 +1,16 @@
 """What each kind of entry is made of: its stage, inputs, files and runtime."""
 
 from posttrain.plan.stages import evals, models, rows, samples
-from posttrain.recipes import methods, sections
+from posttrain.recipes import evaluations, methods, sampling, sources
 
 MAKERS = {
-    sections.Data: rows.mixed,
-    sections.Preferences: rows.mixed,
-    sections.SelectedData: samples.selected,
-    sections.SelectedPreferences: samples.selected,
-    sections.Completions: samples.sampled,
-    sections.Scores: samples.scored,
-    **dict.fromkeys(sections.EVALUATIONS.values(), evals.evaluated),
+    sources.Data: rows.mixed,
+    sources.Preferences: rows.mixed,
+    sampling.SelectedData: samples.selected,
+    sampling.SelectedPreferences: samples.selected,
+    sampling.Completions: samples.sampled,
+    sampling.Scores: samples.scored,
+    **dict.fromkeys(evaluations.KINDS.values(), evals.evaluated),
     methods.InitModel: models.initialised,
     methods.GGUFModel: models.converted,
     methods.MergedModel: models.merged,

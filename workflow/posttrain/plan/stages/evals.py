@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from posttrain.plan.stages import models, rows, samples
 from posttrain.plan.stages.weights import opened
 from posttrain.plan.targets import Target, Targets
-from posttrain.recipes import sections
+from posttrain.recipes import evaluations
 from posttrain.recipes.catalogue import Named
 
 ROWS = {"prompts": "data", "pairs": "preferences", "text": "data"}
@@ -14,7 +14,7 @@ ROWS = {"prompts": "data", "pairs": "preferences", "text": "data"}
 def evaluated(plan: Targets, entry: Named) -> Iterator[Target]:
     """A target for each model that an evaluation names."""
     recipe, suite = entry.recipe, entry.path.split("/", 1)[1]
-    of = next(field for field, kind in sections.EVALUATIONS.items() if isinstance(recipe, kind))
+    of = next(field for field, kind in evaluations.KINDS.items() if isinstance(recipe, kind))
     read = rows.split_of(plan, entry, of, ROWS[of])
     own = {"of": of, **recipe.model_dump(exclude={"models", "runtime", of})}
     if of == "prompts":

@@ -6,7 +6,7 @@ from pathlib import Path
 from posttrain.data import generators
 from posttrain.plan.stages.functions import arguments
 from posttrain.plan.targets import Target, Targets
-from posttrain.recipes import sections
+from posttrain.recipes import sources
 from posttrain.recipes.catalogue import HUB_ID, Named
 from posttrain.words import did_you_mean
 
@@ -16,7 +16,7 @@ SAVED = ("dataset_dict.json", "dataset_info.json")  # what save_to_disk leaves i
 
 def mixed(plan: Targets, entry: Named) -> Target:
     """A data or preference set of sources, one after the other."""
-    kind = "data" if isinstance(entry.recipe, sections.Data) else "preferences"
+    kind = "data" if isinstance(entry.recipe, sources.Data) else "preferences"
     recipe = entry.recipe.model_dump(exclude={"runtime"}) | ({"fewer": True} if plan.stand_ins else {})
     made = Target(entry.path, f"mix_{kind}", {}, runtime=entry.recipe.runtime.model_dump())
     for split in ("sources", "test"):
@@ -43,11 +43,11 @@ def placed(plan: Targets, entry: Named, made: Target, at: tuple) -> dict:
     if place := source.path or source.hub or source.target:
         made.names[role] = place
     said = source.model_dump(exclude={"path", "hub", "target"}) | {"form": form}
-    said["where"] = {name: sections.listed(value) for name, value in (source.where or {}).items()}
+    said["where"] = {name: sources.listed(value) for name, value in (source.where or {}).items()}
     return said | ({"args": arguments(entry, at, "generator", generators.KNOWN)} if source.generator else {})
 
 
-def rows_of(plan: Targets, entry: Named, at: tuple, source: sections.Source) -> str:
+def rows_of(plan: Targets, entry: Named, at: tuple, source: sources.Source) -> str:
     """Another set, of which a source takes rows."""
     kind = source.target.partition("/")[0]
     if kind not in ("data", "preferences"):

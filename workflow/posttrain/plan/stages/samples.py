@@ -6,7 +6,7 @@ from posttrain.plan.stages import models, rows
 from posttrain.plan.stages.functions import arguments
 from posttrain.plan.stages.weights import opened, origin
 from posttrain.plan.targets import Target, Targets
-from posttrain.recipes import sections
+from posttrain.recipes import evaluations, sampling
 from posttrain.recipes.catalogue import Named
 from posttrain.score import verifiers
 from posttrain.words import did_you_mean
@@ -51,7 +51,7 @@ def selected(plan: Targets, entry: Named) -> Target:
     inputs = {"scores": scores, "completions": plan.all[scores].inputs.get("completions", scores)}
     if inputs["completions"] == scores:
         raise entry.refuse(("scores",), f"{recipe.scores} was adopted, and does not say whose scores it holds")
-    stage = "select_data" if isinstance(recipe, sections.SelectedData) else "select_preferences"
+    stage = "select_data" if isinstance(recipe, sampling.SelectedData) else "select_preferences"
     own = recipe.model_dump(exclude={"runtime", "scores"})
     return Target(entry.path, stage, own, {"scores": recipe.scores}, inputs, runtime=recipe.runtime.model_dump())
 
@@ -60,7 +60,7 @@ def stage_of(plan: Targets, path: str) -> str:
     return origin(plan, path).stage
 
 
-def sharded(recipe: sections.Completions | sections.Scores | sections.Evaluation) -> dict:
+def sharded(recipe: sampling.Completions | sampling.Scores | evaluations.Evaluation) -> dict:
     """A process a shard."""
     return {**recipe.runtime.model_dump(), "processes": recipe.runtime.shards}
 

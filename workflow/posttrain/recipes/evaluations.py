@@ -1,0 +1,44 @@
+"""Figures of models."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from posttrain.recipes.fields import Count, Entry
+from posttrain.recipes.runtime import SampleRuntime
+from posttrain.recipes.sampling import Sampling
+
+
+class Evaluation(Entry):
+    """`evals/<model>/<name>`: figures of each of some models, on a split that none was trained on."""
+
+    models: list[str] = Field(min_length=1, description="the models: names of targets or hub ids")
+    split: Literal["train", "test"] = Field("test", description="which split of the rows")
+    runtime: SampleRuntime = SampleRuntime()
+
+
+class AnswersEvaluation(Evaluation):
+    """How many answers are right: greedily, sampled, and of n samples the best (pass@k, arXiv 2107.03374)."""
+
+    prompts: str = Field(description="the rows: a name under data:")
+    verifier: str = Field(description="a function of posttrain.score.verifiers; 1 is right")
+    args: dict[str, Any] = Field({}, description="the verifier's arguments")
+    sampling: Sampling = Sampling()
+
+
+class PairsEvaluation(Evaluation):
+    """How often a reward model prefers the chosen answer."""
+
+    pairs: str = Field(description="the rows: a name under preferences:")
+    max_length: Count = Field(1024, description="tokens of prompt and answer that the model may be given")
+
+
+class TextEvaluation(Evaluation):
+    """How many bits a model needs for a byte of text."""
+
+    text: str = Field(description="the rows: a name under data:")
+    max_length: Count = Field(1024, description="tokens of a text that the model sees at once")
+
+
+# Of each, the field that no other has.
+KINDS = {"prompts": AnswersEvaluation, "pairs": PairsEvaluation, "text": TextEvaluation}

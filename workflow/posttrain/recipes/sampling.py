@@ -1,0 +1,79 @@
+"""What is sampled from models: completions, their scores, and the rows that are chosen from them."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from posttrain.recipes.fields import Count, Entry, Finite, NotNegative
+from posttrain.recipes.runtime import Runtime, SampleRuntime
+
+
+class Sampling(Entry):
+    """How completions are drawn. All of it is what they are, `block_size` too: other shapes sum in another order."""
+
+    n: Count = Field(1, description="completions of each prompt")
+    temperature: NotNegative = Field(1, description="0 takes the likeliest token")
+    top_k: int = Field(0, ge=0, description="the likeliest tokens to draw from; 0 for all")
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(1, description="the likeliest tokens that make up this share")
+    max_new_tokens: Count = Field(256, description="tokens after which a completion is cut")
+    seed: int = Field(
+        0,
+        ge=0,
+        lt=1 << 32,
+        description="seed of every draw, with the prompt's row and the sample's number: give another round another",
+    )
+    block_size: Annotated[int, Field(gt=1)] = Field(64, description="sequences that are generated side by side")
+
+    @model_validator(mode="after")
+    def worth_drawing(self) -> "Sampling":
+        if self.temperature == 0 and self.n > 1:
+            raise ValueError(f"n {self.n} at temperature 0 is {self.n} times the same completion; say n: 1")
+        return self
+
+
+class Completions(Entry):
+    """`completions/<name>`: sampled answers to each prompt of a data set (its turns before the last answer)."""
+
+    model: str = Field(description="the model that answers: a target's name or a hub id")
+    prompts: str = Field(description="the rows: a name under data:")
+    split: Literal["train", "test"] = Field("train", description="which split of them")
+    sampling: Sampling = Sampling()
+    runtime: SampleRuntime = SampleRuntime()
+
+
+class Scores(Entry):
+    """`scores/<name>`: a score for each completion."""
+
+    completions: str = Field(description="what is scored: a name under completions:")
+    reward_model: str | None = Field(None, description="a model of method reward, or a hub id of one")
+    verifier: str | None = Field(None, description="a function of posttrain.score.verifiers")
+    args: dict[str, Any] = Field({}, description="the verifier's arguments")
+    max_length: Count = Field(1024, description="tokens of prompt and completion that a reward model may be given")
+    runtime: SampleRuntime = SampleRuntime()
+
+    @model_validator(mode="after")
+    def one_scorer(self) -> "Scores":
+        if bool(self.reward_model) == bool(self.verifier):
+            raise ValueError("a scorer is one of reward_model, verifier")
+        if self.args and not self.verifier:
+            raise ValueError("args are a verifier's")
+        return self
+
+
+class SelectedData(Entry):
+    """`data/<name>` of sampled completions: of each prompt the best."""
+
+    scores: str = Field(description="the scored completions: a name under scores:")
+    select: Literal["best_of_n"]
+    min_score: Finite | None = Field(None, description="what the best must have; any if unsaid")
+    runtime: Runtime = Runtime()
+
+
+class SelectedPreferences(Entry):
+    """`preferences/<name>` of sampled completions: of each prompt the best against the worst."""
+
+    scores: str = Field(description="the scored completions: a name under scores:")
+    select: Literal["best_vs_worst"]
+    min_score: Finite | None = Field(None, description="what the best must have; any if unsaid")
+    min_margin: NotNegative = Field(0, description="by how much the best must beat the worst; ties never do")
+    runtime: Runtime = Runtime()
