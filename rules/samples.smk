@@ -1,9 +1,38 @@
-# What models say and what it is worth: completions/{name}, scores/{name}, and the rows chosen from them, each with a
-# ledger of what was left out.
+# What models say and what it is worth: completions/{name}, gathered from shards, scores/{name}, and the rows chosen from
+# them, each with a ledger of what was left out.
 
 
-rule sample_completions:
-    """Answer every prompt of a data set n times."""
+rule sample_shard:
+    """Answer a shard of a data set's prompts, each n times."""
+    input:
+        recipe=trigger("shards"),
+        made=manifests("shards"),
+        made_files=ancient(folders("shards")),
+    output:
+        manifest="shards/{name}.json",
+        run="shards/{name}.run.json",
+        folder=directory("shards/{name}"),
+    log:
+        "logs/sample_shard/{name}.log",
+    benchmark:
+        "benchmarks/sample_shard/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("sample_shard", "shards"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("shards")
+    resources:
+        gpu=gpus("shards"),
+        mem_mb=memory("shards"),
+        runtime=minutes("shards"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build shards/{wildcards.name} > {log} 2>&1"
+
+
+rule gather_completions:
+    """Put the shards of a set of completions together, every prompt once."""
     input:
         recipe=trigger("completions"),
         made=manifests("completions"),
@@ -13,16 +42,15 @@ rule sample_completions:
         run="completions/{name}.run.json",
         folder=directory("completions/{name}"),
     log:
-        "logs/sample_completions/{name}.log",
+        "logs/gather_completions/{name}.log",
     benchmark:
-        "benchmarks/sample_completions/{name}.tsv"
+        "benchmarks/gather_completions/{name}.tsv"
     wildcard_constraints:
-        name=plan.made_by("sample_completions", "completions"),
+        name=plan.made_by("gather_completions", "completions"),
     conda:
         "../envs/train.yaml"
     threads: threads_of("completions")
     resources:
-        gpu=gpus("completions"),
         mem_mb=memory("completions"),
         runtime=minutes("completions"),
         slurm_account=plan.site.get("account", ""),

@@ -20,7 +20,7 @@ from conftest import Project
 from posttrain.build import lease, status, store
 from posttrain.files import folder_digests, read_json
 
-TARGETS = {"sft": "models/chain-sft", "dpo": "models/chain-dpo", "sample": "completions/chain-tries"}
+TARGETS = {"sft": "models/chain-sft", "dpo": "models/chain-dpo", "sample": "shards/chain-tries.1of1"}
 WORKING = ("rank", "launcher", "supervisor", "snakemake", "all")  # who can be killed while a trainer runs
 AFTER = ("supervisor", "snakemake", "all")  # who is left when it has ended
 POINTS = {
@@ -33,7 +33,7 @@ POINTS = {
     "published": AFTER,  # in the store, without a link
     "linked": ("snakemake", "all"),  # the link is there, its manifest not; a living Snakemake takes the link away
 }
-FIRST_FILES = {"models": "config.json", "completions": "completions.parquet"}  # of an artifact
+FIRST_FILES = {"models": "config.json", "shards": "completions.parquet"}  # of an artifact
 OTHER_DISK = Path("/dev/shm")
 
 

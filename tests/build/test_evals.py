@@ -33,9 +33,9 @@ evals:
     split: train
     verifier: exact_match
     sampling: {n: 4, max_new_tokens: 12, block_size: 32, seed: 3}
-    runtime: {shards: 1}
-  bits: {models: [micro-sft], text: micro-text, split: train, max_length: 20, runtime: {shards: 1}}
-  wins: {models: [micro-reward], pairs: micro-pairs, split: train, max_length: 48, runtime: {shards: 1}}
+    runtime: {processes: 1}
+  bits: {models: [micro-sft], text: micro-text, split: train, max_length: 20, runtime: {processes: 1}}
+  wins: {models: [micro-reward], pairs: micro-pairs, split: train, max_length: 48, runtime: {processes: 1}}
 """
 REWARD = """\
   micro-reward:
@@ -95,7 +95,7 @@ def test_the_figures_of_answers_of_which_some_are_right(micro_built, tmp_path):
     rows_folder, sampling = micro_built.path("data/micro-rows"), {"n": 4, "max_new_tokens": 12, "block_size": 128}
     recipe = {"split": "train", "sampling": sampling, "verifier": "exact_match", "args": {}}
     inputs = {"model": micro_built.path(SFT), "rows": rows_folder}
-    job = Job(SPELLING, recipe, inputs, {}, {}, {"shards": 1, "gpus": 0}, tmp_path)
+    job = Job(SPELLING, recipe, inputs, {}, {}, {"processes": 1, "gpus": 0}, tmp_path)
 
     def drawn(prompt: prompts.Prompt, sample: int, right: bool) -> dict:
         said = {"prompt_id": prompt.number, "sample": sample, "prompt": prompt.turns, "reference": prompt.reference}
@@ -206,7 +206,7 @@ def test_what_a_reward_model_cannot_read_whole_has_no_score(once, tmp_path):
     """The template's marks and the end are 3 tokens; the model has 64 places."""
     said = [[USER | {"content": "a" * asked}, ASSISTANT | {"content": "b"}] for asked in (6, 7, 1, 99)]
     for max_length, read in ((10, [True, False, True, False]), (1000, [True, True, True, False])):
-        job = Job(WINS, {"max_length": max_length}, {}, {}, {}, {"shards": 1, "gpus": 0}, tmp_path / str(max_length))
+        job = Job(WINS, {"max_length": max_length}, {}, {}, {}, {"processes": 1, "gpus": 0}, tmp_path / str(max_length))
         scores = reward.score_all(job, once.path("models/micro-reward"), said)
         assert [score is not None for score in scores] == read
 
@@ -241,14 +241,14 @@ def test_a_model_of_broken_numbers_has_no_figures(evaluated, tmp_path):
 
 
 @pytest.mark.parametrize("target", [SPELLING, WINS])  # what is in blocks, and what is in batches
-def test_shards_change_no_byte_of_a_figure(evaluated, target):
+def test_processes_change_no_byte_of_a_figure(evaluated, target):
     """Each is of several blocks or batches."""
     assert 2 * len(rows.read(evaluated.path("preferences/micro-pairs/train.parquet"))) > BATCH
     content = evaluated.content(target)
-    evaluated.edit("runtime: {shards: 1}", "runtime: {shards: 2}")
+    evaluated.edit("runtime: {processes: 1}", "runtime: {processes: 2}")
     evaluated.forget(target)
     evaluated.make(target)
-    assert evaluated.manifest(f"{target}.run")["launch"]["shards"] == 2
+    assert evaluated.manifest(f"{target}.run")["launch"]["processes"] == 2
     assert evaluated.content(target) == content
 
 

@@ -168,6 +168,24 @@ def test_twins_and_the_points_of_a_scan_are_trained_once(built):
     assert NOTHING in built.make("all")[0]
 
 
+def test_targets_that_prove_the_same_only_when_they_run_are_made_once_side_by_side(built):
+    """Of equal rows by another recipe: the second waits for the first, at every stage that both come to at once."""
+    sound, slow = "    with open_job(__doc__) as job:\n", "        __import__('time').sleep(2)\n"
+    built.edit(sound, sound + slow, "scripts/tokenize_rows.py")
+    built.edit("data:\n", "data:\n  same: {sources: [{path: rows.jsonl}], lengths: {min_chars: 2}}\n")
+    page = built.path(PAGE)
+    page.write_text(
+        f"{page.read_text()}  one: {{extends: micro-sft, train: {{seed: 7}}}}\n"
+        "  two: {extends: micro-sft, data: same, train: {seed: 7}}\n"
+    )
+    trained = built.make("models/one", "models/two")[1]
+    assert trained in (["models/one"], ["models/two"])
+    assert built.content("models/one") == built.content("models/two") != built.content(SFT)
+    starts = [line["target"] for line in built.journal() if line["event"] == "start"]
+    assert len(set(starts)) == len(starts)
+    assert NOTHING in built.make("models/one", "models/two")[0]
+
+
 def test_one_job_writes_and_a_second_run_is_refused(built):
     built.edit("num_train_epochs: 1,", "num_train_epochs: 60,")
     built.edit("save_steps: 1,", "save_steps: 100,")

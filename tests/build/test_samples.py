@@ -24,13 +24,20 @@ from posttrain.data import rows
 from posttrain.data import tokenizer as tokenizers
 from posttrain.data.ledger import EXAMPLES, Ledger
 from posttrain.files import Refusal, write_json
-from posttrain.sample.completions import blocks, complete, key_of
+from posttrain.sample.blocks import blocks
+from posttrain.sample.completions import complete, key_of
 from posttrain.sample.engines import transformers as engines
 from posttrain.sample.engines.transformers import Draw, Engine, processors
 from posttrain.sample.prompts import Prompt, fitting, read
 from posttrain.score import select, verifiers
 
-TRIES, SCORED, BEST, PICKED = "completions/tries", "scores/tries", "data/best", "preferences/picked"
+SHARD, TRIES, SCORED, BEST, PICKED = (
+    "shards/tries.1of1",
+    "completions/tries",
+    "scores/tries",
+    "data/best",
+    "preferences/picked",
+)
 SAMPLING = {"n": 3, "temperature": 1, "top_k": 0, "top_p": 1, "max_new_tokens": 12, "seed": 1, "block_size": 16}
 SECTIONS = """\
 completions:
@@ -86,9 +93,9 @@ def test_every_conversation_is_in_one_batch_with_those_of_its_length(lengths):
     assert [lengths[i] for batch in made for i in batch] == sorted(lengths, reverse=True)
 
 
-@pytest.mark.parametrize("shards", [1, 2])
-def test_what_was_finished_before_a_kill_is_not_made_again(tmp_path, shards):
-    job = Job(TRIES, {}, {}, {}, {}, {"shards": shards}, tmp_path)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_was_finished_before_a_kill_is_not_made_again(tmp_path, processes):
+    job = Job(TRIES, {}, {}, {}, {}, {"processes": processes}, tmp_path)
     assert list(each_once(job, "lengths", len, [[], [1], [1, 1]])) == [0, 1, 2]
     write_json(job.kept / "lengths/0.json", {"made": "from before"})
     (job.kept / "lengths/1.json").write_text('{"made": 7')  # a disk lost the rest of it
@@ -113,22 +120,22 @@ def test_the_number_of_shards_changes_no_byte_and_costs_nothing(sampled):
     content = sampled.content(TRIES)
     sampled.forget(TRIES)
     sampled.make(TRIES)
-    assert sampled.started()[before:] == [TRIES]
+    shards = [f"shards/tries.{i}of3" for i in (1, 2, 3)]
+    assert sorted(sampled.started()[before:]) == [TRIES, *shards]
     assert sampled.content(TRIES) == content
+    assert all(sampled.path(f"{shard}/completions.parquet").exists() for shard in shards)
 
 
 def test_a_killed_job_goes_on_after_its_last_block(sampled):
-    content, key = sampled.content(TRIES), sampled.manifest(TRIES)["key"]
-    made = table(sampled, TRIES)
+    key, made = sampled.manifest(SHARD)["key"], table(sampled, SHARD)
     marked = [row | {"completion": "from before"} if row["prompt_id"] == 0 else row for row in made]
     block = [row for row in marked if row["prompt_id"] < 5]
-    write_json(sampled.path(f"work/{TRIES}.{key}/kept/blocks/0.json"), {"made": block})
-    sampled.forget(TRIES)
-    sampled.make(TRIES)
-    again = table(sampled, TRIES)
+    write_json(sampled.path(f"work/{SHARD}.{key}/kept/blocks/0.json"), {"made": block})
+    sampled.forget(SHARD)
+    sampled.make(SHARD)
+    again = table(sampled, SHARD)
     assert {row["completion"] for row in again if row["prompt_id"] == 0} == {"from before"}
     assert [row for row in again if row["prompt_id"]] == [row for row in made if row["prompt_id"]]
-    assert sampled.content(TRIES) != content
 
 
 @pytest.mark.parametrize(
@@ -145,7 +152,8 @@ def test_an_edit_rebuilds_what_follows_and_no_more(sampled, old, new, cost):
     sampled.edit(old, new)
     output = sampled.make("-n", BEST)[0]
     planned = re.findall(r"^\s*(?:local)?rule (\w+):$", output, re.MULTILINE)
-    stages = {TRIES: "sample_completions", SCORED: "score_completions", BEST: "select_data"}
+    stages = {SHARD: "sample_shard", TRIES: "gather_completions", SCORED: "score_completions", BEST: "select_data"}
+    cost = [SHARD, *cost] if TRIES in cost else cost
     assert sorted(planned) == sorted(stages[target] for target in cost)
 
 
@@ -157,14 +165,15 @@ def test_what_is_no_prompt_is_refused(tmp_path, micro_built):
     AutoTokenizer.from_pretrained(micro_built.path(SFT)).save_pretrained(tmp_path)
     (tmp_path / "chat_template.jinja").unlink()
     with pytest.raises(Refusal, match="has no chat template"):
-        fitting(prompts("ant"), tmp_path, 12)
+        fitting([prompts("ant")], tmp_path, 12)
 
 
 def test_a_prompt_that_leaves_no_room_is_left_out(micro_built):
     """The model has 64 places."""
-    found, ledger = fitting(prompts("ant", "a" * 60, "bee"), micro_built.path(SFT), 40)
-    assert (ledger.read, ledger.kept) == (3, 2)
-    assert [prompt.number for prompt in found] == [0, 2]
+    asked = prompts("ant", "a" * 60, "bee", "b" * 60)
+    found, ledger = fitting([asked[:3], asked[3:]], micro_built.path(SFT), 40)
+    assert (ledger.read, ledger.kept) == (4, 2)
+    assert [[prompt.number for prompt in block] for block in found] == [[0, 2]]
 
 
 # Draws

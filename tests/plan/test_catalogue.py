@@ -123,13 +123,13 @@ def test_a_sites_pattern_with_a_slash_is_of_whole_targets(fresh, monkeypatch):
     monkeypatch.chdir(fresh.root)
     before = plan_of(fresh)
     fresh.path("config/site.yaml").write_text(
-        "runtime:\n  'micro*': {mem_gb: 64}\n  completions/*: {gpus: 1}\n  evals/micro: {shards: 2}\n"
+        "runtime:\n  'micro*': {mem_gb: 64}\n  completions/*: {gpus: 1}\n  evals/micro: {processes: 2}\n"
         "  '*/micro-tries': {hours: 5}\n"
     )
     after = plan_of(fresh)
-    kinds = ("completions/micro-tries", "scores/micro-tries", "evals/micro-sft/micro", SFT, "data/micro-rows")
-    said = [[after[path]["runtime"].get(name) for name in ("gpus", "shards", "hours", "mem_gb")] for path in kinds]
-    assert said == [[1, 3, 5, 19], [0, 1, 5, 8], [0, 2, 1, 8], [0, 1, 1, 64], [None, None, 1, 8]]
+    kinds = ("shards/micro-tries.3of3", "scores/micro-tries", "evals/micro-sft/micro", SFT, "data/micro-rows")
+    said = [[after[path]["runtime"].get(name) for name in ("gpus", "processes", "hours", "mem_gb")] for path in kinds]
+    assert said == [[1, 1, 5, 8], [0, 1, 5, 8], [0, 2, 1, 8], [0, 1, 1, 64], [None, None, 1, 8]]
     assert intents(after) == intents(before)
 
 

@@ -83,15 +83,24 @@ def age(turn: Path) -> float:
             now.unlink()
 
 
+class Held(Refusal):
+    """Another job builds the key."""
+
+    def __init__(self, path: str, owner: dict) -> None:
+        super().__init__(f"{path} is being built by {owner['name']}; this job leaves it alone")
+        self.owner = owner
+
+
 class Lease:
     """A context in which this process alone builds a key.
 
-    Raises: Refusal, on entering, if another holds it. A lease lost later ends the process at once, and with it
+    Raises: Held, on entering, if another holds it. A lease lost later ends the process at once, and with it
     what it started (they die with their parent).
     """
 
-    def __init__(self, store: Path, key: str, path: str) -> None:
-        self.store, self.key, self.path = store, key, path
+    def __init__(self, store: Path, key: str, path: str, plan: str = "") -> None:
+        """Args: plan: the file of the plan that a target is built for."""
+        self.store, self.key, self.path, self.plan = store, key, path, plan
         self.over = threading.Event()
 
     def __enter__(self) -> "Lease":
@@ -99,7 +108,7 @@ class Lease:
         folder.mkdir(parents=True, exist_ok=True)
         last = turns(self.store, self.key)[-1:]  # read once: the turn after one that was judged free
         if who := holder_of(last[0]) if last else {}:
-            raise Refusal(f"{self.path} is being built by {who['name']}; this job leaves it alone")
+            raise Held(self.path, who)
         self.turn = folder / str(int(last[0].name) + 1 if last else 1)
         draft = folder / f".{socket.gethostname()}.{os.getpid()}"
         write_json(draft / "owner.json", self.owner())
@@ -109,18 +118,18 @@ class Lease:
             shutil.rmtree(draft)
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
-            raise Refusal(f"{self.path}: another job took the lease first; this one leaves it alone") from None
+            raise Held(self.path, holder_of(self.turn) or {"name": "a job that took it first"}) from None
         stop_survivors(mark(self.store, self.key), last)
         self.beating = threading.Thread(target=self.beat, daemon=True)
         self.beating.start()
         return self
 
-    @staticmethod
-    def owner() -> dict:
+    def owner(self) -> dict:
         pid, job = os.getpid(), os.environ.get("SLURM_JOB_ID")
         place = f"process {pid} on {socket.gethostname()}"
         name = f"SLURM job {job} ({place})" if job else place
-        return {"name": name, "machine": machine(), "pid": pid, "since": started(pid), "slurm_job": job}
+        said = {"name": name, "machine": machine(), "pid": pid, "since": started(pid), "slurm_job": job}
+        return said | {"target": self.path, "plan": self.plan}
 
     def held(self) -> bool:
         return turns(self.store, self.key)[-1:] == [self.turn]

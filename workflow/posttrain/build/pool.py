@@ -36,17 +36,17 @@ def spread(work: Callable, items: Iterable, processes: int) -> Iterator[Any]:
                 yield made
         except BrokenProcessPool:
             raise Refusal(
-                f"one of {processes} processes was killed, for want of memory as a rule; raise mem_gb, or lower shards"
+                f"one of {processes} processes was killed, for want of memory as a rule; raise mem_gb, or say fewer"
             ) from None
 
 
 def each_once(job: Job, name: str, work: Callable, items: list) -> Iterator[Any]:
-    """What work makes of each item, which JSON can hold, over the job's shards.
+    """What work makes of each item, which JSON can hold, over the job's processes.
 
     What an earlier run of the job had made when it was killed is not made again: it is kept by its number.
     """
     keeping = partial(make_once, work=work, folder=job.kept / name)
-    for done, made in enumerate(spread(keeping, enumerate(items), job.runtime["shards"]), 1):
+    for done, made in enumerate(spread(keeping, enumerate(items), job.runtime["processes"]), 1):
         job.say(step=done, max_steps=len(items))
         yield made
 
@@ -72,7 +72,7 @@ def in_batches(job: Job, work: Callable[[list[list[int]]], list[float]], sequenc
 
 
 def batches(lengths: list[int]) -> list[list[int]]:
-    """The numbers of sequences of like length together, longest first, each once: whatever the shards."""
+    """The numbers of sequences of like length together, longest first, each once: whatever the processes."""
     cuts: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         if not cuts or len(cuts[-1]) == BATCH or lengths[cuts[-1][0]] * (len(cuts[-1]) + 1) > BATCH_TOKENS:

@@ -4,6 +4,7 @@ This process holds the lease, starts the stage's program, stops it when asked, a
 imports no torch, so a result that the store already holds costs what it takes to read it once.
 """
 
+import contextlib
 import errno
 import os
 import shutil
@@ -11,17 +12,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
 from posttrain.build import gpus, launch, processes, record, status, store, tracking
-from posttrain.build.lease import Lease, mark
+from posttrain.build.lease import Held, Lease, mark
 from posttrain.build.processes import STOP_SIGNALS
 from posttrain.build.store import Store
 from posttrain.files import Refusal, digest, file_digest, folder_digests, read_json, write_json
 from posttrain.recipes import identity
 
 ONLINE = ("fetch_snapshot", "fetch_wheel")  # the stages that may use the network
+# Inputs that a stage does not open: what did has read them, and a model's weights are not read for their name alone.
+UNOPENED = {"gather_completions": ("model", "model.weights")}
+WAIT = 1  # seconds between looks at another's lease
 RESUME = os.EX_TEMPFAIL  # 75: stopped, with what the same command goes on from
 CHECKPOINTS = "checkpoints/checkpoint-*/complete.json"
 KEPT = (CHECKPOINTS, "kept/*/*.json", "download/*/*")  # in a work folder: what a run goes on from
@@ -62,7 +67,7 @@ class Supervisor:
             tracking.check(self.target["runtime"].get("tracking", "none"))
         except Refusal as refusal:
             raise Refusal(f"{self.path}: {refusal}") from None
-        with Lease(self.store.root, key, self.path) as lease:
+        with self.lease(key) as lease:
             if not self.store.verified(key):
                 work = self.open_work(key)
                 if not store_ready(work):
@@ -74,17 +79,33 @@ class Supervisor:
                 self.store.publish(work, key)
         return self.link(self.store.manifest(key))
 
+    @contextlib.contextmanager
+    def lease(self, key: str) -> Iterator[Lease]:
+        """The lease of a key. That two targets of a plan are the same may show only now: then the second waits for the
+        first, and links what that has made; but not with GPUs in its hands.
+        """
+        plan = str(Path(self.plan_path).resolve())
+        while True:
+            try:
+                with Lease(self.store.root, key, self.path, plan) as lease:
+                    yield lease
+                    return
+            except Held as held:
+                twin = held.owner.get("plan") == plan and held.owner["target"] != self.path
+                if not twin or self.target["runtime"].get("gpus"):
+                    raise
+                time.sleep(WAIT)
+
     def link(self, manifest: dict) -> None:
         record.note("link", self.path, manifest["key"])
         store.link(self.path, self.target["identity"], manifest, self.store, self.target["unlocked"])
 
     def verified_inputs(self) -> dict[str, str]:
         """The content digest of each input, read and found to be what its manifest or the plan says."""
-        contents = {}
+        contents, unopened = {}, UNOPENED.get(self.target["stage"], ())
         for role, path in self.target["inputs"].items():
             manifest = read_json(f"{path}.json")
-            found = folder_digests(path)
-            if not manifest or found != manifest.get("files"):
+            if not manifest or (role not in unopened and folder_digests(path) != manifest.get("files")):
                 mend = "delete both and run snakemake again"
                 if manifest.get("key") and not self.store.verified(manifest["key"]):  # it is aside now
                     mend = "run snakemake again to build it anew"
@@ -98,7 +119,7 @@ class Supervisor:
                 raise Refusal(f"{self.path}: {path} was changed after the plan was made; run snakemake again")
         for role in self.target["texts"]:
             contents[role] = self.target["contents"][role]
-        return contents
+        return identity.counted(contents)
 
     def open_work(self, key: str) -> Path:
         """The folder to work in; one that kept something is gone on with, checkpoints on the same launch only."""

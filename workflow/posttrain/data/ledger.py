@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from posttrain.files import write_json
+from posttrain.files import read_json, write_json
 
 EXAMPLES = 3  # of each reason, to look at
 
@@ -44,6 +44,13 @@ class Ledger:
         """`3 dropped: the two are equal`, for an error."""
         return ", ".join(f"{said['count']} dropped: {why}" for why, said in sorted(self.dropped.items()))
 
+    @classmethod
+    def of_dict(cls, said: dict) -> "Ledger":
+        """The ledger that `as_dict` has written."""
+        ledger = cls(said["of"])
+        ledger.read, ledger.altered, ledger.dropped = said["read"], Counter(said["altered"]), said["dropped"]
+        return ledger
+
     def as_dict(self) -> dict:
         return {
             "of": self.of,
@@ -57,3 +64,8 @@ class Ledger:
 def write(folder: Path, ledgers: Iterable[Ledger]) -> None:
     """Write the ledgers of an artifact's files."""
     write_json(folder / "ledger.json", {"entries": [ledger.as_dict() for ledger in ledgers]})
+
+
+def read(folder: Path) -> list[Ledger]:
+    """The ledgers of an artifact's files."""
+    return [Ledger.of_dict(said) for said in read_json(folder / "ledger.json")["entries"]]

@@ -6,6 +6,7 @@ from functools import partial
 from posttrain.build.job import Job
 from posttrain.files import Refusal
 from posttrain.sample import prompts
+from posttrain.sample.blocks import blocks
 from posttrain.sample.completions import completions
 from posttrain.score import verifiers
 
@@ -19,13 +20,15 @@ def evaluate(job: Job) -> tuple[dict, list[dict]]:
     pass@k: share of prompts of which one of k samples is right, without bias (arXiv 2107.03374, eq. 1).
     """
     sampling, asked = job.recipe["sampling"], prompts.read(job.inputs["rows"] / f"{job.recipe['split']}.parquet")
-    fit, _ = prompts.fitting(asked, job.inputs["model"], sampling["max_new_tokens"])
+    found, _ = prompts.fitting([asked], job.inputs["model"], sampling["max_new_tokens"])
+    fit = [prompt for block in found for prompt in block]
     if not fit or any(prompt.reference is None for prompt in fit):
         raise Refusal(f"{job.inputs['rows']}: there are no prompts with an answer to compare with and room for one")
     verify = partial(verifiers.KNOWN[job.recipe["verifier"]], **job.recipe["args"])
     made = []
     for how, drawn in (("greedy", sampling | GREEDY), ("sampled", sampling)):
-        for row in completions(job, how, fit, drawn):
+        cuts = blocks(len(fit), drawn["n"], drawn["block_size"])
+        for row in completions(job, how, [fit[cut.start : cut.stop] for cut in cuts], drawn):
             made.append({"how": how, **row, "score": verify(row["completion"], row["reference"])})
     right = {how: [row["score"] >= 1 for row in made if row["how"] == how] for how in ("greedy", "sampled")}
     n = sampling["n"]

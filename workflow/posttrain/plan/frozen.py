@@ -24,7 +24,7 @@ from posttrain.words import nearest
 SCRIPTS = {"mix_data": "mix_rows", "mix_preferences": "mix_rows"}
 SCRIPTS |= {"select_data": "select_rows", "select_preferences": "select_rows"}
 NAMED = (*SECTIONS, "checkpoints")  # the kinds whose names a person chose
-KINDS = (*NAMED, "tokenizers", "tokens", "reference", "hub")
+KINDS = (*NAMED, "tokenizers", "tokens", "reference", "shards", "hub")
 
 
 def open_plan(root: str, config: dict, main: bool) -> "Plan":
@@ -104,7 +104,8 @@ def read_environment(path: Path) -> tuple[str, dict[str, str]]:
 
 def settle(target: Target, known: dict, contents: Contents, store: Store, environment: str) -> dict:
     """What can be known of a target before anything runs: its inputs' contents, its key, whether the store has it."""
-    parts: dict[str, Any] = {role: read_by(target.stage, known[path]["made"]) for role, path in target.inputs.items()}
+    inputs = identity.counted(target.inputs)
+    parts: dict[str, Any] = {role: read_by(target.stage, known[path]["made"]) for role, path in inputs.items()}
     parts |= {role: contents.of(path) for role, path in target.files.items()}
     parts |= {role: contents.of_text(text) for role, text in target.texts.items()}
     complete = None not in parts.values()

@@ -72,7 +72,7 @@ class Targets:
                 self.named(path)
 
     def add(self, target: Target) -> str:
-        parts = {role: self.all[path].intent for role, path in target.inputs.items()}
+        parts = {role: self.all[path].intent for role, path in identity.counted(target.inputs).items()}
         parts |= {role: self.contents.of(path) for role, path in target.files.items()}
         parts |= {role: self.contents.of_text(text) for role, text in target.texts.items()}
         target.intent = identity.intent(target.own, parts)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from posttrain.recipes.fields import Count, Entry
-from posttrain.recipes.runtime import SampleRuntime
+from posttrain.recipes.runtime import ReadRuntime
 from posttrain.recipes.sampling import Sampling
 
 
@@ -14,7 +14,7 @@ class Evaluation(Entry):
 
     models: list[str] = Field(min_length=1, description="the models: names of targets or hub ids")
     split: Literal["train", "test"] = Field("test", description="which split of the rows")
-    runtime: SampleRuntime = SampleRuntime()
+    runtime: ReadRuntime = ReadRuntime()
 
 
 class AnswersEvaluation(Evaluation):

@@ -34,12 +34,15 @@ VERSIONS = {
     "pick_checkpoint": 1,
     "average_checkpoints": 1,
     "average_models": 1,
-    "sample_completions": 3,
+    "sample_shard": 1,
+    "gather_completions": 1,
     "score_completions": 2,
     "select_data": 3,
     "select_preferences": 3,
     "evaluate_model": 2,
 }
+
+SHARD = "shard."  # begins the role of an input that is a part of the artifact, and how many there are is circumstance
 
 # Circumstance. All else is identity: a field forgotten here costs a retrain, never a stale model.
 RUNTIME_KEYS = frozenset({"runtime"})
@@ -82,6 +85,13 @@ def without(recipe: dict, late: dict[str, Any], at: str = "") -> dict:
             continue
         kept[key] = without(value, late, f"{path}.") if isinstance(value, dict) else value
     return kept
+
+
+def counted(inputs: dict[str, str]) -> dict[str, str]:
+    """The inputs that an artifact is made of, by role: not the shards it is gathered from, of which any number makes
+    the same.
+    """
+    return {role: path for role, path in inputs.items() if not role.startswith(SHARD)}
 
 
 def intent(own: dict, intents: dict[str, str]) -> str:

@@ -17,7 +17,12 @@ class Runtime(Entry):
 
 class SampleRuntime(Runtime):
     gpus: int = Field(0, ge=0, le=1, description="GPUs; 0 samples on the CPU")
-    shards: Count = Field(1, description="processes that share the prompts")
+    shards: Count = Field(1, description="jobs that share the prompts; `gpus`, `hours` and `mem_gb` are each one's")
+
+
+class ReadRuntime(Runtime):
+    gpus: int = Field(0, ge=0, le=1, description="GPUs; 0 computes on the CPU")
+    processes: Count = Field(1, description="processes that share the rows")
 
 
 OFFLOADS = {"zero2": ["optimizer"], "zero3": ["optimizer", "all"], "fsdp": ["all"]}  # what a launch can move

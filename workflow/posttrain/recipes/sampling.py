@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from posttrain.recipes.fields import Count, Entry, Finite, NotNegative
-from posttrain.recipes.runtime import Runtime, SampleRuntime
+from posttrain.recipes.runtime import ReadRuntime, Runtime, SampleRuntime
 
 
 class Sampling(Entry):
@@ -49,7 +49,7 @@ class Scores(Entry):
     verifier: str | None = Field(None, description="a function of posttrain.score.verifiers")
     args: dict[str, Any] = Field({}, description="the verifier's arguments")
     max_length: Count = Field(1024, description="tokens of prompt and completion that a reward model may be given")
-    runtime: SampleRuntime = SampleRuntime()
+    runtime: ReadRuntime = ReadRuntime()
 
     @model_validator(mode="after")
     def one_scorer(self) -> "Scores":

@@ -1,4 +1,4 @@
-"""Completions of prompts, in blocks that are the same whatever the shards."""
+"""Completions of blocks of prompts."""
 
 import hashlib
 from functools import cache, partial
@@ -15,25 +15,11 @@ def key_of(seed: int, prompt_id: int, sample: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {prompt_id} {sample}".encode()).digest()[:16], "big")
 
 
-def blocks(prompts: int, n: int, block_size: int) -> list[range]:
-    """The prompts that are answered side by side, by their numbers: every prompt once, whatever the shards.
-
-    A block is as many whole prompts as fit block_size sequences; a last one of a single sequence joins the one before.
-    """
-    size = max(block_size // n, 1)
-    cuts = [range(start, min(start + size, prompts)) for start in range(0, prompts, size)]
-    if len(cuts) > 1 and len(cuts[-1]) * n == 1:
-        cuts[-2:] = [range(cuts[-2].start, prompts)]
-    return cuts
-
-
-def completions(job: Job, name: str, prompts: list[Prompt], sampling: dict) -> list[dict]:
-    """The completions of all prompts, in order: their blocks over the job's shards, kept over a kill under a name."""
+def completions(job: Job, name: str, asked: list[list[Prompt]], sampling: dict) -> list[dict]:
+    """The completions of blocks of prompts, in order, each block kept over a kill under a name."""
     device = "cuda" if job.runtime["gpus"] else "cpu"
     work = partial(complete_by, folder=job.inputs["model"], device=device, sampling=sampling)
-    cuts = blocks(len(prompts), sampling["n"], sampling["block_size"])
-    made = each_once(job, name, work, [prompts[cut.start : cut.stop] for cut in cuts])
-    return [row for block in made for row in block]
+    return [row for made in each_once(job, name, work, asked) for row in made]
 
 
 def complete_by(block: list[Prompt], folder: Path, device: str, sampling: dict) -> list[dict]:

@@ -31,15 +31,20 @@ def read(path: Path) -> list[Prompt]:
     return prompts
 
 
-def fitting(prompts: list[Prompt], folder: Path, max_new_tokens: int) -> tuple[list[Prompt], Ledger]:
-    """The prompts behind which the model of a folder has room for a completion, and a ledger of the others."""
+def fitting(blocks: list[list[Prompt]], folder: Path, max_new_tokens: int) -> tuple[list[list[Prompt]], Ledger]:
+    """Of blocks of prompts those behind which the model of a folder has room for a completion, and a ledger of the
+    others. The blocks stay: which prompts are answered side by side hangs on no other block.
+    """
     tokenizer, room = open_chat_tokenizer(folder), places(folder) - max_new_tokens
-    fit, ledger = [], Ledger("prompts")
-    for prompt in prompts:
+    ledger = Ledger("prompts")
+
+    def fits(prompt: Prompt) -> bool:
         ledger.read += 1
         made = tokenizer.apply_chat_template(prompt.turns, add_generation_prompt=True, return_dict=True)
         if len(made["input_ids"]) <= room:
-            fit.append(prompt)
-        else:
-            ledger.drop("no room behind the prompt", prompt.turns)
-    return fit, ledger
+            return True
+        ledger.drop("no room behind the prompt", prompt.turns)
+        return False
+
+    found = ([prompt for prompt in block if fits(prompt)] for block in blocks)
+    return [block for block in found if block], ledger

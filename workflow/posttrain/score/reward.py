@@ -13,9 +13,8 @@ from posttrain.files import Refusal
 
 
 def score_all(job: Job, folder: Path, conversations: list[list[dict]]) -> list[float | None]:
-    """The reward of each conversation, over the job's shards; None of one with more tokens than max_length or places.
-
-    Cut, it would be read where no reward is.
+    """The reward of each conversation, over the job's processes; None of one that has more tokens than max_length or
+    places: cut, it would be read where no reward is.
     """
     tokenizer, room = checkpoints.open_chat_tokenizer(folder), min(job.recipe["max_length"], checkpoints.places(folder))
     read = [tokenizer.apply_chat_template(turns, return_dict=True)["input_ids"] for turns in conversations]

@@ -27,6 +27,5 @@ def evaluated(plan: Targets, entry: Named) -> Iterator[Target]:
             why = "is a reward model: evaluate it on `pairs`" if rewards else "is not of method reward: it has no score"
             raise entry.refuse(("models", i), f"{name} {why}")
         names = {"model": name, of: getattr(recipe, of)}
-        runtime = samples.sharded(recipe)
         inputs = {**opened(plan, "model", model), "rows": read}
-        yield Target(f"evals/{name}/{suite}", "evaluate_model", own, names, inputs, runtime=runtime)
+        yield Target(f"evals/{name}/{suite}", "evaluate_model", own, names, inputs, runtime=recipe.runtime.model_dump())

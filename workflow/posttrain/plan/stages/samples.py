@@ -6,7 +6,7 @@ from posttrain.plan.stages import models, rows
 from posttrain.plan.stages.functions import arguments
 from posttrain.plan.stages.weights import opened, origin
 from posttrain.plan.targets import Target, Targets
-from posttrain.recipes import evaluations, sampling
+from posttrain.recipes import identity, sampling
 from posttrain.recipes.catalogue import Named
 from posttrain.score import verifiers
 from posttrain.words import did_you_mean
@@ -15,7 +15,7 @@ UNKNOWN = ("fetch_snapshot", "imitate_snapshot", "adopt_folder")  # stages of mo
 
 
 def sampled(plan: Targets, entry: Named) -> Target:
-    """Completions of a data set's prompts."""
+    """Completions of a data set's prompts: shards, each a job of its own, and what is gathered from them."""
     recipe = entry.recipe
     model = models.model(plan, entry, "model", recipe.model)
     if stage_of(plan, model) == "train_reward":
@@ -24,7 +24,13 @@ def sampled(plan: Targets, entry: Named) -> Target:
     names = {"model": recipe.model, "prompts": recipe.prompts}
     own = recipe.model_dump(include={"split", "sampling"})
     own["sampling"] |= {"ends": True} if plan.stand_ins else {}
-    return Target(entry.path, "sample_completions", own, names, inputs, runtime=sharded(recipe))
+    runtime, of = recipe.runtime.model_dump(exclude={"shards"}) | {"processes": 1}, recipe.runtime.shards
+    shards = {}
+    for i in range(of):
+        path = f"shards/{entry.path.partition('/')[2]}.{i + 1}of{of}"
+        shard = Target(path, "sample_shard", own | {"shard": i, "of": of}, names, inputs, runtime=runtime)
+        shards[f"{identity.SHARD}{i}"] = plan.add(shard)
+    return Target(entry.path, "gather_completions", own, names, inputs | shards)
 
 
 def scored(plan: Targets, entry: Named) -> Target:
@@ -41,7 +47,7 @@ def scored(plan: Targets, entry: Named) -> Target:
         raise entry.refuse(("reward_model",), f"{recipe.reward_model} is not of method reward: it has no score to give")
     names["reward_model"] = recipe.reward_model
     own = recipe.model_dump(include={"max_length"}) | lot
-    return Target(entry.path, "score_completions", own, names, inputs, runtime=sharded(recipe))
+    return Target(entry.path, "score_completions", own, names, inputs, runtime=recipe.runtime.model_dump())
 
 
 def selected(plan: Targets, entry: Named) -> Target:
@@ -58,11 +64,6 @@ def selected(plan: Targets, entry: Named) -> Target:
 
 def stage_of(plan: Targets, path: str) -> str:
     return origin(plan, path).stage
-
-
-def sharded(recipe: sampling.Completions | sampling.Scores | evaluations.Evaluation) -> dict:
-    """A process a shard."""
-    return {**recipe.runtime.model_dump(), "processes": recipe.runtime.shards}
 
 
 def verifier_arguments(entry: Named) -> dict[str, Any]:

@@ -1,0 +1,30 @@
+"""Put the shards of a set of completions together: every prompt once, whatever the number of shards.
+
+python -m posttrain.build completions/quickstart-tries
+"""
+
+from pyarrow import compute
+
+from posttrain.build.job import open_job
+from posttrain.data.ledger import write
+from posttrain.files import Refusal
+from posttrain.recipes.identity import SHARD
+from posttrain.sample import gather
+
+
+def main() -> None:
+    with open_job(__doc__) as job:
+        sampling = job.recipe["sampling"]
+        shards = [folder for role, folder in job.inputs.items() if role.startswith(SHARD)]
+        asked = gather.count(job.inputs["prompts"] / f"{job.recipe['split']}.parquet")
+        made, ledger = gather.gathered(shards, asked, sampling["n"], sampling["block_size"])
+        if not made.num_rows:
+            raise Refusal(f"no prompt leaves room for {sampling['max_new_tokens']} tokens; lower max_new_tokens")
+        gather.write(made, job.out / "completions.parquet")
+        write(job.out, [ledger])
+        job.metrics |= {"completions": made.num_rows, "tokens": compute.sum(made["tokens"]).as_py()}
+        job.metrics["finished"] = compute.sum(made["finished"]).as_py()
+
+
+if __name__ == "__main__":
+    main()
