@@ -7,7 +7,7 @@ from pyarrow import compute
 
 from posttrain.build.job import open_job
 from posttrain.data.ledger import write
-from posttrain.files import Refusal
+from posttrain.files import Refusal, read_json
 from posttrain.recipes.identity import SHARD
 from posttrain.sample import gather
 
@@ -24,6 +24,7 @@ def main() -> None:
         write(job.out, [ledger])
         job.metrics |= {"completions": made.num_rows, "tokens": compute.sum(made["tokens"]).as_py()}
         job.metrics["finished"] = compute.sum(made["finished"]).as_py()
+        job.metrics["shard_seconds"] = sum(read_json(f"{folder}.run.json").get("seconds", 0) for folder in shards)
 
 
 if __name__ == "__main__":

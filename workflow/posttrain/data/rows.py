@@ -194,6 +194,17 @@ def write(rows: list[dict], schema: pa.Schema, path: Path) -> None:
     parquet.write_table(pa.Table.from_pylist(rows, schema), path, compression="zstd")
 
 
+def table(path: Path, schema: pa.Schema) -> pa.Table:
+    """A file's columns of a schema. Raises: Refusal, if it has them not, or otherwise."""
+    there = parquet.read_schema(path)
+    for field in schema:
+        if field.name not in there.names:
+            raise Refusal(f"{path}: has no column {field.name!r}; it has {', '.join(there.names)}")
+        if there.field(field.name).type != field.type:
+            raise Refusal(f"{path}: column {field.name!r} is of {there.field(field.name).type}, not {field.type}")
+    return parquet.read_table(path, columns=schema.names)
+
+
 def read(path: Path) -> list[dict]:
     return parquet.read_table(path).to_pylist()
 

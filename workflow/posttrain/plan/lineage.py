@@ -1,16 +1,19 @@
 """What a target was made from, and what was measured of it."""
 
+from posttrain.recipes import identity
+
 
 def lineage(targets: dict[str, dict], *paths: str) -> list[str]:
     """Some targets and all they are made from, inputs before what is made of them.
 
-    After kept checkpoints comes the model that is the last of them, whatever was made of the others.
+    Shards are not among them: another number of them would be others. After kept checkpoints comes the model that is the
+    last of them, whatever was made of the others.
     """
     found: dict[str, None] = {}
 
     def add(path: str) -> None:
         if path not in found:
-            for made in targets[path]["inputs"].values():
+            for made in identity.counted(targets[path]["inputs"]).values():
                 add(made)
             found[path] = None
             if path.startswith("checkpoints/"):

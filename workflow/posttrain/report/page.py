@@ -7,6 +7,7 @@ import jinja2
 
 from posttrain.files import read_json
 from posttrain.plan.lineage import lineage, measured
+from posttrain.recipes import identity
 from posttrain.report import draw
 
 # The kinds that have a row each; tokens and tokenizers stand between them.
@@ -78,7 +79,7 @@ def what(targets: dict[str, dict], path: str) -> str:
                 f"{source['generator'] or names[f'sources.{i}']}, {source['rows'] or 'all'} rows"
                 for i, source in enumerate(own["sources"])
             )
-        case ["sample", _]:
+        case ["gather", _]:
             return f"{own['sampling']['n']} answers each to {names['prompts']}, by {names['model']}"
         case ["score", _]:
             return f"{names['completions']}, by {own.get('verifier') or names['reward_model']}"
@@ -165,7 +166,7 @@ def rows_of(targets: dict[str, dict], made: list[str], suites: list[dict]) -> li
 
 def nearest_named(targets: dict[str, dict], path: str, named: dict[str, int]) -> list[str]:
     """The named targets that one is made from, through tokens and tokenizers that are not."""
-    inputs = targets[path]["inputs"].values()
+    inputs = identity.counted(targets[path]["inputs"]).values()
     return [near for made in inputs for near in ([made] if made in named else nearest_named(targets, made, named))]
 
 
@@ -205,7 +206,7 @@ def build(path: str, target: dict) -> dict:
         "path": path,
         "stage": target["stage"],
         "finished": run.get("finished", ""),
-        "seconds": run.get("seconds", 0),
+        "seconds": run.get("seconds", 0) + run.get("metrics", {}).get("shard_seconds", 0),
         "resumes": run.get("resumes", 0),
         "processes": run.get("launch", {}).get("processes", 1),
         "memory": draw.size(run.get("metrics", {}).get("peak_memory_bytes")),

@@ -26,7 +26,7 @@ def gathered(shards: list[Path], prompts: int, n: int, block_size: int) -> tuple
     """
     cuts, tables, ledger = blocks(prompts, n, block_size), [], Ledger("prompts")
     for number, folder in enumerate(shards):
-        table = parquet.read_table(folder / "completions.parquet", schema=rows.COMPLETIONS)
+        table = rows.table(folder / "completions.parquet", rows.COMPLETIONS)
         (said,) = read(folder)
         mine = [prompt for cut in share(cuts, number, len(shards)) for prompt in cut]
         check(folder, table, said, mine, n)
