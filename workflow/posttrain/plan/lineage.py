@@ -6,8 +6,8 @@ from posttrain.recipes import identity
 def lineage(targets: dict[str, dict], *paths: str) -> list[str]:
     """Some targets and all they are made from, inputs before what is made of them.
 
-    Shards are not among them: another number of them would be others. After kept checkpoints comes the model that is the
-    last of them, whatever was made of the others.
+    Shards are not among them: another number of them would be others. After kept checkpoints comes the model that is
+    the last of them, whatever was made of the others.
     """
     found: dict[str, None] = {}
 
