@@ -111,7 +111,7 @@ class Lease:
             raise Held(self.path, who)
         self.turn = folder / str(int(last[0].name) + 1 if last else 1)
         draft = folder / f".{socket.gethostname()}.{os.getpid()}"
-        write_json(draft / "owner.json", self.owner())
+        write_json(draft / "owner.json", self.owner() | {"target": self.path, "plan": self.plan})
         try:
             draft.rename(self.turn)
         except OSError as error:
@@ -124,12 +124,12 @@ class Lease:
         self.beating.start()
         return self
 
-    def owner(self) -> dict:
+    @staticmethod
+    def owner() -> dict:
         pid, job = os.getpid(), os.environ.get("SLURM_JOB_ID")
         place = f"process {pid} on {socket.gethostname()}"
         name = f"SLURM job {job} ({place})" if job else place
-        said = {"name": name, "machine": machine(), "pid": pid, "since": started(pid), "slurm_job": job}
-        return said | {"target": self.path, "plan": self.plan}
+        return {"name": name, "machine": machine(), "pid": pid, "since": started(pid), "slurm_job": job}
 
     def held(self) -> bool:
         return turns(self.store, self.key)[-1:] == [self.turn]
