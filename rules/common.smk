@@ -70,6 +70,16 @@ def reported_folders(path):
 
 
 @asks
+def looked_at(path):
+    return [f"{made}.json" for made in plan.looked_at(path)]
+
+
+@asks
+def looked_at_folders(path):
+    return plan.looked_at(path)
+
+
+@asks
 def sources(path):
     return list(plan.targets[path]["files"].values())
 

@@ -1,5 +1,5 @@
-# Pages of models: reports/{name}.html shows what a model is worth and how it came to be. A view, made from manifests
-# and run records; nothing is built from it.
+# Pages: reports/{name}.html shows what a model is worth and how it came to be, reports/data/{name}.html and
+# reports/preferences/{name}.html show rows. Views, made from what stands; nothing is built from them.
 
 
 rule make_report:
@@ -20,4 +20,22 @@ rule make_report:
     params:
         made_of=reported("models"),
     shell:
-        "exec python scripts/make_report.py reports/{wildcards.name}.html > {log} 2>&1"
+        "exec python {plan.root}/scripts/make_report.py reports/{wildcards.name}.html > {log} 2>&1"
+
+
+rule make_data_report:
+    """Show the rows of a set, their lengths and scores, and what was left out, on one page."""
+    input:
+        made=looked_at(),
+        made_files=ancient(looked_at_folders()),
+    output:
+        "reports/{target}.html",
+    log:
+        "logs/make_data_report/{target}.log",
+    wildcard_constraints:
+        target=plan.rows(),
+    localrule: True
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "exec python {plan.root}/scripts/make_data_report.py reports/{wildcards.target}.html > {log} 2>&1"

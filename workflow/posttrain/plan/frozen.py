@@ -176,7 +176,7 @@ class Plan:
         plan = read_json(path)
         if not plan:
             raise Refusal(f"the plan {path} cannot be read; run snakemake again to make it anew")
-        self.path, self.main = path, main
+        self.path, self.main, self.root = path, main, plan["root"]
         self.targets, self.scans, self.site = plan["targets"], plan["scans"], plan["site"]
         self.environment, self.store = plan["environment"], Store(Path(plan["store"]))
         self.asked: set[str] = set()
@@ -195,8 +195,17 @@ class Plan:
         """A wildcard's constraint: the names of all targets of a kind, whatever makes them."""
         return any_of(path.removeprefix(f"{kind}/") for path in self.all(kind))
 
+    def rows(self) -> str:
+        """A wildcard's constraint: the paths of all sets of rows."""
+        return f"data/({self.named('data')})|preferences/({self.named('preferences')})"
+
     def reported(self, path: str) -> list[str]:
         return reported(self.targets, path)
+
+    def looked_at(self, path: str) -> list[str]:
+        """What the page of a set of rows shows: the rows, and the completions and scores that they were chosen by."""
+        inputs = self.targets[path]["inputs"]
+        return [path, *(inputs[role] for role in ("completions", "scores") if role in inputs)]
 
     def trigger(self, path: str) -> str:
         """The file that makes a target's rule run: its content changes exactly when the target must be made."""
@@ -222,7 +231,7 @@ class Plan:
 
     def unknown(self) -> str:
         """A wildcard's constraint: whatever looks like a target and is none."""
-        page = rf"reports/({self.named('models')})\.html"
+        page = rf"reports/({self.named('models')}|{self.rows()})\.html"
         return rf"(?!(({any_of(self.targets)})(\.run)?(\.json)?|{page})$)({'|'.join(KINDS)}|reports)/.+"
 
     def suggest(self, nope: str) -> Refusal:
@@ -233,5 +242,6 @@ class Plan:
             return Refusal(f"{nope} is a scan of {len(some)} models: {', '.join(some[:4])}{' …' * (len(some) > 4)}")
         shown = [path for path in self.targets if path.startswith(tuple(f"{kind}/" for kind in NAMED))]
         shown += [f"reports/{path.removeprefix('models/')}.html" for path in self.all("models")]
+        shown += [f"reports/{path}.html" for kind in ("data", "preferences") for path in self.all(kind)]
         near = nearest(nope, shown, 3) or shown[:3]
         return Refusal(f"No recipe makes {nope}. Nearest: {', '.join(near) or 'none, for there are no recipes'}")

@@ -1,5 +1,7 @@
 """Numbers as lines and bars: where each goes, for the template to write."""
 
+import statistics
+
 ROW = 48  # pixels of a lineage row
 REACH = 84  # pixels that the widest arc can reach out from its rows
 WIDTH, HEIGHT = 300, 110  # of a curve, in its own units
@@ -37,6 +39,22 @@ def curve(title: str, *lines: list[tuple[float, float]]) -> dict:
         for points in lines
     ]
     return {"title": title, "lines": drawn, "low": short(low), "high": short(high), "steps": last}
+
+
+def histogram(title: str, values: list[float], bins: int) -> dict:
+    """Bars of how many values lie in each of so many equal parts of their range, scaled to fill a curve's frame."""
+    low, high = min(values), max(values)
+    counts = [0] * bins
+    for value in values:
+        counts[min(int(bins * (value - low) / ((high - low) or 1)), bins - 1)] += 1
+    step, most = WIDTH / bins, max(counts)
+    bars = [
+        {"x": round(i * step, 1), "width": round(step - 1, 1), "height": (tall := round(HEIGHT * count / most, 1))}
+        | {"y": round(HEIGHT - tall, 1)}
+        for i, count in enumerate(counts)
+    ]
+    middle = short(statistics.median(values))
+    return {"title": title, "bars": bars, "low": short(low), "high": short(high), "most": most, "median": middle}
 
 
 def short(value: float) -> str:

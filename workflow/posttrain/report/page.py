@@ -31,10 +31,14 @@ CURVES = {
 
 def render(targets: dict[str, dict], path: str) -> str:
     """A model's page, as one HTML file."""
-    environment = jinja2.Environment(
+    return environment().get_template("page.html.jinja").render(shown(targets, path))
+
+
+def environment() -> jinja2.Environment:
+    """Templates of pages, in which whatever an artifact says is text."""
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    return environment.get_template("page.html.jinja").render(shown(targets, path))
 
 
 def shown(targets: dict[str, dict], path: str) -> dict[str, Any]:
