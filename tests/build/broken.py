@@ -199,6 +199,7 @@ PLAN = [
     Refused("mistyped section", edit("models:", "modles:"), f"{AT}:10: modles: no such section. Did you mean models?"),
     Refused("mistyped key", edit("base: sft", "bse: sft"), f"{AT}:30: models.dpo.bse: no such key. Did you mean base?", real=True),
     Refused("mistyped key in train", edit("beta: 0.1", "betta: 0.1"), f"{AT}:33: models.dpo.train.betta: no such key. Did you mean beta?"),
+    Refused("mistyped key that another page inherits", both(edit("loss_type:", "los_type:"), put("models:\n  heir: {extends: dpo}\n", "config/recipes/earlier.yaml")), f"{AT}:34: models.dpo.train.los_type: no such key. Did you mean loss_type?"),
     Refused("mistyped key in runtime", edit("threads: 1", "thraeds: 1"), f"{AT}:27: models.sft.runtime.thraeds: no such key. Did you mean threads?"),
     Refused("mistyped key in a source", edit("skip: 0", "skp: 0"), f"{AT}:5: data.rows.sources.0.skp: no such key. Did you mean skip?"),
     Refused("unknown target", both(), "No recipe makes models/dop. Nearest: models/dpo, …", "models/dop", real=True),

@@ -63,6 +63,7 @@ class Written:
     where: Where
     inherited: frozenset[tuple] = frozenset()  # the keys that what it extends says, and it does not
     overlaid: frozenset[str] = frozenset()  # the keys of its runtime that the site says
+    ancestors: int = 0  # the entries that it extends, one through another
 
 
 def load(folders: list[Path], site_file: Path) -> Catalogue:
@@ -77,16 +78,15 @@ def load(folders: list[Path], site_file: Path) -> Catalogue:
         for path in sorted(folder.glob("*.yaml")):
             gather(path, written, uses)
     overlaid = site.read(site_file)
-    entries: dict[str, Named] = {}
-    scans: dict[str, list[str]] = {}
-    for path in written:
-        extended = extend(path, written, ())
-        points = scan_points(path, extended)
-        if "scan" in extended.value:
-            scans[path] = [name for name, _ in points]
-        for name, point in points:
-            entries[name] = check(name, overlay(name, point, overlaid))
+    extended = {path: extend(path, written, ()) for path in written}
+    checked: dict[str, dict[str, Named]] = {}
+    for path in sorted(written, key=lambda path: extended[path].ancestors):  # a fault is its own entry's, not an heir's
+        checked[path] = {}
+        for name, point in scan_points(path, extended[path]):
+            checked[path][name] = check(name, overlay(name, point, overlaid))
             check_point(name, point.where.get(("scan",), ""))
+    entries = {name: entry for path in written for name, entry in checked[path].items()}
+    scans = {path: list(checked[path]) for path in written if "scan" in extended[path].value}
     overlaid.refuse_idle(entries)
     for path, (_, line) in uses.items():
         if path in scans:
@@ -168,7 +168,8 @@ def extend(path: str, written: dict[str, Written], seen: tuple) -> Written:
     inherited = {key: value for key, value in below.value.items() if key not in ("extends", "scan")}
     own = {key: value for key, value in entry.value.items() if key != "extends"}
     where = {**below.where, **entry.where}
-    return Written(merge(inherited, own), where, frozenset(below.where.keys() - entry.where.keys()))
+    kept = frozenset(below.where.keys() - entry.where.keys())
+    return Written(merge(inherited, own), where, kept, ancestors=below.ancestors + 1)
 
 
 def merge(below: Any, above: Any) -> Any:
