@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import DPO, PAGE, SFT, Project
+from posttrain.data import rows
 from posttrain.files import write_json
 from posttrain.plan import lineage
 from posttrain.report import draw, page
@@ -169,6 +170,22 @@ def test_each_kind_of_stage_is_told(chain_built, monkeypatch, model):
     monkeypatch.chdir(chain_built.root)
     read = Reader(page.render(chain_built.targets(), model)).text
     assert [line for line in SAID[model] if line not in read] == []
+
+
+def test_what_own_answers_were_worth_is_told_round_by_round(chain_built, monkeypatch):
+    monkeypatch.chdir(chain_built.root)
+    told = page.shown(chain_built.targets(), "models/chain-dpo")["rounds"]
+    assert [(row["name"], row["model"], row["n"]) for row in told] == [
+        ("chain-tries", "chain-sft", 8),
+        ("chain-rs-tries", "chain-rs", 8),
+    ]
+    scores = rows.read(Path("scores/chain-tries/scores.parquet"))
+    best: dict[int, float] = {}
+    for row in scores:
+        best[row["prompt_id"]] = max(row["score"], best.get(row["prompt_id"], row["score"]))
+    assert told[0]["prompts"] == len(best)
+    assert told[0]["mean"] == draw.short(sum(row["score"] for row in scores) / len(scores))
+    assert told[0]["best"] == draw.short(sum(best.values()) / len(best))
 
 
 def test_a_suite_of_unlike_figures_keeps_its_columns(reported, monkeypatch):

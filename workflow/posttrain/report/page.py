@@ -9,6 +9,7 @@ from posttrain.files import read_json
 from posttrain.plan.lineage import lineage, measured
 from posttrain.recipes import identity
 from posttrain.report import draw
+from posttrain.report.rounds import rounds
 
 # The kinds that have a row each; tokens and tokenizers stand between them.
 NAMED = ("hub", "data", "completions", "scores", "preferences", "checkpoints", "models")
@@ -56,6 +57,7 @@ def shown(targets: dict[str, dict], path: str) -> dict[str, Any]:
         "suites": suites,
         "lineage": draw.arcs(rows_of(targets, made, suites)),
         "curves": [curves(name, targets[name]) for name in made if targets[name]["stage"] in CURVES],
+        "rounds": rounds(targets, made),
         "ledgers": [ledger for name in made for ledger in ledgers(name, targets)],
         "builds": builds,
         "versions": read_json(f"{path}.run.json").get("versions", {}),
