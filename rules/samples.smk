@@ -142,3 +142,59 @@ rule select_preferences:
         slurm_partition=plan.site.get("partition", ""),
     shell:
         "exec python -m posttrain.build preferences/{wildcards.name} > {log} 2>&1"
+
+
+rule select_answers:
+    """Keep the last answer of each conversation."""
+    input:
+        recipe=trigger("data"),
+        made=manifests("data"),
+        made_files=ancient(folders("data")),
+    output:
+        manifest="data/{name}.json",
+        run="data/{name}.run.json",
+        folder=directory("data/{name}"),
+    log:
+        "logs/select_answers/{name}.log",
+    benchmark:
+        "benchmarks/select_answers/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("select_answers", "data"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("data")
+    resources:
+        mem_mb=memory("data"),
+        runtime=minutes("data"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build data/{wildcards.name} > {log} 2>&1"
+
+
+rule select_revisions:
+    """Pair the last answer of each conversation with the first."""
+    input:
+        recipe=trigger("preferences"),
+        made=manifests("preferences"),
+        made_files=ancient(folders("preferences")),
+    output:
+        manifest="preferences/{name}.json",
+        run="preferences/{name}.run.json",
+        folder=directory("preferences/{name}"),
+    log:
+        "logs/select_revisions/{name}.log",
+    benchmark:
+        "benchmarks/select_revisions/{name}.tsv"
+    wildcard_constraints:
+        name=plan.made_by("select_revisions", "preferences"),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of("preferences")
+    resources:
+        mem_mb=memory("preferences"),
+        runtime=minutes("preferences"),
+        slurm_account=plan.site.get("account", ""),
+        slurm_partition=plan.site.get("partition", ""),
+    shell:
+        "exec python -m posttrain.build preferences/{wildcards.name} > {log} 2>&1"

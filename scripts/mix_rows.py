@@ -3,12 +3,10 @@
 python -m posttrain.build data/quickstart-spellings
 """
 
-from typing import Any
-
 import numpy as np
 
 from posttrain.build.job import Job, open_job
-from posttrain.data import rows, sources
+from posttrain.data import dialogues, rows, sources
 from posttrain.data.filters import Filters
 from posttrain.data.ledger import Ledger, write
 from posttrain.data.spool import Spool
@@ -46,7 +44,7 @@ class Mixture:
         read, order = sources.taken(source, place, shuffle, ledger)
         for index, number, row in read:
             ledger.read, taken = ledger.read + 1, taken + 1
-            if checked := self.checked(row, f"{name} row {number}", source["columns"], SPLITS[part], ledger):
+            if checked := self.checked(row, f"{name} row {number}", source, SPLITS[part], ledger):
                 places[index] = spool.add(checked)
         refuse_nothing(source, name, ledger)
         if source["rows"] and taken < source["rows"] and not recipe.get("fewer"):  # a rehearsal takes what there is
@@ -55,10 +53,13 @@ class Mixture:
         self.ledgers[part].append(ledger)
         return list(places.values()) if order is None else [places[index] for index in order if index in places]
 
-    def checked(self, row: dict, where: str, columns: Any, split: str, ledger: Ledger) -> dict | None:
+    def checked(self, row: dict, where: str, source: dict, split: str, ledger: Ledger) -> dict | None:
         """A row as the set has it; None, and a line in the ledger, if it is left out."""
-        row = sources.chosen_columns(columns, row, where)
-        checked = rows.CHECKS[self.job.recipe["stage"]](row, where, ledger)
+        try:
+            checked = self.read(row, where, source, ledger)
+        except dialogues.Unsound as why:
+            ledger.drop(str(why))
+            return None
         if not checked:
             return None
         self.first = self.first or checked
@@ -67,6 +68,14 @@ class Mixture:
             ledger.drop(why, rows.prompt_of(checked))
             return None
         return checked
+
+    def read(self, row: dict, where: str, source: dict, ledger: Ledger) -> dict | None:
+        """A row of a source as its recipe has it, checked."""
+        row = sources.chosen_columns(source["columns"], row, where)
+        if source.get("format"):
+            row = dialogues.with_turns(row, where)
+        checked = rows.CHECKS[self.job.recipe["stage"]](row, where, ledger)
+        return dialogues.first(source["exchanges"], checked, where) if source.get("exchanges") else checked
 
 
 def refuse_nothing(source: dict, name: str, ledger: Ledger) -> None:

@@ -3,10 +3,12 @@
 python -m posttrain.build shards/quickstart-tries.1of2
 """
 
+from functools import partial
+
 from posttrain.build.job import open_job
 from posttrain.data import rows
 from posttrain.data.ledger import write
-from posttrain.sample import prompts
+from posttrain.sample import conversations, prompts
 from posttrain.sample.blocks import blocks, share
 from posttrain.sample.completions import completions
 
@@ -17,11 +19,15 @@ def main() -> None:
         asked = prompts.read(job.inputs["prompts"] / f"{job.recipe['split']}.parquet")
         cuts = blocks(len(asked), sampling["n"], sampling["block_size"])
         mine = share(cuts, job.recipe["shard"], job.recipe["of"])
+        conversation = job.recipe.get("conversation", conversations.PLAIN)
         fit, ledger = prompts.fitting(
-            [asked[cut.start : cut.stop] for cut in mine], job.inputs["model"], sampling["max_new_tokens"]
+            [asked[cut.start : cut.stop] for cut in mine],
+            job.inputs["model"],
+            sampling["max_new_tokens"],
+            partial(conversations.opening, conversation),
         )
-        made = completions(job, "blocks", fit, sampling)
-        rows.write(made, rows.COMPLETIONS, job.out / "completions.parquet")
+        made = completions(job, "blocks", fit, sampling, conversation)
+        rows.write(made, conversations.schema_of(conversation), job.out / "completions.parquet")
         write(job.out, [ledger])
         job.metrics |= {"completions": len(made), "tokens": sum(row["tokens"] for row in made)}
 

@@ -21,6 +21,7 @@ OWN = (
     "zephyr-7b-iterative-*",
     "gemma-7b-own*",
     "cai-grok-dpo",
+    "cai-*-own-*",
     "smollm3-soup",
 )
 ENTRIES = catalogue.load([ROOT / "config/recipes"], Path("no-site.yaml")).entries

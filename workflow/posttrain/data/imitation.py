@@ -8,6 +8,7 @@ import yaml
 from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 
+from posttrain.data import dialogues
 from posttrain.data.generators import turn
 from posttrain.data.tokenizer import byte_level
 
@@ -62,6 +63,8 @@ def row(seed: str, number: int, columns: dict[str, Any]) -> dict:
 
 def cell(holds: Any, prompt: list[dict], number: int, draw: random.Random) -> Any:
     """What a column holds in one row. Chosen and rejected are whole conversations, as most of the hub's are."""
+    if isinstance(holds, dict) and "hh_rlhf" in holds:
+        return dialogues.text(cell(holds["hh_rlhf"], prompt, number, draw))
     if isinstance(holds, dict):
         return holds["values"][number % len(holds["values"])]
     answer = turn("assistant", sentence(draw))

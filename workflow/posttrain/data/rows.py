@@ -27,6 +27,13 @@ COMPLETIONS = pa.schema(
         ("finished", pa.bool_()),  # whether it came to an end before max_new_tokens
     ]
 )
+CONVERSATIONS = pa.schema(
+    [
+        *COMPLETIONS,
+        ("turns", TURNS),  # all after the prompt: an answer, a follow-up, its answer, … The last is `completion`
+        ("choice", pa.int64()),  # which of the choices was drawn for the follow-ups, counted from 0
+    ]
+)
 SCORES = pa.schema([*NUMBERED, ("score", pa.float64())])
 BATCH = 1000  # rows
 ROLES = ("system", "user", "assistant", "tool")

@@ -23,6 +23,7 @@ from posttrain.words import nearest
 # The stages whose program has another name than theirs: it serves data and preferences alike.
 SCRIPTS = {"mix_data": "mix_rows", "mix_preferences": "mix_rows"}
 SCRIPTS |= {"select_data": "select_rows", "select_preferences": "select_rows"}
+SCRIPTS |= {"select_revisions": "select_answers"}
 NAMED = (*SECTIONS, "checkpoints")  # the kinds whose names a person chose
 KINDS = (*NAMED, "tokenizers", "tokens", "reference", "shards", "hub")
 

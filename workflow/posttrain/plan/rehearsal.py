@@ -112,6 +112,7 @@ class Repositories:
     def add(self, entry: Named, source: sources.Source) -> None:
         columns = source.columns or COLUMNS[type(entry.recipe)]
         holds = columns if isinstance(columns, dict) else {name: name for name in columns}
+        holds = {name: {source.format: held} for name, held in holds.items()} if source.format else holds
         rows = ROWS if source.weight is None else max(ROWS, round(SKIPPED / source.weight))
         subsets = self.splits.setdefault((source.hub, source.files), {})
         split = subsets.setdefault(source.subset or "default", {}).setdefault(source.split, {"columns": {}, "rows": 0})

@@ -39,6 +39,8 @@ VERSIONS = {
     "score_completions": 2,
     "select_data": 3,
     "select_preferences": 3,
+    "select_answers": 1,
+    "select_revisions": 1,
     "evaluate_model": 2,
 }
 
@@ -47,12 +49,17 @@ SHARD = "shard."  # begins the role of an input that is a part of the artifact, 
 # Circumstance. All else is identity: a field forgotten here costs a retrain, never a stale model.
 RUNTIME_KEYS = frozenset({"runtime"})
 
-# A field added to the language later, by stage: its dotted path and the value that stands for its absence.
+# A field added to the language later, by stage: its dotted path (of a list's items one path) and the value that stands
+# for its absence.
 # It stays out of identities while it has that value, so models trained before it are not retrained; the value
 # never changes, even if the field's default does.
 SCHEDULED = {"train.lr_scheduler_kwargs": None}
 KEPT = SCHEDULED | {"train.keep_checkpoints": 0}
+MIXED = {f"{part}.{field}": None for part in ("sources", "test") for field in ("format", "exchanges")}
+CONVERSED = {"sampling.stop": [], "conversation": None}
 INTRODUCED: dict[str, dict[str, Any]] = {
+    "mix_data": MIXED,
+    "mix_preferences": MIXED,
     "train_cpt": KEPT,
     "train_sft": KEPT | {"train.completion_only_loss": False, "train.packing": False, "train.packing_strategy": "bfd"},
     "train_reward": KEPT,
@@ -67,6 +74,9 @@ INTRODUCED: dict[str, dict[str, Any]] = {
     "train_orpo": KEPT,
     "train_cpo": SCHEDULED,
     "train_simpo": SCHEDULED,
+    "sample_shard": CONVERSED,
+    "gather_completions": CONVERSED,
+    "evaluate_model": {"sampling.stop": []},
 }
 
 
@@ -77,14 +87,15 @@ def what_it_is(stage: str, recipe: dict, introduced: dict | None = None) -> dict
     return canonical({"stage": stage, "version": VERSIONS[stage], **without(kept, late)})
 
 
-def without(recipe: dict, late: dict[str, Any], at: str = "") -> dict:
-    kept = {}
-    for key, value in recipe.items():
-        path = f"{at}{key}"
-        if path in late and canonical(late[path]) == canonical(value):
-            continue
-        kept[key] = without(value, late, f"{path}.") if isinstance(value, dict) else value
-    return kept
+def without(value: Any, late: dict[str, Any], at: str = "") -> Any:
+    """A recipe, or the part of one that stands at a path, less the late fields that have the value of their absence."""
+    if isinstance(value, list):
+        return [without(item, late, at) for item in value]
+    if not isinstance(value, dict):
+        return value
+    paths = {key: f"{at}.{key}" if at else key for key in value}
+    absent = {key for key, path in paths.items() if path in late and canonical(late[path]) == canonical(value[key])}
+    return {key: without(value[key], late, path) for key, path in paths.items() if key not in absent}
 
 
 def counted(inputs: dict[str, str]) -> dict[str, str]:

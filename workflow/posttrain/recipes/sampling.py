@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from posttrain.recipes.conversations import Conversation
 from posttrain.recipes.fields import Count, Entry, Finite, NotNegative
 from posttrain.recipes.runtime import ReadRuntime, Runtime, SampleRuntime
 
@@ -16,6 +17,9 @@ class Sampling(Entry):
     top_k: int = Field(0, ge=0, description="the likeliest tokens to draw from; 0 for all")
     top_p: Annotated[float, Field(gt=0, le=1)] = Field(1, description="the likeliest tokens that make up this share")
     max_new_tokens: Count = Field(256, description="tokens after which a completion is cut")
+    stop: list[Annotated[str, Field(min_length=1)]] = Field(
+        [], description="texts that end a completion, and are left out of it: the first of them that it comes to"
+    )
     seed: int = Field(
         0,
         ge=0,
@@ -37,6 +41,7 @@ class Completions(Entry):
     model: str = Field(description="the model that answers: a target's name or a hub id")
     prompts: str = Field(description="the rows: a name under data:")
     split: Literal["train", "test"] = Field("train", description="which split of them")
+    conversation: Conversation | None = Field(None, description="what is asked beside the prompt; it alone if unsaid")
     sampling: Sampling = Sampling()
     runtime: SampleRuntime = SampleRuntime()
 
@@ -77,3 +82,18 @@ class SelectedPreferences(Entry):
     min_score: Finite | None = Field(None, description="what the best must have; any if unsaid")
     min_margin: NotNegative = Field(0, description="by how much the best must beat the worst; ties never do")
     runtime: Runtime = Runtime()
+
+
+class LastAnswers(Entry):
+    """`data/<name>` of conversations: each prompt with its last answer, a revision say."""
+
+    completions: str = Field(description="the conversations: a name under completions:")
+    select: Literal["last_answer"]
+    half: Literal["first", "second"] | None = Field(None, description="half of the prompts, by number; all if unsaid")
+    runtime: Runtime = Runtime()
+
+
+class LastOverFirst(LastAnswers):
+    """`preferences/<name>` of conversations: the last answer to each prompt, a revision say, against the first."""
+
+    select: Literal["last_vs_first"]

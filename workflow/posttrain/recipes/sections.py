@@ -4,10 +4,10 @@ from posttrain.recipes import evaluations, sampling, sources
 from posttrain.recipes.fields import Entry
 
 KINDS: dict[str, tuple[type[Entry], ...]] = {
-    "data": (sources.Data, sampling.SelectedData),
+    "data": (sources.Data, sampling.SelectedData, sampling.LastAnswers),
     "completions": (sampling.Completions,),
     "scores": (sampling.Scores,),
-    "preferences": (sources.Preferences, sampling.SelectedPreferences),
+    "preferences": (sources.Preferences, sampling.SelectedPreferences, sampling.LastOverFirst),
     "evals": tuple(evaluations.KINDS.values()),
 }
 SECTIONS = ("data", "completions", "scores", "preferences", "models", "evals")
@@ -16,7 +16,9 @@ SECTIONS = ("data", "completions", "scores", "preferences", "models", "evals")
 def kind_of(section: str, value: dict) -> type[Entry]:
     """The schema of an entry of a section other than models."""
     if section in ("data", "preferences"):
-        mixed, selected = KINDS[section]
+        mixed, selected, answered = KINDS[section]
+        if "completions" in value:
+            return answered
         return selected if "scores" in value or "select" in value else mixed
     if section == "evals":
         said = (kind for field, kind in evaluations.KINDS.items() if field in value)

@@ -27,6 +27,12 @@ class Source(Entry):
     args: dict[str, Any] = Field({}, description="the generator's arguments")
     split: Word = Field("train", description="split of a hub dataset, a saved one or a target")
     columns: list[str] | dict[str, str] | None = Field(None, description="columns to keep, or {theirs: ours}")
+    format: Literal["hh_rlhf"] | None = Field(
+        None, description="how text in place of turns is read: `hh_rlhf` is a dialogue of `Human:` and `Assistant:`"
+    )
+    exchanges: Count | None = Field(
+        None, description="exchanges to keep of a conversation, the first: of the user and the assistant; all if unsaid"
+    )
     where: dict[str, Scalar | list[Scalar]] | None = Field(
         None, description="only rows of which these columns have this value, or one of these"
     )
@@ -153,3 +159,11 @@ class Data(Rows):
 
 class Preferences(Rows):
     """`preferences/<name>`: chosen and rejected answers to a prompt, or single completions with a `label`."""
+
+    @model_validator(mode="after")
+    def keeps_whole_answers(self) -> "Preferences":
+        for part in ("sources", "test"):
+            for source in getattr(self, part):
+                if source.exchanges:
+                    raise ValueError(f"{part} have no `exchanges`: those are kept of conversations, under data:")
+        return self

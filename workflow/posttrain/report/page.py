@@ -90,7 +90,7 @@ def what(targets: dict[str, dict], path: str) -> str:
         case ["score", _]:
             return f"{names['completions']}, by {own.get('verifier') or names['reward_model']}"
         case ["select", _]:
-            return f"{own['select'].replace('_', ' ')} of {names['scores']}"
+            return f"{own['select'].replace('_', ' ')} of {names.get('scores') or names['completions']}"
         case ["evaluate", _]:
             return f"{names['model']} on {names[own['of']]}"
         case ["fetch", "wheel"]:

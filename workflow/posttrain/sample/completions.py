@@ -1,40 +1,76 @@
 """Completions of blocks of prompts."""
 
 import hashlib
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
 from posttrain.build.job import Job
 from posttrain.build.pool import each_once
+from posttrain.sample.conversations import PLAIN, Talk, opening
 from posttrain.sample.engines.transformers import Engine
-from posttrain.sample.prompts import Prompt
+from posttrain.sample.prompts import Prompt, Room
 
 
-def key_of(seed: int, prompt_id: int, sample: int) -> int:
-    """What an answer is drawn by: 128 bits that no other has."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {prompt_id} {sample}".encode()).digest()[:16], "big")
+def key_of(seed: int, prompt_id: int, sample: int, *more: int | str) -> int:
+    """What is drawn by: 128 bits that no other draw has.
+
+    Args:
+        more: of a later answer its turn, counted from 0; of a conversation's choice `choice`.
+    """
+    said = " ".join(map(str, (seed, prompt_id, sample, *more)))
+    return int.from_bytes(hashlib.sha256(said.encode()).digest()[:16], "big")
 
 
-def completions(job: Job, name: str, asked: list[list[Prompt]], sampling: dict) -> list[dict]:
+def completions(
+    job: Job, name: str, asked: list[list[Prompt]], sampling: dict, conversation: dict = PLAIN
+) -> list[dict]:
     """The completions of blocks of prompts, in order, each block kept over a kill under a name."""
     device = "cuda" if job.runtime["gpus"] else "cpu"
-    work = partial(complete_by, folder=job.inputs["model"], device=device, sampling=sampling)
+    work = partial(complete_by, folder=job.inputs["model"], device=device, sampling=sampling, conversation=conversation)
     return [row for made in each_once(job, name, work, asked) for row in made]
 
 
-def complete_by(block: list[Prompt], folder: Path, device: str, sampling: dict) -> list[dict]:
-    return complete(block, open_engine(folder, device), sampling)
+def complete_by(block: list[Prompt], folder: Path, device: str, sampling: dict, conversation: dict) -> list[dict]:
+    room = Room(folder, sampling["max_new_tokens"])
+    return complete(block, open_engine(folder, device), sampling, conversation, room.holds)
 
 
-def complete(block: list[Prompt], engine: Engine, sampling: dict) -> list[dict]:
-    """n completions of each prompt, in order, as rows of `completions.parquet`."""
-    drawn = [(prompt, i) for prompt in block for i in range(sampling["n"])]
-    keys = [key_of(sampling["seed"], prompt.number, i) for prompt, i in drawn]
-    answers = engine.answer([prompt.turns for prompt, _ in drawn], keys, sampling)
-    return [
-        {"prompt_id": prompt.number, "sample": i, "prompt": prompt.turns, "reference": prompt.reference} | answer
-        for (prompt, i), answer in zip(drawn, answers, strict=True)
-    ]
+def complete(
+    block: list[Prompt],
+    engine: Engine,
+    sampling: dict,
+    conversation: dict = PLAIN,
+    fits: Callable[[list[dict]], bool] = bool,
+) -> list[dict]:
+    """n completions of each prompt, in order, as rows of `completions.parquet`.
+
+    A conversation goes turn by turn, all of a block side by side. One whose answer was cut, or that has no room for
+    another, is asked no more.
+
+    Args:
+        fits: whether there is room for an answer behind some turns, of which a first one has.
+    """
+    talks = [begun(prompt, i, sampling["seed"], conversation) for prompt in block for i in range(sampling["n"])]
+    going = talks
+    for turn in range(1 + len(conversation["follow_ups"])):
+        if turn:
+            going = [talk for talk in going if talk.finished]
+            for talk in going:
+                talk.ask(conversation["follow_ups"][turn - 1], conversation["choices"])
+            going = [talk for talk in going if fits(talk.asked)]
+        if going:
+            keys = [key_of(sampling["seed"], talk.prompt.number, talk.sample, *[turn] * bool(turn)) for talk in going]
+            for talk, answer in zip(going, engine.answer([t.asked for t in going], keys, sampling), strict=True):
+                talk.hear(answer)
+    return [talk.row() | (talk.columns() if conversation != PLAIN else {}) for talk in talks]
+
+
+def begun(prompt: Prompt, sample: int, seed: int, conversation: dict) -> Talk:
+    """A sample's conversation with its choice drawn, which hangs on nothing but the seed and their numbers."""
+    count = len(conversation["choices"])
+    choice = key_of(seed, prompt.number, sample, "choice") % count if count else None
+    return Talk(prompt, sample, opening(conversation, prompt.turns), choice)
 
 
 @cache

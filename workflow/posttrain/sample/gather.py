@@ -19,14 +19,16 @@ def count(path: Path) -> int:
     return parquet.ParquetFile(path).metadata.num_rows
 
 
-def gathered(shards: list[Path], prompts: int, n: int, block_size: int) -> tuple[pa.Table, Ledger]:
+def gathered(
+    shards: list[Path], prompts: int, n: int, block_size: int, schema: pa.Schema = rows.COMPLETIONS
+) -> tuple[pa.Table, Ledger]:
     """The completions of all shards, in the order of prompts, and what was left out.
 
     Raises: Refusal, if a prompt of a shard is missing, there twice, or another's.
     """
     cuts, tables, ledger = blocks(prompts, n, block_size), [], Ledger("prompts")
     for number, folder in enumerate(shards):
-        table = rows.table(folder / "completions.parquet", rows.COMPLETIONS)
+        table = rows.table(folder / "completions.parquet", schema)
         (said,) = read(folder)
         mine = [prompt for cut in share(cuts, number, len(shards)) for prompt in cut]
         check(folder, table, said, mine, n)

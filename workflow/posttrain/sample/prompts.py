@@ -1,7 +1,10 @@
 """The prompts of a data set, and those that leave a model room to answer."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from jinja2 import TemplateError
 
 from posttrain.checkpoints import open_chat_tokenizer, places
 from posttrain.data import rows
@@ -31,17 +34,39 @@ def read(path: Path) -> list[Prompt]:
     return prompts
 
 
-def fitting(blocks: list[list[Prompt]], folder: Path, max_new_tokens: int) -> tuple[list[list[Prompt]], Ledger]:
+class Room:
+    """What a model has places for, behind a completion's."""
+
+    def __init__(self, folder: Path, max_new_tokens: int) -> None:
+        self.folder, self.tokenizer = folder, open_chat_tokenizer(folder)
+        self.tokens = places(folder) - max_new_tokens
+
+    def holds(self, turns: list[dict]) -> bool:
+        try:
+            made = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)
+        except TemplateError as error:
+            roles = ", ".join(turn["role"] for turn in turns)
+            raise Refusal(f"{self.folder}: its chat template takes no turns of {roles}: {error}") from None
+        return len(made["input_ids"]) <= self.tokens
+
+
+def fitting(
+    blocks: list[list[Prompt]],
+    folder: Path,
+    max_new_tokens: int,
+    asked: Callable[[list[dict]], list[dict]] = list,
+) -> tuple[list[list[Prompt]], Ledger]:
     """Of blocks of prompts those behind which the model of a folder has room for a completion, and a ledger of the
     others. The blocks stay: which prompts are answered side by side hangs on no other block.
+
+    Args:
+        asked: of a prompt's turns, what the model is first asked.
     """
-    tokenizer, room = open_chat_tokenizer(folder), places(folder) - max_new_tokens
-    ledger = Ledger("prompts")
+    room, ledger = Room(folder, max_new_tokens), Ledger("prompts")
 
     def fits(prompt: Prompt) -> bool:
         ledger.read += 1
-        made = tokenizer.apply_chat_template(prompt.turns, add_generation_prompt=True, return_dict=True)
-        if len(made["input_ids"]) <= room:
+        if room.holds(asked(prompt.turns)):
             return True
         ledger.drop("no room behind the prompt", prompt.turns)
         return False

@@ -8,6 +8,8 @@ MAKERS = {
     sources.Preferences: rows.mixed,
     sampling.SelectedData: samples.selected,
     sampling.SelectedPreferences: samples.selected,
+    sampling.LastAnswers: samples.answered,
+    sampling.LastOverFirst: samples.answered,
     sampling.Completions: samples.sampled,
     sampling.Scores: samples.scored,
     **dict.fromkeys(evaluations.KINDS.values(), evals.evaluated),

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from posttrain.files import Refusal
 from posttrain.plan.stages import models, rows
 from posttrain.plan.stages.functions import arguments
 from posttrain.plan.stages.weights import opened, origin
 from posttrain.plan.targets import Target, Targets
-from posttrain.recipes import identity, sampling
+from posttrain.recipes import conversations, identity, sampling
 from posttrain.recipes.catalogue import Named
 from posttrain.score import verifiers
 from posttrain.words import did_you_mean
@@ -24,6 +25,7 @@ def sampled(plan: Targets, entry: Named) -> Target:
     names = {"model": recipe.model, "prompts": recipe.prompts}
     own = recipe.model_dump(include={"split", "sampling"})
     own["sampling"] |= {"ends": True} if plan.stand_ins else {}
+    own["conversation"] = conversation_of(plan, entry)
     runtime, of = recipe.runtime.model_dump(exclude={"shards"}) | {"processes": 1}, recipe.runtime.shards
     shards = {}
     for i in range(of):
@@ -31,6 +33,21 @@ def sampled(plan: Targets, entry: Named) -> Target:
         shard = Target(path, "sample_shard", own | {"shard": i, "of": of}, names, inputs, runtime=runtime)
         shards[f"{identity.SHARD}{i}"] = plan.add(shard)
     return Target(entry.path, "gather_completions", own, names, inputs | shards)
+
+
+def conversation_of(plan: Targets, entry: Named) -> dict | None:
+    """What is asked beside each prompt, with what a constitution's file says in its place."""
+    if not entry.recipe.conversation:
+        return None
+    folders = [folder.with_name("constitutions") for folder in plan.templates]
+    try:
+        made = conversations.resolved(entry.recipe.conversation, folders)
+    except Refusal as refusal:
+        raise entry.refuse(("conversation", "constitution"), str(refusal)) from None
+    for i in range(len(made["follow_ups"])):
+        if why := conversations.why_not(made, i):
+            raise entry.refuse(("conversation", "follow_ups", i), why)
+    return made
 
 
 def scored(plan: Targets, entry: Named) -> Target:
@@ -60,6 +77,20 @@ def selected(plan: Targets, entry: Named) -> Target:
     stage = "select_data" if isinstance(recipe, sampling.SelectedData) else "select_preferences"
     own = recipe.model_dump(exclude={"runtime", "scores"})
     return Target(entry.path, stage, own, {"scores": recipe.scores}, inputs, runtime=recipe.runtime.model_dump())
+
+
+def answered(plan: Targets, entry: Named) -> Target:
+    """Rows of conversations: their last answers, or those against their first."""
+    recipe = entry.recipe
+    completions = plan.named_by(entry, "completions", "completions")
+    pairs, made = isinstance(recipe, sampling.LastOverFirst), plan.all[completions]
+    said = made.own.get("conversation")
+    if made.stage == "gather_completions" and not (said and said["follow_ups"] if pairs else said):
+        wanted = "a `conversation` with `follow_ups`" if pairs else "a `conversation`"
+        raise entry.refuse(("completions",), f"{recipe.completions} has not {wanted}; `scores:` select from any")
+    own, stage = recipe.model_dump(include={"select", "half"}), "select_revisions" if pairs else "select_answers"
+    names, inputs = {"completions": recipe.completions}, {"completions": completions}
+    return Target(entry.path, stage, own, names, inputs, runtime=recipe.runtime.model_dump())
 
 
 def stage_of(plan: Targets, path: str) -> str:

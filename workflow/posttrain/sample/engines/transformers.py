@@ -4,6 +4,7 @@ A logits processor draws each row's token and leaves nothing else to take, so `g
 hangs on a row's key and the token's place alone.
 """
 
+from bisect import bisect_left
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,9 @@ from transformers import (
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
+    PreTrainedTokenizerBase,
+    StoppingCriteria,
+    StoppingCriteriaList,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
@@ -45,6 +49,30 @@ def uniform(key: int, place: int) -> float:
     return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, place])).random()
 
 
+class Stop(StoppingCriteria):
+    """Ends the rows that have come to a text to stop at, so that no time is lost; what is cut off is `read`'s to say.
+
+    Only the end of a row is looked at, and the whole of it before it is ended: a tail may read otherwise than there.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, stop: list[str], prompt_length: int) -> None:
+        self.tokenizer, self.stop, self.prompt_length = tokenizer, stop, prompt_length
+        self.tail = max(len(text.encode()) for text in stop) + 1  # tokens: one has a byte at least
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: object) -> torch.Tensor:
+        said = input_ids[:, self.prompt_length :].tolist()
+        ends = [self.found(ids[-self.tail :]) and self.found(ids) for ids in said]
+        return torch.tensor(ends, device=input_ids.device)
+
+    def found(self, ids: list[int]) -> bool:
+        return cut(self.tokenizer.decode(ids, skip_special_tokens=True), self.stop) is not None
+
+
+def cut(text: str, stop: list[str]) -> str | None:
+    """A text before the first of those to stop at; None if it holds none."""
+    return min((text.partition(end)[0] for end in stop if end in text), key=len, default=None)
+
+
 class Engine:
     """A model and its tokenizer, ready to answer."""
 
@@ -73,15 +101,29 @@ class Engine:
         if sampling.get("ends"):  # a rehearsal's, for a model at random would seldom come to an end
             last = start + sampling["max_new_tokens"]
             change.insert(0, ForcedEOSTokenLogitsProcessor(last, self.tokenizer.eos_token_id, device=self.device))
-        made = self.model.generate(**batch, max_new_tokens=sampling["max_new_tokens"], logits_processor=change)
-        return [self.read(ids) for ids in made[: len(read), start:].tolist()]
+        stop = sampling.get("stop", [])
+        made = self.model.generate(
+            **batch,
+            max_new_tokens=sampling["max_new_tokens"],
+            logits_processor=change,
+            stopping_criteria=StoppingCriteriaList([Stop(self.tokenizer, stop, start)] if stop else []),
+        )
+        return [self.read(ids, stop) for ids in made[: len(read), start:].tolist()]
 
-    def read(self, ids: list[int]) -> dict:
-        """An answer's text, its length in tokens with its end, and whether it came to an end."""
+    def read(self, ids: list[int], stop: list[str] = ()) -> dict:
+        """An answer's text, its length in tokens with its end, and whether it came to an end: its own, or a text of
+        `stop`, before which it is cut.
+        """
         end = next((i for i, token in enumerate(ids) if token in self.ends), None)
         said = ids if end is None else ids[: end + 1]
-        text = self.tokenizer.decode(said, skip_special_tokens=True)
-        return {"completion": text, "tokens": len(said), "finished": end is not None}
+        text = self.text(said)
+        if (before := cut(text, stop)) is None:
+            return {"completion": text, "tokens": len(said), "finished": end is not None}
+        tokens = bisect_left(range(len(said)), True, key=lambda i: cut(self.text(said[: i + 1]), stop) is not None) + 1
+        return {"completion": before, "tokens": tokens, "finished": True}
+
+    def text(self, ids: list[int]) -> str:
+        return self.tokenizer.decode(ids, skip_special_tokens=True)
 
 
 def processors(sampling: dict, keys: list[int], start: int) -> LogitsProcessorList:

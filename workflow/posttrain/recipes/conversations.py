@@ -1,0 +1,158 @@
+"""What is said around a prompt: a system turn, examples before it, and follow-ups that ask for more."""
+
+from functools import cache
+from itertools import cycle
+from pathlib import Path
+from typing import Annotated, Literal
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import Field, ValidationError, model_validator
+
+from posttrain.files import Refusal
+from posttrain.recipes import faults, page, template
+from posttrain.recipes.fields import Entry
+from posttrain.words import did_you_mean, dotted
+
+Said = Annotated[str, Field(pattern=r"\S")]
+CRITIQUE_AND_REVISION = ["{{ choice.critique }}", "{{ choice.revision }}"]
+
+
+class Turn(Entry):
+    """A turn of an example."""
+
+    role: Literal["user", "assistant"]
+    content: Said
+
+
+class Opening(Entry):
+    """What a conversation begins with."""
+
+    system: Said | None = Field(None, description="the system turn, in place of a prompt's own")
+    few_shot: list[Turn] = Field([], description="turns before each prompt, `{role, content}`: examples of answers")
+
+    @model_validator(mode="after")
+    def takes_turns(self) -> "Opening":
+        roles = [turn.role for turn in self.few_shot]
+        if len(roles) % 2 or any(a != b for a, b in zip(roles, cycle(("user", "assistant")), strict=False)):
+            raise ValueError("few_shot takes turns: a user's, an assistant's, and so on, the last an assistant's")
+        return self
+
+
+class Principle(Entry):
+    """What an answer is measured by, as two things to ask for."""
+
+    critique: Said
+    revision: Said
+
+
+class Constitution(Opening):
+    """`config/constitutions/<name>.yaml`: principles, one of which each answer is criticised and revised by."""
+
+    principles: list[Principle] = Field(min_length=1)
+
+
+class Conversation(Opening):
+    """What is asked beside each prompt. The turns after it alone are kept, and the choice."""
+
+    follow_ups: list[Said] = Field(
+        [],
+        description="what the user asks next, turn by turn: Jinja of `messages` (the prompt's turns), `answers` (those "
+        "given so far) and `choice`",
+    )
+    choices: list[dict[str, Said]] = Field([], description="words for the follow-ups: each sample draws one of these")
+    constitution: str | None = Field(
+        None,
+        description="a file of `config/constitutions/` with the opening and, as choices, principles; unless "
+        "`follow_ups` says else, a critique is asked for, then a revision",
+    )
+
+    @model_validator(mode="after")
+    def says_something_once(self) -> "Conversation":
+        twice = [name for name in (*Opening.model_fields, "choices") if self.constitution and getattr(self, name)]
+        if twice:
+            raise ValueError(f"{twice[0]} is what the constitution says; leave one of the two out")
+        if self.choices and not self.follow_ups:
+            raise ValueError("choices are words for `follow_ups`; say those")
+        if not self.model_dump(exclude_defaults=True):
+            raise ValueError("says nothing; leave it out")
+        return self
+
+
+def resolved(conversation: Conversation, folders: list[Path]) -> dict:
+    """A conversation as it is held: `system`, `few_shot`, `follow_ups` and `choices`, a constitution's among them."""
+    if not conversation.constitution:
+        return conversation.model_dump(exclude={"constitution"})
+    read = constitution(folders, conversation.constitution)
+    return {
+        **read.model_dump(include=set(Opening.model_fields)),
+        "follow_ups": conversation.follow_ups or CRITIQUE_AND_REVISION,
+        "choices": [principle.model_dump() for principle in read.principles],
+    }
+
+
+def constitution(folders: list[Path], name: str) -> Constitution:
+    """A constitution, refused if it is missing, there twice, or faulty."""
+    files = [file for folder in folders for file in sorted(folder.glob("*.yaml"))]
+    found = [file for file in files if file.stem == name]
+    if not found:
+        hint = did_you_mean(name, [file.stem for file in files])
+        raise Refusal(f"there is no {folders[0] / name}.yaml. {hint}")
+    if len(found) > 1:
+        raise Refusal(f"{name} is the name of {' and of '.join(map(str, found))}; rename one of them")
+    return checked(found[0])
+
+
+@cache  # many completions have one constitution
+def checked(path: Path) -> Constitution:
+    value, where = page.read(path)
+    try:
+        return Constitution.model_validate(value)
+    except ValidationError as error:
+        found = faults.of(Constitution, value, error, frozenset(), frozenset())
+    lines = {key: next(where[key[:end]] for end in range(len(key), -1, -1) if key[:end] in where) for key in found}
+    raise Refusal("\n".join(f"{lines[key]}: {dotted(key)}: {why}" for key, why in found.items()))
+
+
+def why_not(conversation: dict, i: int) -> str | None:
+    """Why a follow-up cannot be asked; None if it can, whatever is chosen."""
+    messages, answers = [{"role": "user", "content": "a prompt"}], ["an answer"] * (i + 1)
+    for choice in conversation["choices"] or [{}]:
+        try:
+            said = rendered(conversation["follow_ups"][i], messages, answers, choice)
+        except Unsayable as error:
+            words = f" ({', '.join(choice)})" if choice else ""
+            return f"{error}; it may read messages, answers, choice{words}"
+        if not said.strip():
+            return "says nothing"
+    return None
+
+
+class Unsayable(Exception):
+    """Raised where a follow-up's template fails."""
+
+
+def rendered(follow_up: str, messages: list[dict], answers: list[str], choice: dict[str, str]) -> str:
+    """What a follow-up says.
+
+    Args:
+        messages: the prompt's turns.
+        answers: those given so far.
+    """
+    try:
+        return compiled(follow_up).render(messages=messages, answers=answers, choice=choice)
+    except Exception as error:  # a template fails in any way that Python can
+        raise Unsayable(str(error).rstrip(".") or type(error).__name__) from None
+
+
+@cache
+def compiled(follow_up: str) -> jinja2.Template:
+    return environment().from_string(follow_up)
+
+
+def environment() -> ImmutableSandboxedEnvironment:
+    """Jinja that reaches for nothing but what it is given, and draws nothing by itself."""
+    made = template.environment()
+    made.undefined = jinja2.StrictUndefined
+    del made.filters["random"], made.globals["lipsum"]
+    return made

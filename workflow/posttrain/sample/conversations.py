@@ -1,0 +1,95 @@
+"""Conversations of several turns: what is asked first, what is asked next, and how far each came."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from posttrain.data import rows
+from posttrain.data.generators import turn
+from posttrain.data.ledger import Ledger
+from posttrain.files import Refusal
+from posttrain.recipes.conversations import Unsayable, rendered
+from posttrain.sample.prompts import Prompt
+
+PLAIN = {"system": None, "few_shot": [], "follow_ups": [], "choices": []}  # the prompt alone
+
+
+def opening(conversation: dict, prompt: list[dict]) -> list[dict]:
+    """What is asked first: the system turn, examples, and the prompt's turns."""
+    own = prompt[:1] if prompt[0]["role"] == "system" else []
+    system = [turn("system", conversation["system"])] if conversation["system"] else own
+    return [*system, *conversation["few_shot"], *prompt[len(own) :]]
+
+
+@dataclass
+class Talk:
+    """One sample of a prompt in the making."""
+
+    prompt: Prompt
+    sample: int
+    opening: list[dict]
+    choice: int | None
+    said: list[dict] = field(default_factory=list)  # after the prompt
+    tokens: int = 0
+    finished: bool = False
+
+    @property
+    def asked(self) -> list[dict]:
+        return self.opening + self.said
+
+    @property
+    def answers(self) -> list[str]:
+        return [said["content"] for said in self.said if said["role"] == "assistant"]
+
+    def hear(self, answer: dict) -> None:
+        self.said.append(turn("assistant", answer["completion"]))
+        self.tokens, self.finished = self.tokens + answer["tokens"], answer["finished"]
+
+    def ask(self, follow_up: str, choices: list[dict]) -> None:
+        choice = {} if self.choice is None else choices[self.choice]
+        try:
+            said = rendered(follow_up, self.prompt.turns, self.answers, choice)
+        except Unsayable as error:
+            where = f"prompt {self.prompt.number}, sample {self.sample}"
+            raise Refusal(f"conversation.follow_ups: {follow_up!r}: {where}: {error}") from None
+        self.said.append(turn("user", said))
+        self.finished = False
+
+    def row(self) -> dict[str, Any]:
+        """As `completions.parquet` has it: the last answer is the completion."""
+        return {
+            "prompt_id": self.prompt.number,
+            "sample": self.sample,
+            "prompt": self.prompt.turns,
+            "reference": self.prompt.reference,
+            "completion": self.answers[-1],
+            "tokens": self.tokens,
+            "finished": self.finished,
+        }
+
+    def columns(self) -> dict[str, Any]:
+        """What a row has besides, of a conversation."""
+        return {"turns": self.said, "choice": self.choice}
+
+
+def schema_of(conversation: dict) -> pa.Schema:
+    """What the rows of `completions.parquet` hold."""
+    return rows.COMPLETIONS if conversation == PLAIN else rows.CONVERSATIONS
+
+
+def unfinished(cut: list[dict], count: int) -> Ledger:
+    """A ledger of so many conversations, of which these did not come to their end: they stay as far as they came."""
+    ledger = Ledger("conversations")
+    ledger.read = count
+    for row in cut:
+        ledger.drop(why_unfinished(row), row["prompt"], row["completion"])
+    return ledger
+
+
+def why_unfinished(row: dict) -> str | None:
+    """Why a conversation ended before its last answer did; None if it did not."""
+    if row["finished"]:
+        return None
+    open_question = row["turns"][-1]["role"] == "user"
+    return "no room for an answer to a follow-up" if open_question else "an answer was cut at max_new_tokens"
