@@ -7,7 +7,7 @@ from posttrain.build.job import open_job
 from posttrain.data import rows
 from posttrain.data.ledger import write
 from posttrain.files import Refusal
-from posttrain.score import answers
+from posttrain.sample import answers
 
 HOW = {"last_answer": (answers.last_answers, rows.MESSAGES), "last_vs_first": (answers.last_vs_first, rows.PAIRS)}
 

@@ -193,6 +193,21 @@ def samples(old: str, new: str) -> Break:
     return put(SAMPLES.replace(old, new), MORE)
 
 
+def follow_up(template: str) -> Break:
+    """A conversation that asks this, in line 7."""
+    said = f"conversation:\n      follow_ups:\n        - \"{template}\"\n      choices: [{{critique: why}}]"
+    return samples("prompts: rows", f"prompts: rows\n    {said}")
+
+
+LAW = "principles:\n  - critique: What is wrong with it?\n    revision: Mend it.\n"
+
+
+def constitution(name: str, text: str) -> Break:
+    """A conversation by a constitution, in line 6, where there is one called law."""
+    said = samples("prompts: rows", f"prompts: rows\n    conversation:\n      constitution: {name}")
+    return both(said, put(text, "config/constitutions/law.yaml"))
+
+
 PLAN = [
     # Keys and names
     Refused("unknown section", add("reports: {}\n"), f"{AT}:40: reports: no such section. Known: completions, data, evals, models, preferences, scores, use"),
@@ -427,6 +442,28 @@ PLAN = [
     Refused("blocks of one sequence", samples("n: 4", "block_size: 1"), f"{MORE}:6: completions.tries.sampling.block_size: 1: input should be greater than 1", "completions/tries"),
     Refused("no shards", samples("shards: 2", "shards: 0"), f"{MORE}:8: completions.tries.runtime.shards: 0: input should be greater than 0", "completions/tries"),
     Refused("a trainer's runtime for a sampler", samples("shards: 2", "launch: ddp"), f"{MORE}:8: completions.tries.runtime.launch: no such key. Known: gpus, hours, mem_gb, shards, threads", "completions/tries"),
+    # Conversations
+    Refused("a follow-up of no template", follow_up("{{ choice.critique"), f"{MORE}:7: completions.tries.conversation.follow_ups.0: unexpected end of template, …; it may read messages, answers, choice (critique)", "completions/tries"),
+    Refused("a follow-up of what is not chosen", follow_up("{{ choice.critque }}"), f"{MORE}:7: completions.tries.conversation.follow_ups.0: 'dict object' has no attribute 'critque'; it may read messages, answers, choice (critique)", "completions/tries"),
+    Refused("a follow-up to an answer to come", follow_up("{{ answers[1] }}"), f"{MORE}:7: completions.tries.conversation.follow_ups.0: list object has no element 1; …", "completions/tries"),
+    Refused("a follow-up that reaches into Python", follow_up("{{ ''.__class__.__mro__ }}"), f"{MORE}:7: completions.tries.conversation.follow_ups.0: access to attribute '__class__' of 'str' object is unsafe; …", "completions/tries", real=True),
+    Refused("a follow-up that reaches by a filter", follow_up("{{ answers|attr('__init__') }}"), f"{MORE}:7: completions.tries.conversation.follow_ups.0: access to attribute '__init__' of 'list' object is unsafe; …", "completions/tries"),
+    Refused("a follow-up that draws by itself", follow_up("{{ answers|random }}"), f"{MORE}:7: completions.tries.conversation.follow_ups.0: No filter named 'random'; …", "completions/tries"),
+    Refused("a follow-up that says nothing", follow_up("{# later #}"), f"{MORE}:7: completions.tries.conversation.follow_ups.0: says nothing", "completions/tries"),
+    Refused("choices for no follow-up", samples("prompts: rows", "prompts: rows\n    conversation:\n      choices: [{a: b}]"), f"{MORE}:6: completions.tries.conversation.choices: are words for `follow_ups`; say those", "completions/tries"),
+    Refused("examples that take no turns", samples("prompts: rows", "prompts: rows\n    conversation:\n      few_shot: [{role: user, content: a}]"), f"{MORE}:6: completions.tries.conversation.few_shot: takes turns: a user's, an assistant's, and so on, the last an assistant's", "completions/tries"),
+    Refused("a conversation that says nothing", samples("prompts: rows", "prompts: rows\n    conversation: {}"), f"{MORE}:5: completions.tries.conversation: says nothing; leave it out", "completions/tries"),
+    Refused("mistyped key of a conversation", samples("prompts: rows", "prompts: rows\n    conversation:\n      sytem: a"), f"{MORE}:6: completions.tries.conversation.sytem: no such key. Did you mean system?", "completions/tries"),
+    Refused("a constitution that is not there", constitution("lwa", LAW), f"{MORE}:6: completions.tries.conversation.constitution: there is no config/constitutions/lwa.yaml. Did you mean law?", "completions/tries"),
+    Refused("a constitution that climbs", constitution("../recipes/micro", LAW), f"{MORE}:6: completions.tries.conversation.constitution: there is no config/constitutions/../recipes/micro.yaml. …", "completions/tries"),
+    Refused("mistyped key of a constitution", constitution("law", LAW.replace("critique", "critque")), f"{MORE}:6: completions.tries.conversation.constitution: config/constitutions/law.yaml:2: principles.0.critque: no such key. Did you mean critique?", "completions/tries", real=True),
+    Refused("a constitution without principles", constitution("law", "system: Be good.\n"), f"{MORE}:6: completions.tries.conversation.constitution: config/constitutions/law.yaml:1: principles: is missing", "completions/tries"),
+    Refused("a constitution and a system turn", constitution("law\n      system: Be bad.", LAW), f"{MORE}:7: completions.tries.conversation.system: is what the constitution says; leave one of the two out", "completions/tries"),
+    Refused("a stop at nothing", samples("n: 4", "stop: ['']"), f"{MORE}:6: completions.tries.sampling.stop.0: '': string should have at least 1 character", "completions/tries"),
+    Refused("the last answer of one", put(SAMPLES + "  revised:\n    completions: tries\n    select: last_vs_first\n", MORE), f"{MORE}:22: preferences.revised.completions: tries has not a `conversation` with `follow_ups`; `scores:` select from any", "preferences/revised"),
+    Refused("a third half", put(SAMPLES + "  revised:\n    completions: tries\n    select: last_vs_first\n    half: third\n", MORE), f"{MORE}:24: preferences.revised.half: 'third': input should be 'first' or 'second'", "preferences/revised"),
+    Refused("an unknown format", edit("skip: 0", "format: hh"), f"{AT}:5: data.rows.sources.0.format: 'hh': input should be 'hh_rlhf'"),
+    Refused("exchanges of pairs", edit("      - path: pairs.jsonl", "      - path: pairs.jsonl\n        exchanges: 1"), f"{AT}:8: preferences.pairs.sources: have no `exchanges`: those are kept of conversations, under data:"),
     Refused("unknown split", samples("prompts: rows", "prompts: rows\n    split: dev"), f"{MORE}:5: completions.tries.split: 'dev': input should be 'train' or 'test'", "completions/tries"),
     Refused("completions of a scan", both(add("  many:\n    extends: sft\n    scan: {seed: [1, 2]}\n"), samples("model: sft", "model: many")), f"{MORE}:3: completions.tries.model: many is a scan; name one of its models: models/many@seed=1", "completions/tries"),
     Refused("scores of no completions", samples("completions: tries", "completions: tires"), f"{MORE}:11: scores.right.completions: there is no completions/tires. Did you mean tries?", "scores/right"),

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "build": {"files", "adapters", "recipes.identity"},
     "checkpoints": {"files", "adapters", "recipes.template"},
     "data": WORK,
-    "sample": WORK | {"data"},
+    "sample": WORK | {"data", "recipes.conversations"},
     "score": WORK | {"data"},
     "train": WORK | {"data"},
     "evaluate": WORK | {"data", "sample", "score"},

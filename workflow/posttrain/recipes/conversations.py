@@ -103,7 +103,6 @@ def constitution(folders: list[Path], name: str) -> Constitution:
     return checked(found[0])
 
 
-@cache  # many completions have one constitution
 def checked(path: Path) -> Constitution:
     value, where = page.read(path)
     try:

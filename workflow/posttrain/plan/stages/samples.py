@@ -47,7 +47,7 @@ def conversation_of(plan: Targets, entry: Named) -> dict | None:
     for i in range(len(made["follow_ups"])):
         if why := conversations.why_not(made, i):
             raise entry.refuse(("conversation", "follow_ups", i), why)
-    return made
+    return made | ({"few_shot": made["few_shot"][:2]} if plan.stand_ins else {})
 
 
 def scored(plan: Targets, entry: Named) -> Target:
