@@ -15,9 +15,7 @@ HOW = {"last_answer": (answers.last_answers, rows.MESSAGES), "last_vs_first": (a
 def main() -> None:
     with open_job(__doc__) as job:
         choose, schema = HOW[job.recipe["select"]]
-        read = rows.read(job.inputs["completions"] / "completions.parquet")
-        if not read or "turns" not in read[0]:
-            raise Refusal(f"{job.inputs['completions']}: holds no conversations; `completions:` wants a `conversation`")
+        read = rows.table(job.inputs["completions"] / "completions.parquet", rows.CONVERSATIONS).to_pylist()
         chosen, ledger = choose(answers.half_of(read, job.recipe["half"]))
         if not chosen:
             raise Refusal(f"{job.inputs['completions']}: no row is left ({ledger.losses()})")
