@@ -102,3 +102,20 @@ def test_what_was_mixed_before_there_were_dialogues_is_what_it_was():
     assert identity.what_it_is("mix_data", recipe) == identity.what_it_is("mix_data", old, {})
     recipe["sources"][0]["format"] = "hh_rlhf"
     assert identity.what_it_is("mix_data", recipe) != identity.what_it_is("mix_data", old, {})
+
+
+def test_what_the_guide_shows_is_planned(fresh, monkeypatch):
+    monkeypatch.chdir(fresh.root)
+    guide = (ROOT / "docs/constitutional-ai.md").read_text()
+    shown = re.findall(r"```yaml\n(.*?)```", guide, re.S)
+    questions = "data: {my-questions: {sources: [{path: rows.jsonl}]}}\n"
+    model = (ROOT / "config/recipes/smollm2-wheel.yaml").read_text()
+    for number, page in enumerate([*shown, questions, model]):
+        fresh.path(f"config/recipes/{number}.yaml").write_text(page)
+    plan = targets()
+    stages = {"my-talks": "gather_completions", "my-revisions": "select_answers", "my-pairs": "select_revisions"}
+    assert {path.split("/")[1]: made["stage"] for path, made in plan.items() if "/my-" in path} == {
+        **stages,
+        "my-questions": "mix_data",
+        "my-talks.1of1": "sample_shard",
+    }
