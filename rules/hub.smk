@@ -16,7 +16,7 @@ rule fetch_snapshot:
         target=plan.made_by("fetch_snapshot"),
     localrule: True
     conda:
-        "../envs/train.yaml"
+        here
     shell:
         "exec python -m posttrain.build {wildcards.target} > {log} 2>&1"
 
@@ -35,7 +35,7 @@ rule fetch_wheel:
         name=plan.made_by("fetch_wheel", "hub"),
     localrule: True
     conda:
-        "../envs/train.yaml"
+        here
     shell:
         "exec python -m posttrain.build hub/{wildcards.name} > {log} 2>&1"
 
@@ -56,7 +56,7 @@ if plan.rehearses:  # else every file would be asked of it
             target=plan.made_by("imitate_snapshot"),
         localrule: True
         conda:
-            "../envs/train.yaml"
+            here
         shell:
             "exec python -m posttrain.build {wildcards.target} > {log} 2>&1"
 
@@ -76,6 +76,6 @@ rule adopt_folder:
         target=plan.made_by("adopt_folder"),
     localrule: True
     conda:
-        "../envs/train.yaml"
+        here
     shell:
         "exec python -m posttrain.build {wildcards.target} > {log} 2>&1"

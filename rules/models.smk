@@ -19,7 +19,7 @@ rule init_model:
     wildcard_constraints:
         name=plan.made_by("init_model", "models"),
     conda:
-        "../envs/train.yaml"
+        here
     threads: threads_of("models")
     resources:
         mem_mb=memory("models"),
@@ -47,7 +47,7 @@ rule convert_gguf:
     wildcard_constraints:
         name=plan.made_by("convert_gguf", "models"),
     conda:
-        "../envs/train.yaml"
+        here
     threads: threads_of("models")
     resources:
         mem_mb=memory("models"),
@@ -75,7 +75,7 @@ rule merge_adapter:
     wildcard_constraints:
         name=plan.made_by("merge_adapter", "models"),
     conda:
-        "../envs/train.yaml"
+        here
     threads: threads_of("models")
     resources:
         mem_mb=memory("models"),
@@ -103,7 +103,7 @@ rule train_cpt:
     wildcard_constraints:
         name=plan.made_by("train_cpt", "models"),
     conda:
-        "../envs/train.yaml"
+        here
     threads: threads_of("models")
     resources:
         **nodes("models"),
@@ -203,7 +203,7 @@ rule train_checkpoints:
     wildcard_constraints:
         name=plan.made_by("train_checkpoints", "checkpoints"),
     conda:
-        "../envs/train.yaml"
+        here
     threads: threads_of("checkpoints")
     resources:
         **nodes("checkpoints"),
@@ -232,7 +232,7 @@ rule pick_checkpoint:
         name=plan.made_by("pick_checkpoint", "models"),
     localrule: True
     conda:
-        "../envs/train.yaml"
+        here
     shell:
         "exec python -m posttrain.build models/{wildcards.name} > {log} 2>&1"
 

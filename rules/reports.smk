@@ -16,7 +16,7 @@ rule make_report:
         name=plan.named("models"),
     localrule: True
     conda:
-        "../envs/train.yaml"
+        here
     params:
         made_of=reported("models"),
     shell:

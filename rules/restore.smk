@@ -16,7 +16,7 @@ rule restore:
         target=plan.made_by("restore"),
     localrule: True
     conda:
-        "../envs/train.yaml"
+        here
     shell:
         "exec python -m posttrain.build {wildcards.target} > {log} 2>&1"
 
@@ -33,6 +33,6 @@ rule unknown:
         nope=plan.unknown(),
     localrule: True
     conda:
-        "../envs/train.yaml"
+        here
     shell:
         "false {output} > {log}"

@@ -19,7 +19,9 @@ rule sample_shard:
     wildcard_constraints:
         name=plan.made_by("sample_shard", "shards"),
     conda:
-        "../envs/train.yaml"
+        conda("shards")
+    container:
+        container("shards")
     threads: threads_of("shards")
     resources:
         gpu=gpus("shards"),
@@ -48,7 +50,9 @@ rule gather_completions:
     wildcard_constraints:
         name=plan.made_by("gather_completions", "completions"),
     conda:
-        "../envs/train.yaml"
+        conda("completions")
+    container:
+        container("completions")
     threads: threads_of("completions")
     resources:
         mem_mb=memory("completions"),
@@ -76,7 +80,7 @@ rule score_completions:
     wildcard_constraints:
         name=plan.made_by("score_completions", "scores"),
     conda:
-        "../envs/train.yaml"
+        here
     threads: threads_of("scores")
     resources:
         gpu=gpus("scores"),
@@ -105,7 +109,7 @@ rule select_data:
     wildcard_constraints:
         name=plan.made_by("select_data", "data"),
     conda:
-        "../envs/train.yaml"
+        here
     threads: threads_of("data")
     resources:
         mem_mb=memory("data"),
@@ -133,7 +137,7 @@ rule select_preferences:
     wildcard_constraints:
         name=plan.made_by("select_preferences", "preferences"),
     conda:
-        "../envs/train.yaml"
+        here
     threads: threads_of("preferences")
     resources:
         mem_mb=memory("preferences"),

@@ -19,7 +19,7 @@ rule make_tokenizer:
     wildcard_constraints:
         name=plan.made_by("make_tokenizer", "tokenizers"),
     conda:
-        "../envs/train.yaml"
+        here
     threads: threads_of("tokenizers")
     resources:
         mem_mb=memory("tokenizers"),
@@ -47,7 +47,7 @@ rule tokenize_rows:
     wildcard_constraints:
         name=plan.made_by("tokenize_rows", "tokens"),
     conda:
-        "../envs/train.yaml"
+        here
     threads: threads_of("tokens")
     resources:
         mem_mb=memory("tokens"),
@@ -75,7 +75,7 @@ rule compute_reference:
     wildcard_constraints:
         name=plan.made_by("compute_reference", "reference"),
     conda:
-        "../envs/train.yaml"
+        here
     threads: threads_of("reference")
     resources:
         gpu=gpus("reference"),

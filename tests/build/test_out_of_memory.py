@@ -56,12 +56,12 @@ class Machine:
         said = {"micro_batch_size": micro, "gradient_accumulation_steps": self.batch // micro, "processes": 1}
         target = {"stage": "train_x", "rule": "train_x", "script": "program.py", "own": self.own, "identity": self.own}
         target["runtime"] = {"threads": 1} | said | runtime
-        target |= {name: {} for name in ("inputs", "files", "texts", "contents")} | {"unlocked": []}
+        target |= {name: {} for name in ("inputs", "files", "texts", "contents")} | {"environment": "train"}
         plan = {
             "store": "store",
             "root": ".",
-            "environment": "e",
-            "locked": {},
+            "site": {},
+            "environments": {"train": {"digest": "e", "locked": {}}},
             "targets": {"models/x": target | {"unlocked": []}},
         }
         write_json(self.root / "plan.json", plan)

@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "words": set(),
     "recipes": {"files", "words"},
     "adapters": {"files"},
-    "build": {"files", "adapters", "recipes.identity"},
+    "build": {"files", "adapters", "recipes.identity", "recipes.environments"},
     "checkpoints": {"files", "adapters", "recipes.template"},
     "data": WORK,
     "sample": WORK | {"data", "recipes.conversations"},

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
 from posttrain.adapters import adapter_config, content_of_base, is_adapter
 from posttrain.files import Refusal, read_json
@@ -77,3 +77,14 @@ def refuse_clock(tokenizer: PreTrainedTokenizerBase) -> None:
 def places(folder: Path) -> int:
     """How many tokens a model has places for."""
     return getattr(config_of(folder).get_text_config(), "max_position_embeddings", ENDLESS)
+
+
+def ends_of(folder: Path, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """The tokens that a model's answers end with: its tokenizer's, and those of its generation config."""
+    weights = weights_of(folder)
+    try:
+        config = GenerationConfig.from_pretrained(weights)
+    except OSError:  # it has none
+        config = GenerationConfig.from_model_config(AutoConfig.from_pretrained(weights))
+    said = config.eos_token_id
+    return {tokenizer.eos_token_id, *(said if isinstance(said, list) else [said])} - {None}

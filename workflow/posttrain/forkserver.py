@@ -36,6 +36,7 @@ PROGRAMS = (  # what stages import
     "posttrain.evaluate.answers",
     "posttrain.evaluate.pairs",
     "posttrain.evaluate.text",
+    "posttrain.sample.engines.transformers",
     "posttrain.score.reward",
     "posttrain.score.select",
     "posttrain.train.arguments",

@@ -12,6 +12,7 @@ from posttrain.build.lease import KEY, started
 from posttrain.files import Refusal
 
 PR_SET_PDEATHSIG = 1
+PACKAGE = Path(__file__).parents[2]  # where an environment finds posttrain that has it not installed
 FORKSERVER = "POSTTRAIN_FORKSERVER"  # in the environment: the socket of a process that forks for small stages
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)  # SLURM's, a person's, and what some sites send
 # Settings of another launch, or of the user's shell, that would change this one unseen.
@@ -47,8 +48,12 @@ def ignore_stop_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def environment(work: Path, mark: str, threads: int, online: bool) -> dict[str, str]:
-    """What every stage's process finds set: seeds, threads, private caches, no network unless it fetches."""
+def environment(work: Path, mark: str, threads: int, online: bool, python: str = sys.executable) -> dict[str, str]:
+    """What every stage's process finds set: seeds, threads, private caches, no network unless it fetches.
+
+    Args:
+        python: what runs it; the programs beside that are found first.
+    """
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(FOREIGN) and name not in FOREIGN_NAMES
     }
@@ -58,10 +63,12 @@ def environment(work: Path, mark: str, threads: int, online: bool) -> dict[str, 
     return HEAP | kept | {
         KEY: mark,
         "POSTTRAIN_SUPERVISOR": str(os.getpid()),
+        "PATH": f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}",
         "HF_DATASETS_CACHE": str(work / "cache/datasets"),
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "PET_SIGNALS_TO_HANDLE": "SIGHUP",  # torchrun must not end the ranks on a signal meant for them
         "PYTHONHASHSEED": "0",  # else peft writes target_modules in another order each time
+        "PYTHONPATH": str(PACKAGE),
         "PYTHONUNBUFFERED": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "TQDM_DISABLE": "1",
@@ -69,9 +76,13 @@ def environment(work: Path, mark: str, threads: int, online: bool) -> dict[str, 
     } | dict.fromkeys(THREADS, str(threads))  # fmt: skip
 
 
-def command(script: str, arguments: list[str], runtime: dict, root: Path, online: bool) -> list[str]:
-    """The command that runs a stage: accelerate for what is trained, python for the rest."""
-    python = [sys.executable, *(["-m", "posttrain.forkserver"] if forks(runtime, online) else [])]
+def command(
+    script: str, arguments: list[str], runtime: dict, root: Path, online: bool, python: str = sys.executable
+) -> list[str]:
+    """The command that runs a stage: accelerate for what is trained, a Python for the rest."""
+    if python != sys.executable:
+        return [python, script, *arguments]
+    python = [python, *(["-m", "posttrain.forkserver"] if forks(runtime, online) else [])]
     if "launch" not in runtime:
         return [*python, script, *arguments]
     if runtime["launch"].startswith("zero"):

@@ -1,7 +1,6 @@
 """The run record: by what software, on what machine, from what commit, and how it went. Never part of a key."""
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -11,17 +10,18 @@ import time
 from pathlib import Path
 
 from posttrain.build import launch, status
-from posttrain.files import DIGEST_CHARACTERS, Refusal, read_json
+from posttrain.files import DIGEST_CHARACTERS, read_json
 
 OURS = ("config", "envs", "rules", "scripts", "workflow")  # what a build is made by, in the checkout
 JOURNAL = Path(".posttrain/journal.jsonl")
-# What the stages' results hang on, and what may be installed beside it on a GPU machine.
-PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors", "pyarrow")
-PACKAGES += ("numpy", "huggingface-hub", "gguf", "reasoning-gym", "deepspeed", "bitsandbytes", "flash-attn", "kernels")
 
 
-def of_run(work: Path, target: dict, root: Path) -> dict:
-    """What a finished work folder's run.json says."""
+def of_run(work: Path, target: dict, root: Path, versions: dict[str, str]) -> dict:
+    """What a finished work folder's run.json says.
+
+    Args:
+        versions: of the environment that its program ran in.
+    """
     said = status.read(work)
     return {
         "launch": launch.in_force(work, target["runtime"]),
@@ -29,7 +29,7 @@ def of_run(work: Path, target: dict, root: Path) -> dict:
         "seconds": round(status.spent(said), 1),
         "resumes": said.get("resumes", 0),
         "metrics": read_json(work / "metrics.json"),
-        "versions": versions(),
+        "versions": versions,
         "hardware": hardware(),
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
         "git": git(root),
@@ -42,27 +42,6 @@ def note(event: str, path: str, key: str) -> None:
     line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event, "target": path, "key": key}
     with open(JOURNAL, "a") as journal:
         journal.write(json.dumps({**line, "pid": os.getpid()}) + "\n")
-
-
-def versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def refuse_other_versions(locked: dict[str, str]) -> None:
-    """Raises: Refusal, if this environment is not the one that the key will say it is."""
-    found = versions()
-    for name, version in locked.items():
-        if name in found and found[name].partition("+")[0] != version:
-            raise Refusal(
-                f"{name} {found[name]} is installed, and envs/train.lock says {version}; "
-                "install what is locked (make .venv/ready), or lock what is installed (make lock)"
-            )
 
 
 def hardware() -> dict:

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from posttrain.build import gpus, launch, processes, record, status, store, tracking
+from posttrain.build import environments, gpus, launch, processes, record, status, store, tracking
+from posttrain.build.environments import Environment
 from posttrain.build.lease import Held, Lease, mark
 from posttrain.build.processes import STOP_SIGNALS
 from posttrain.build.store import Store
@@ -43,7 +44,7 @@ class Supervisor:
             raise Refusal(f"{plan_path} has no target {path}")
         self.plan_path, self.path, self.target = plan_path, path, plan["targets"][path]
         self.store, self.root = Store(Path(plan["store"])), Path(plan["root"])
-        self.environment, self.locked = plan["environment"], plan["locked"]
+        self.site, self.needs = plan["site"], plan["environments"][self.target["environment"]]
         self.stopping = False
 
     def restore(self) -> None:
@@ -58,21 +59,22 @@ class Supervisor:
     def build(self) -> None:
         """Link the result if the store has it; else make it, one job at a time."""
         inputs = self.verified_inputs()
-        key = identity.key(self.target["own"], inputs, self.environment)
+        key = identity.key(self.target["own"], inputs, self.needs["digest"])
         if manifest := self.store.verified(key):
             return self.link(manifest)
         try:
             processes.check_nodes(self.target["runtime"].get("nodes", 1))
             gpus.check(self.target["runtime"].get("gpus", 0))
             tracking.check(self.target["runtime"].get("tracking", "none"))
+            found = self.environment()
         except Refusal as refusal:
             raise Refusal(f"{self.path}: {refusal}") from None
         with self.lease(key) as lease:
             if not self.store.verified(key):
                 work = self.open_work(key)
                 if not store_ready(work):
-                    self.run(work, key)
-                    self.finish(work, key, inputs)
+                    self.run(work, key, found.python)
+                    self.finish(work, key, inputs, found.versions)
                 strip(work)
                 if not lease.held():
                     raise Refusal(f"{self.path}: the lease was lost to another job; nothing was published")
@@ -95,6 +97,13 @@ class Supervisor:
                 if not twin or self.target["runtime"].get("gpus"):
                     raise
                 time.sleep(WAIT)
+
+    def environment(self) -> Environment:
+        """What the stage's program runs in. Raises: Refusal, if it is not there or not as locked."""
+        name = self.target["environment"]
+        found = environments.find(name, self.site, self.root)
+        environments.refuse_other_versions(name, found.versions, self.needs["locked"])
+        return found
 
     def link(self, manifest: dict) -> None:
         record.note("link", self.path, manifest["key"])
@@ -145,17 +154,17 @@ class Supervisor:
         status.clear(work)
         status.write(work, target=self.path, state="running", resumes=times, spent=spent, pid=os.getpid())
 
-    def run(self, work: Path, key: str) -> None:
+    def run(self, work: Path, key: str, python: str) -> None:
         """Run the stage's program to its end, again with less at once where memory runs out.
 
         On a signal, ask it to stop at the end of its step.
         """
         runtime, online = self.target["runtime"], self.target["stage"] in ONLINE
         (work / "stop").unlink(missing_ok=True)
-        record.refuse_other_versions(self.locked)
         arguments = [self.path, "--plan", self.plan_path, "--work", str(work)]
-        command = processes.command(str(self.root / self.target["script"]), arguments, runtime, self.root, online)
-        environment = processes.environment(work, mark(self.store.root, key), runtime["threads"], online)
+        script = str(self.root / self.target["script"])
+        command = processes.command(script, arguments, runtime, self.root, online, python)
+        environment = processes.environment(work, mark(self.store.root, key), runtime["threads"], online, python)
         environment |= tracking.environment(self.path, key)
         with gpus.claimed(runtime.get("gpus", 0)) as mine:
             child = self.start(command, environment | mine, work, key)
@@ -222,13 +231,14 @@ class Supervisor:
         if (again and number == signal.SIGINT) or "launch" not in self.target["runtime"]:
             child.kill()
 
-    def finish(self, work: Path, key: str, inputs: dict[str, str]) -> None:
+    def finish(self, work: Path, key: str, inputs: dict[str, str], versions: dict[str, str]) -> None:
         """Say what was made. From here on a kill costs a rename."""
         if not any((work / "files").iterdir()):
             raise Refusal(f"{self.path}: its program made no files")
         store.seal(work / "files")
-        write_json(work / "run.json", record.of_run(work, self.target, self.root))
-        made = {"identity": self.target["identity"], "key": key, "inputs": inputs, "environment": self.environment}
+        write_json(work / "run.json", record.of_run(work, self.target, self.root, versions))
+        made = {"identity": self.target["identity"], "key": key, "inputs": inputs}
+        made |= {"environment": self.needs["digest"]}
         write_json(work / "manifest.json", made | store.describe(work / "files"))
 
 

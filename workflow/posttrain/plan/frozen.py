@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from posttrain.build import lease, status
+from posttrain.build import environments, lease, processes, status
 from posttrain.build.store import Store, read_by, whole
 from posttrain.files import Refusal, digest, read_json, write_text
 from posttrain.plan import rehearsal, resources, triggers
@@ -28,14 +28,20 @@ NAMED = (*SECTIONS, "checkpoints")  # the kinds whose names a person chose
 KINDS = (*NAMED, "tokenizers", "tokens", "reference", "shards", "hub")
 
 
-def open_plan(root: str, config: dict, main: bool) -> "Plan":
-    """The plan: made, frozen and exported by the main process; read, and nothing else, by its jobs."""
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # jobs run this Python
+def open_plan(root: str, config: dict, main: bool, deploys: bool = False) -> "Plan":
+    """The plan: made, frozen and exported by the main process; read, and nothing else, by its jobs.
+
+    Args:
+        deploys: whether Snakemake makes or opens environments (`--sdm`).
+    """
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # jobs run this Python,
+    path = [str(processes.PACKAGE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(path)  # or another environment's, in which posttrain is not installed
     if main:
         os.environ["POSTTRAIN_PLAN"] = freeze(Path(root), config)
     elif "POSTTRAIN_PLAN" not in os.environ:
         raise Refusal("a job found no POSTTRAIN_PLAN: its environment was not passed on (sbatch --export=ALL does)")
-    return Plan(os.environ["POSTTRAIN_PLAN"], main)
+    return Plan(os.environ["POSTTRAIN_PLAN"], main, deploys)
 
 
 def freeze_here() -> str:
@@ -73,10 +79,11 @@ def freeze(root: Path, config: dict) -> str:
     contents = Contents()
     locks, here = lock.read(root / "config/lock.yaml"), root if rehearses else Path()
     targets = Targets(read, templates, here, locks, contents, MAKERS, stand_ins)
-    environment, locked = read_environment(root / "envs/train.lock")
+    locked = {name: read_environment(root / f"envs/{name}.lock") for name in environments.ENVIRONMENTS}
     published = bases.published(known_bases, bases.read(root / "config/datasets.yaml", bases.Dataset))
     known: dict[str, dict] = {}
     for target in targets.all.values():
+        environment = locked[target.environment]["digest"]
         known[target.path] = settle(target, known, contents, store, environment)
         if name := target.own.get("repo_id") or target.own.get("requirement"):
             known[target.path]["published"] = published[target.own.get("kind", "wheels")].get(name, {})
@@ -85,7 +92,7 @@ def freeze(root: Path, config: dict) -> str:
     resources.settle(known, read.site.get("gpu"))
     contents.remember()
     plan = {
-        "root": str(root), "store": str(store.root), "environment": environment, "locked": locked, "site": read.site,
+        "root": str(root), "store": str(store.root), "environments": locked, "site": read.site,
         "scans": read.scans, "rehearses": rehearses, "targets": known,
         "hub_ids": {kind: sorted(ids) for kind, ids in targets.hub_ids.items()},
     }  # fmt: skip
@@ -96,11 +103,11 @@ def freeze(root: Path, config: dict) -> str:
     return path
 
 
-def read_environment(path: Path) -> tuple[str, dict[str, str]]:
-    """The digest of the training environment, and the version of each package that it pins."""
+def read_environment(path: Path) -> dict[str, Any]:
+    """The version of each package that an environment pins, and their digest."""
     pins = [line.split("==") for line in path.read_text().splitlines() if "==" in line and not line.startswith("#")]
     locked = {name.lower().replace("_", "-"): version for name, version in pins}
-    return digest(locked), locked
+    return {"digest": digest(locked), "locked": locked}
 
 
 def settle(target: Target, known: dict, contents: Contents, store: Store, environment: str) -> dict:
@@ -117,7 +124,7 @@ def settle(target: Target, known: dict, contents: Contents, store: Store, enviro
         "stage": target.stage, "script": f"scripts/{SCRIPTS.get(target.stage, target.stage)}.py",
         "own": target.own, "identity": target.identity, "intent": target.intent,
         "inputs": target.inputs, "files": target.files, "texts": target.texts, "runtime": target.runtime,
-        "refusal": target.refusal, "unlocked": target.unlocked,
+        "refusal": target.refusal, "unlocked": target.unlocked, "environment": target.environment,
         "contents": parts, "key": key, "hit": bool(held), "twin": None,
         "made": {name: made[name] for name in ("files", "content") if name in made},
     }  # fmt: skip
@@ -173,14 +180,15 @@ def any_of(names: Iterable[str]) -> str:
 class Plan:
     """What the rules ask of the frozen plan."""
 
-    def __init__(self, path: str, main: bool) -> None:
+    def __init__(self, path: str, main: bool, deploys: bool = False) -> None:
         plan = read_json(path)
         if not plan:
             raise Refusal(f"the plan {path} cannot be read; run snakemake again to make it anew")
-        self.path, self.main, self.root = path, main, plan["root"]
+        self.path, self.main, self.deploys = path, main, deploys
         self.targets, self.scans, self.site = plan["targets"], plan["scans"], plan["site"]
-        self.environment, self.store = plan["environment"], Store(Path(plan["store"]))
+        self.root, self.environments, self.store = Path(plan["root"]), plan["environments"], Store(Path(plan["store"]))
         self.asked: set[str] = set()
+        self.lacking: set[str] = set()  # the environments that are not here, and were named
         self.hub_ids, self.rehearses = plan["hub_ids"], plan["rehearses"]
 
     def all(self, kind: str) -> list[str]:
@@ -215,10 +223,25 @@ class Plan:
             if refusal := self.targets[path]["refusal"]:
                 raise Refusal(refusal)
             self.refuse_if_held(path)
-            triggers.update(path, self.targets[path], self.environment)
+            triggers.update(path, self.targets[path], self.environments)
             for said in warnings(self.targets[path]):
                 print(f"{path}: {said}", file=sys.stderr)
+            self.name_lacking(path)
         return triggers.path_of(path)
+
+    def name_lacking(self, path: str) -> None:
+        """Say, once, that the environment of a target that would be made is not here. Where jobs run it may be."""
+        target, name = self.targets[path], self.targets[path]["environment"]
+        if self.deploys or target["made"] or name in self.lacking:
+            return
+        if why := environments.lacking(name, self.site, self.root):
+            self.lacking.add(name)
+            print(f"{path}: {why}", file=sys.stderr)
+
+    def container(self, path: str) -> str | None:
+        """The image that config/site.yaml names for a target's environment."""
+        place = self.site.get("environments", {}).get(self.targets[path]["environment"], "")
+        return place if environments.is_image(place) else None
 
     def refuse_if_held(self, path: str) -> None:
         target = self.targets[path]

@@ -28,6 +28,7 @@ class Target:
     runtime: dict = field(default_factory=lambda: Runtime().model_dump())
     intent: str = ""
     refusal: str = ""  # why it cannot be made, for who asks for it
+    environment: str = "train"  # what its program runs in: a lock of envs/
 
     def __post_init__(self) -> None:
         self.own = identity.what_it_is(self.stage, self.own)

@@ -42,8 +42,9 @@ def stale(manifest: dict, own: dict, planned: dict, parts: dict) -> bool:
     return manifest.get("key") != identity.key(own, parts, manifest.get("environment", ""))
 
 
-def update(path: str, target: dict, environment: str) -> None:
+def update(path: str, target: dict, environments: dict[str, dict]) -> None:
     """Rewrite a target's trigger if it must be made, and say why."""
+    name = target["environment"]
     there, manifest, file = Path(f"{path}.json"), read_json(f"{path}.json"), path_of(path)
     link = Path(path)
     if link.is_dir() and not link.is_symlink() and not copied(link, manifest):  # Snakemake would delete it
@@ -60,8 +61,8 @@ def update(path: str, target: dict, environment: str) -> None:
         write_json(file, {"identity": planned, "replaces": replaces})
     if old:
         print(f"{path}: {', '.join(reasons(manifest, target))}", file=sys.stderr)
-    elif manifest and manifest.get("environment") != environment:
-        print(f"{path}: made with another envs/train.lock; it stays (delete it to build it anew)", file=sys.stderr)
+    elif manifest and manifest.get("environment") != environments[name]["digest"]:
+        print(f"{path}: made with another envs/{name}.lock; it stays (delete it to build it anew)", file=sys.stderr)
 
 
 def copied(folder: Path, manifest: dict) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from posttrain.recipes.fields import Count, Entry
 from posttrain.recipes.runtime import ReadRuntime
@@ -24,6 +24,14 @@ class AnswersEvaluation(Evaluation):
     verifier: str = Field(description="a function of posttrain.score.verifiers; 1 is right")
     args: dict[str, Any] = Field({}, description="the verifier's arguments")
     sampling: Sampling = Sampling()
+
+    @model_validator(mode="after")
+    def fit_the_engine(self) -> "AnswersEvaluation":
+        if self.runtime.processes > 1 and self.sampling.engine == "vllm":
+            raise ValueError(
+                f"runtime.processes {self.runtime.processes} would each open a vLLM, which answers all in one; say 1"
+            )
+        return self
 
 
 class PairsEvaluation(Evaluation):

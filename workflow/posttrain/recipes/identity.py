@@ -56,7 +56,8 @@ RUNTIME_KEYS = frozenset({"runtime"})
 SCHEDULED = {"train.lr_scheduler_kwargs": None}
 KEPT = SCHEDULED | {"train.keep_checkpoints": 0}
 MIXED = {f"{part}.{field}": None for part in ("sources", "test") for field in ("format", "exchanges")}
-CONVERSED = {"sampling.stop": [], "conversation": None}
+DRAWN = {"sampling.engine": "transformers", "sampling.stop": []}
+ASKED = DRAWN | {"conversation": None}
 INTRODUCED: dict[str, dict[str, Any]] = {
     "mix_data": MIXED,
     "mix_preferences": MIXED,
@@ -74,9 +75,9 @@ INTRODUCED: dict[str, dict[str, Any]] = {
     "train_orpo": KEPT,
     "train_cpo": SCHEDULED,
     "train_simpo": SCHEDULED,
-    "sample_shard": CONVERSED,
-    "gather_completions": CONVERSED,
-    "evaluate_model": {"sampling.stop": []},
+    "sample_shard": ASKED,
+    "gather_completions": ASKED,
+    "evaluate_model": DRAWN,
 }
 
 

@@ -16,7 +16,7 @@ class Runtime(Entry):
 
 
 class SampleRuntime(Runtime):
-    gpus: int = Field(0, ge=0, le=1, description="GPUs; 0 samples on the CPU")
+    gpus: int = Field(0, ge=0, description="GPUs; 0 samples on the CPU, and more than 1 are vLLM's")
     shards: Count = Field(1, description="jobs that share the prompts; `gpus`, `hours` and `mem_gb` are each one's")
 
 

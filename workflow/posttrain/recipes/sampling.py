@@ -8,10 +8,15 @@ from posttrain.recipes.conversations import Conversation
 from posttrain.recipes.fields import Count, Entry, Finite, NotNegative
 from posttrain.recipes.runtime import ReadRuntime, Runtime, SampleRuntime
 
+BLOCK_SIZES = {"transformers": 64, "vllm": 1024}
+
 
 class Sampling(Entry):
-    """How completions are drawn. All of it is what they are, `block_size` too: other shapes sum in another order."""
+    """How completions are drawn. All of it is what they are, `engine` and `block_size` too: each engine has its own
+    draws, and other shapes sum in another order.
+    """
 
+    engine: Literal["transformers", "vllm"] = Field("transformers", description="what answers; docs/environments.md")
     n: Count = Field(1, description="completions of each prompt")
     temperature: NotNegative = Field(1, description="0 takes the likeliest token")
     top_k: int = Field(0, ge=0, description="the likeliest tokens to draw from; 0 for all")
@@ -26,7 +31,11 @@ class Sampling(Entry):
         lt=1 << 32,
         description="seed of every draw, with the prompt's row and the sample's number: give another round another",
     )
-    block_size: Annotated[int, Field(gt=1)] = Field(64, description="sequences that are generated side by side")
+    block_size: Annotated[int, Field(gt=1)] = Field(
+        default_factory=lambda said: BLOCK_SIZES[said.get("engine", "transformers")],
+        description="sequences that are given to the engine at once, and kept over a kill: transformers' batch, 64 "
+        "if unsaid, or 1024 of which vllm fills its own",
+    )
 
     @model_validator(mode="after")
     def worth_drawing(self) -> "Sampling":
@@ -44,6 +53,15 @@ class Completions(Entry):
     conversation: Conversation | None = Field(None, description="what is asked beside the prompt; it alone if unsaid")
     sampling: Sampling = Sampling()
     runtime: SampleRuntime = SampleRuntime()
+
+    @model_validator(mode="after")
+    def fit_the_engine(self) -> "Completions":
+        if self.runtime.gpus > 1 and self.sampling.engine != "vllm":
+            raise ValueError(
+                f"runtime.gpus {self.runtime.gpus} are more than engine `{self.sampling.engine}` can use; say 1 and "
+                "more `shards`, or `engine: vllm`, which spreads a model over several"
+            )
+        return self
 
 
 class Scores(Entry):

@@ -8,11 +8,12 @@ from typing import Any
 
 from posttrain.files import Refusal
 from posttrain.recipes import page, sections
+from posttrain.recipes.environments import APART
 from posttrain.recipes.gpus import GPUS
 from posttrain.recipes.page import Where
 from posttrain.words import did_you_mean
 
-KEYS = ("store", "account", "partition", "gpu", "runtime")
+KEYS = ("store", "account", "partition", "gpu", "environments", "runtime")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def read(path: Path) -> Site:
             raise Refusal(f"{where[(key,)]}: {key}: {said[key]!r}: a word is wanted; write it in quotes")
     if "gpu" in said and said["gpu"] not in GPUS:
         raise Refusal(f"{where[('gpu',)]}: gpu: no {said['gpu']} is known. {did_you_mean(said['gpu'], list(GPUS))}")
+    check_environments(said, where)
     patterns = said.get("runtime", {})
     if not isinstance(patterns, dict) or not all(isinstance(value, dict) for value in patterns.values()):
         raise Refusal(f"{where[('runtime',)]}: runtime: maps patterns of names to runtime fields")
@@ -62,6 +64,16 @@ def read(path: Path) -> Site:
             hint = did_you_mean(section, list(sections.SECTIONS))
             raise Refusal(f"{where[('runtime', pattern)]}: runtime.{pattern}: no such section. {hint}")
     return Site(said, where)
+
+
+def check_environments(said: dict, where: Where) -> None:
+    places = said.get("environments", {})
+    if not isinstance(places, dict) or not all(isinstance(place, str) for place in places.values()):
+        raise Refusal(f"{where[('environments',)]}: environments: maps names to a folder or an image")
+    for name in places:
+        if name not in APART:
+            hint = did_you_mean(name, list(APART))
+            raise Refusal(f"{where[('environments', name)]}: environments.{name}: no such environment. {hint}")
 
 
 def whole_path(pattern: str) -> str:

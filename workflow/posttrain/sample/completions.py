@@ -3,12 +3,13 @@
 import hashlib
 from collections.abc import Callable
 from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 
 from posttrain.build.job import Job
 from posttrain.build.pool import each_once
 from posttrain.sample.conversations import PLAIN, Talk, opening
-from posttrain.sample.engines.transformers import Engine
+from posttrain.sample.engines import Engine
 from posttrain.sample.prompts import Prompt, Room
 
 
@@ -32,8 +33,8 @@ def completions(
 
 
 def complete_by(block: list[Prompt], folder: Path, device: str, sampling: dict, conversation: dict) -> list[dict]:
-    room = Room(folder, sampling["max_new_tokens"])
-    return complete(block, open_engine(folder, device), sampling, conversation, room.holds)
+    room, engine = Room(folder, sampling["max_new_tokens"]), sampling.get("engine", "transformers")
+    return complete(block, open_engine(engine, folder, device), sampling, conversation, room.holds)
 
 
 def complete(
@@ -74,6 +75,6 @@ def begun(prompt: Prompt, sample: int, seed: int, conversation: dict) -> Talk:
 
 
 @cache
-def open_engine(folder: Path, device: str) -> Engine:
-    """One a process, however many ways of sampling."""
-    return Engine(folder, device)
+def open_engine(name: str, folder: Path, device: str) -> Engine:
+    """One a process, however many ways of sampling; only its library is imported, for another may not be there."""
+    return import_module(f"posttrain.sample.engines.{name}").Engine(folder, device)

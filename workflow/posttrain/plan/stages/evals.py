@@ -28,4 +28,6 @@ def evaluated(plan: Targets, entry: Named) -> Iterator[Target]:
             raise entry.refuse(("models", i), f"{name} {why}")
         names = {"model": name, of: getattr(recipe, of)}
         inputs = {**opened(plan, "model", model), "rows": read}
-        yield Target(f"evals/{name}/{suite}", "evaluate_model", own, names, inputs, runtime=recipe.runtime.model_dump())
+        needs = {"environment": samples.environment(entry, inputs)} if of == "prompts" else {}
+        runtime = recipe.runtime.model_dump()
+        yield Target(f"evals/{name}/{suite}", "evaluate_model", own, names, inputs, runtime=runtime, **needs)

@@ -26,13 +26,14 @@ def sampled(plan: Targets, entry: Named) -> Target:
     own = recipe.model_dump(include={"split", "sampling"})
     own["sampling"] |= {"ends": True} if plan.stand_ins else {}
     own["conversation"] = conversation_of(plan, entry)
+    needs = {"environment": environment(entry, inputs)}
     runtime, of = recipe.runtime.model_dump(exclude={"shards"}) | {"processes": 1}, recipe.runtime.shards
     shards = {}
     for i in range(of):
         path = f"shards/{entry.path.partition('/')[2]}.{i + 1}of{of}"
-        shard = Target(path, "sample_shard", own | {"shard": i, "of": of}, names, inputs, runtime=runtime)
+        shard = Target(path, "sample_shard", own | {"shard": i, "of": of}, names, inputs, runtime=runtime, **needs)
         shards[f"{identity.SHARD}{i}"] = plan.add(shard)
-    return Target(entry.path, "gather_completions", own, names, inputs | shards)
+    return Target(entry.path, "gather_completions", own, names, inputs | shards, **needs)
 
 
 def conversation_of(plan: Targets, entry: Named) -> dict | None:
@@ -91,6 +92,17 @@ def answered(plan: Targets, entry: Named) -> Target:
     own, stage = recipe.model_dump(include={"select", "half"}), "select_revisions" if pairs else "select_answers"
     names, inputs = {"completions": recipe.completions}, {"completions": completions}
     return Target(entry.path, stage, own, names, inputs, runtime=recipe.runtime.model_dump())
+
+
+def environment(entry: Named, inputs: dict[str, str]) -> str:
+    """What an entry's model answers in: vLLM has environments of its own, for it pins other versions than training."""
+    recipe = entry.recipe
+    if recipe.sampling.engine == "transformers":
+        return "train"
+    if "model.weights" in inputs:
+        why = f"vllm opens whole weights, and {inputs['model']} is an adapter; name its merge (`method: merge`)"
+        raise entry.refuse(("sampling", "engine"), why)
+    return "sample" if recipe.runtime.gpus else "sample-cpu"
 
 
 def stage_of(plan: Targets, path: str) -> str:

@@ -23,7 +23,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from posttrain.checkpoints import open_chat_tokenizer, open_model
+from posttrain.checkpoints import ends_of, open_chat_tokenizer, open_model
 
 
 class Draw(LogitsProcessor):
@@ -80,8 +80,7 @@ class Engine:
         self.device, self.tokenizer = device, open_chat_tokenizer(folder)
         self.tokenizer.padding_side = "left"
         self.model = open_model(AutoModelForCausalLM, folder, dtype="auto").to(device).eval()
-        said = self.model.generation_config.eos_token_id
-        self.ends = {self.tokenizer.eos_token_id, *(said if isinstance(said, list) else [said])} - {None}
+        self.ends = ends_of(folder, self.tokenizer)
         # A hub model's own asks for penalties and draws of its own.
         self.model.generation_config = GenerationConfig(
             do_sample=False, eos_token_id=sorted(self.ends), pad_token_id=self.tokenizer.pad_token_id

@@ -1,0 +1,101 @@
+"""The environment that a stage's program runs in: the one that Snakemake runs in, or one whose versions are others.
+
+A target of the plan names it. `train` is Snakemake's own; vLLM has `sample`, on GPUs, and `sample-cpu`. Such a one is
+that of the Python which runs this, where Snakemake has opened it (`--sdm conda`, `--sdm apptainer`); else a venv or a
+conda environment in the folder that config/site.yaml names, or in the one that `make vllm` makes.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from posttrain.build.processes import PACKAGE
+from posttrain.files import Refusal
+from posttrain.recipes.environments import APART
+
+ENVIRONMENTS = ("train", *APART)
+IMAGES = (".sif", ".simg")
+# What the stages' results hang on, and what may be installed beside it on a GPU machine.
+PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors", "pyarrow")
+PACKAGES += ("numpy", "huggingface-hub", "gguf", "reasoning-gym", "deepspeed", "bitsandbytes", "flash-attn", "kernels")
+PACKAGES += tuple(APART.values())
+
+
+@dataclass(frozen=True)
+class Environment:
+    python: str
+    versions: dict[str, str]
+
+
+def find(name: str, site: dict, root: Path) -> Environment:
+    """The environment of a name. Raises: Refusal, if it is not there."""
+    if why := lacking(name, site, root):
+        raise Refusal(why)
+    if is_ours(name):
+        return Environment(sys.executable, versions())
+    python = str(folder(name, site, root).absolute() / "bin/python")
+    asked = [python, "-m", "posttrain.build.environments"]
+    said = subprocess.run(
+        asked, env=os.environ | {"PYTHONPATH": str(PACKAGE)}, capture_output=True, text=True, check=False
+    )
+    found = json.loads(said.stdout) if said.returncode == 0 else {}
+    if APART[name] not in found:
+        raise Refusal(f"{python} has no {APART[name]}, which the environment {name} is for; `make vllm` installs it")
+    return Environment(python, found)
+
+
+def lacking(name: str, site: dict, root: Path) -> str | None:
+    """What is to be said of an environment that is not there."""
+    there = folder(name, site, root)
+    if is_ours(name) or (there / "bin/python").exists():
+        return None
+    if is_image(str(there)):
+        return f"config/site.yaml: environments.{name}: {there} is an image, which `--sdm apptainer` opens; add that"
+    return (
+        f"{APART[name]} has an environment of its own, and there is none in {there}: `make vllm` makes it, or say "
+        f"`environments: {{{name}: its folder}}` in config/site.yaml (docs/environments.md)"
+    )
+
+
+def is_ours(name: str) -> bool:
+    return name not in APART or APART[name] in versions()
+
+
+def folder(name: str, site: dict, root: Path) -> Path:
+    """Where an environment is, if it is not ours."""
+    return root / Path(site.get("environments", {}).get(name, f".venv-{name}")).expanduser()
+
+
+def is_image(place: str) -> bool:
+    return "://" in place or place.endswith(IMAGES)
+
+
+def versions() -> dict[str, str]:
+    """Of the Python that runs this."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def refuse_other_versions(name: str, found: dict[str, str], locked: dict[str, str]) -> None:
+    """Raises: Refusal, if an environment is not the one that the key will say it is."""
+    for package, version in locked.items():
+        if package in found and found[package].partition("+")[0] != version:
+            make = "make vllm" if name in APART else "make .venv/ready"
+            raise Refusal(
+                f"{package} {found[package]} is installed, and envs/{name}.lock says {version}; "
+                f"install what is locked ({make}), or lock what is installed (make lock)"
+            )
+
+
+if __name__ == "__main__":
+    print(json.dumps(versions()))
