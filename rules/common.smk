@@ -2,8 +2,10 @@
 import functools
 import inspect
 import os
+import shlex
 
 from posttrain import forkserver
+from posttrain.build.processes import PACKAGE
 from posttrain.plan.frozen import open_plan
 
 plan = open_plan(
@@ -12,6 +14,8 @@ plan = open_plan(
     main=workflow.is_main_process,
     deploys=bool(workflow.deployment_settings.deployment_method),
 )
+# For the Python of a conda environment or a container, where posttrain is not installed; Snakemake's own begins so too.
+shell.prefix(f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(PACKAGE))}; ")
 
 SIGNATURE = inspect.signature(lambda wildcards: None)  # said once: Snakemake works it out anew for every job
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from posttrain.files import read_json
 from posttrain.recipes.environments import APART
 
-VLLM = '''\
+VLLM = """\
 from types import SimpleNamespace
 
 RequestOutput = SimpleNamespace
@@ -32,7 +32,7 @@ class LLM:
     def answer(self, seed, ends):
         ids = [100 + seed % 97, *ends]
         return SimpleNamespace(outputs=[SimpleNamespace(token_ids=ids, finish_reason="stop", stop_reason=None)])
-'''
+"""
 
 
 def make(folder: Path, name: str, version: str) -> Path:

