@@ -16,14 +16,14 @@ unexport PYTHONDONTWRITEBYTECODE
 .venv/ready: pyproject.toml envs/train.lock
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --no-compile torch==2.13.0
-	$(BIN)/pip install --quiet --no-compile --constraint envs/train.lock --editable '.[quickstart,slurm,dev]'
+	$(BIN)/pip install --quiet --no-compile --constraint envs/train.lock --editable '.[quickstart,math,slurm,dev]'
 	touch $@
 
 # What the tests need besides: ZeRO and 4-bit weights, on a CPU too. DeepSpeed's setup looks for torch.
 .venv/tested: .venv/ready
 	$(BIN)/pip install --quiet --no-compile --constraint envs/train.lock "setuptools>=77" wheel py-cpuinfo
 	$(BIN)/pip install --quiet --no-compile --constraint envs/train.lock --no-build-isolation \
-	  --editable '.[quickstart,slurm,dev,quantization,sharding]'
+	  --editable '.[quickstart,math,slurm,dev,quantization,sharding]'
 	touch $@
 
 # vLLM pins other versions than training does, so it has environments of its own: one for GPUs and one for a CPU, 3 GB and
@@ -87,7 +87,7 @@ lock:
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet torch==2.13.0
-	.venv-lock/bin/pip install --quiet --editable '.[quickstart]' "setuptools>=77" wheel py-cpuinfo
+	.venv-lock/bin/pip install --quiet --editable '.[quickstart,math]' "setuptools>=77" wheel py-cpuinfo
 	.venv-lock/bin/pip install --quiet --no-build-isolation --editable '.[quantization,sharding]'
 	{ echo "# Every version of the training environment: pip's constraints, and part of every key. Written by make lock."; \
 	  .venv-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' | sort --ignore-case; } > envs/train.lock

@@ -1,4 +1,4 @@
-"""Choose rows from scored completions: of each prompt the best, or the best against the worst.
+"""Choose rows from scored completions: the best of each prompt or of all, or the best against another.
 
 python -m posttrain.build preferences/quickstart-pairs
 """
@@ -10,26 +10,30 @@ from posttrain.data import rows
 from posttrain.data.ledger import write
 from posttrain.files import Refusal
 from posttrain.score import select
+from posttrain.score.tables import completions_of, scores_of
 
-SCHEMAS = {"best_of_n": rows.MESSAGES, "best_vs_worst": rows.PAIRS}
+OF_PAIRS = ("select", "min_score", "min_margin", "max_chars", "seed")
+NO_REASON = "has no score"  # of scores that were not made here
 
 
 def main() -> None:
     with open_job(__doc__) as job:
-        completions = pd.DataFrame(rows.read(job.inputs["completions"] / "completions.parquet"))
-        scores = pd.DataFrame(rows.read(job.inputs["scores"] / "scores.parquet"))
-        scored = completions.merge(scores, on=["prompt_id", "sample"], how="outer", validate="1:1", indicator=True)
-        if (lone := scored[scored["_merge"] != "both"]).shape[0]:
-            raise Refusal(f"{job.inputs['scores']}: {len(lone)} completions have no score, or scores no completion")
-        how = job.recipe["select"]
-        choose = {"best_of_n": select.best_of_n, "best_vs_worst": select.best_vs_worst}[how]
-        options = {name: job.recipe[name] for name in ("min_score", "min_margin") if name in job.recipe}
-        chosen, ledger = choose(scored, **options)
+        recipe, completions = job.recipe, completions_of(job.inputs["completions"])
+        scores = scores_of(job.inputs["scores"], completions)
+        worth = [{"score": row["score"], "why": row.get("why") or NO_REASON} for row in scores]
+        scored = pd.DataFrame([row | said for row, said in zip(completions, worth, strict=True)])
+        scored = select.penalised(scored.astype({"score": float}), recipe.get("length_penalty", 0))
+        if job.path.startswith("data/"):
+            schema, most = rows.MESSAGES, 1 if recipe["select"] == "best_of_n" else recipe.get("max_per_prompt")
+            chosen, ledger = select.best(scored, recipe["min_score"], most, recipe.get("k"))
+        else:
+            said = {name: recipe[name] for name in OF_PAIRS if name in recipe}
+            schema, (chosen, ledger) = rows.PAIRS, select.pairs(scored, **said)
         if not chosen:
             raise Refusal(f"{job.inputs['scores']}: no row is left ({ledger.losses()})")
-        rows.write(chosen, SCHEMAS[how], job.out / "train.parquet")
+        rows.write(chosen, schema, job.out / "train.parquet")
         write(job.out, [ledger, select.passed_over(scored)])
-        job.metrics |= {"prompts": ledger.read, "kept": ledger.kept}
+        job.metrics |= {"prompts": ledger.read, "kept": ledger.kept, "rows": len(chosen)}
 
 
 if __name__ == "__main__":

@@ -1,18 +1,15 @@
 """Completions, their scores, and the rows chosen from them."""
 
 import json
-import math
-import random
 import re
 import shutil
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -22,14 +19,13 @@ from posttrain.build.pool import batches, each_once
 from posttrain.checkpoints import open_chat_tokenizer
 from posttrain.data import rows
 from posttrain.data import tokenizer as tokenizers
-from posttrain.data.ledger import EXAMPLES, Ledger
 from posttrain.files import Refusal, write_json
 from posttrain.sample.blocks import blocks
 from posttrain.sample.completions import complete, key_of
 from posttrain.sample.engines import transformers as engines
 from posttrain.sample.engines.transformers import Draw, Engine, processors
 from posttrain.sample.prompts import Prompt, fitting, read
-from posttrain.score import select, verifiers
+from posttrain.score.verifiers import reasoning
 
 SHARD, TRIES, SCORED, BEST, PICKED = (
     "shards/tries.1of1",
@@ -295,105 +291,7 @@ def test_every_completion_has_its_score(once):
     scores = {(row["prompt_id"], row["sample"]): row["score"] for row in table(once, SCORED)}
     assert scores.keys() == made.keys()
     for number, row in made.items():
-        assert scores[number] == verifiers.reasoning_gym(row["completion"], row["reference"], task="spell_backward")
-
-
-# Selection
-
-
-def frame(scores: list[list[float]], texts: list[list[str]], finished: list[list[bool]]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {"prompt_id": i, "sample": j, "prompt": [{"role": "user", "content": f"p{i}"}], "completion": text}
-        | {"finished": end, "score": score}
-        for i, group in enumerate(zip(scores, texts, finished, strict=True))
-        for j, (score, text, end) in enumerate(zip(*group, strict=True))
-    )
-
-
-@st.composite
-def frames(draw: st.DrawFn) -> pd.DataFrame:
-    sizes = draw(st.lists(st.integers(1, 5), min_size=1, max_size=8))
-    lists = [
-        [draw(st.lists(values, min_size=size, max_size=size)) for size in sizes]
-        for values in (
-            st.sampled_from([-1.0, 0.0, 0.5, 1.0, math.nan]),
-            st.sampled_from(["a", "b", " a", ""]),
-            st.booleans(),
-        )
-    ]
-    return frame(*lists)
-
-
-def shuffled(found: pd.DataFrame, seed: int) -> pd.DataFrame:
-    order = list(range(len(found)))
-    random.Random(seed).shuffle(order)
-    return found.iloc[order].reset_index(drop=True)
-
-
-@settings(deadline=None)
-@given(frames(), st.sampled_from([None, 0.0, 1.0]), st.integers(0, 3))
-def test_the_best_is_kept_whatever_the_order(found, min_score, seed):
-    made, ledger = select.best_of_n(found, min_score)
-    again, same = select.best_of_n(shuffled(found, seed), min_score)
-    assert (made, ledger.as_dict()) == (again, same.as_dict())
-    whole = usable(found)
-    best = whole.groupby("prompt_id").score.max()
-    best = best if min_score is None else best[best >= min_score]
-    assert [row["messages"][0]["content"] for row in made] == [f"p{i}" for i in best.index]
-    for row, (number, score) in zip(made, best.items(), strict=True):
-        said = row["messages"][-1]["content"]
-        assert said in set(whole[(whole.prompt_id == number) & (whole.score == score)].completion)
-    assert_accounted(found, made, ledger)
-
-
-@settings(deadline=None)
-@given(frames(), st.sampled_from([None, 0.0, 1.0]), st.sampled_from([0.0, 0.5, 2.0]), st.integers(0, 3))
-def test_the_best_beats_the_worst_by_the_margin_whatever_the_order(found, min_score, min_margin, seed):
-    made, ledger = select.best_vs_worst(found, min_score, min_margin)
-    again, same = select.best_vs_worst(shuffled(found, seed), min_score, min_margin)
-    assert (made, ledger.as_dict()) == (again, same.as_dict())
-    for row in made:
-        (chosen,), (rejected,) = row["chosen"], row["rejected"]
-        group = found[found.prompt_id == int(row["prompt"][0]["content"][1:])]
-        whole = usable(group)
-        assert chosen["content"].strip() != rejected["content"].strip()
-        assert chosen["content"] in set(whole[whole.score == whole.score.max()].completion)
-        assert rejected["content"] in set(whole[whole.score == whole.score.min()].completion)
-        assert whole.score.max() - whole.score.min() >= max(min_margin, 1e-9)
-        assert min_score is None or whole.score.max() >= min_score
-    assert_accounted(found, made, ledger)
-
-
-def assert_accounted(found: pd.DataFrame, made: list[dict], ledger: Ledger) -> None:
-    """Every prompt is kept or in the ledger, once."""
-    said = ledger.as_dict()
-    assert said["read"] == found.prompt_id.nunique()
-    assert said["kept"] == len(made)
-    assert said["kept"] + sum(drop["count"] for drop in said["dropped"].values()) == said["read"]
-    assert all(len(drop["examples"]) == min(drop["count"], EXAMPLES) for drop in said["dropped"].values())
-    over = select.passed_over(found)
-    assert (over.read, over.kept) == (len(found), len(usable(found)))
-
-
-def usable(found: pd.DataFrame) -> pd.DataFrame:
-    """Whole, saying something, and scored: a reward model gives no score to what it cannot read all of."""
-    return found[found.finished & (found.completion.str.strip() != "") & found.score.notna()]
-
-
-REASONS = {
-    "no completion reaches min_score": ([[0.1, 0.2]], [["a", "b"]], [[True, True]]),
-    "all completions score the same": ([[1, 1]], [["a", "b"]], [[True, True]]),
-    "the best does not beat the worst by min_margin": ([[1, 0.9]], [["a", "b"]], [[True, True]]),
-    "the best and the worst are the same text": ([[1, 0.5]], [["a", "a "]], [[True, True]]),
-    "every completion is cut at max_new_tokens, empty or unscored": ([[1, 0]], [["a", " "]], [[False, True]]),
-}
-
-
-@pytest.mark.parametrize("why", REASONS)
-def test_what_is_dropped_says_why(why):
-    made, ledger = select.best_vs_worst(frame(*REASONS[why]), 0.5, 0.2)
-    assert made == []
-    assert list(ledger.as_dict()["dropped"]) == [why]
+        assert scores[number] == reasoning.reasoning_gym(row["completion"], row["reference"], task="spell_backward")
 
 
 def test_a_ledger_lies_beside_the_rows(once):

@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "checkpoints": {"files", "adapters", "recipes.template"},
     "data": WORK,
     "sample": WORK | {"data", "recipes.conversations"},
-    "score": WORK | {"data"},
+    "score": WORK | {"data", "sample", "recipes.template"},
     "train": WORK | {"data"},
     "evaluate": WORK | {"data", "sample", "score"},
     # A page is drawn from the plan's names and what stands at them.

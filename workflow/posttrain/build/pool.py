@@ -46,7 +46,8 @@ def each_once(job: Job, name: str, work: Callable, items: list) -> Iterator[Any]
     What an earlier run of the job had made when it was killed is not made again: it is kept by its number.
     """
     keeping = partial(make_once, work=work, folder=job.kept / name)
-    for done, made in enumerate(spread(keeping, enumerate(items), job.runtime["processes"]), 1):
+    processes = max(min(job.runtime["processes"], len(items)), 1)
+    for done, made in enumerate(spread(keeping, enumerate(items), processes), 1):
         job.say(step=done, max_steps=len(items))
         yield made
 

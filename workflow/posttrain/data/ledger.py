@@ -16,6 +16,7 @@ class Ledger:
         self.of = of  # what is counted: prompts, rows of a source
         self.read = 0
         self.altered: Counter = Counter()
+        self.found: Counter = Counter()  # what was counted of those that are kept
         self.dropped: dict[str, dict] = {}
 
     def alter(self, why: str) -> None:
@@ -31,6 +32,7 @@ class Ledger:
     def add(self, other: "Ledger") -> None:
         """Count what another has counted, of rows that came after these."""
         self.read, self.altered = self.read + other.read, self.altered + other.altered
+        self.found += other.found
         for why, lost in other.dropped.items():
             said = self.dropped.setdefault(why, {"count": 0, "examples": []})
             said["count"] += lost["count"]
@@ -49,6 +51,7 @@ class Ledger:
         """The ledger that `as_dict` has written."""
         ledger = cls(said["of"])
         ledger.read, ledger.altered, ledger.dropped = said["read"], Counter(said["altered"]), said["dropped"]
+        ledger.found = Counter(said.get("found", {}))
         return ledger
 
     def as_dict(self) -> dict:
@@ -58,6 +61,7 @@ class Ledger:
             "kept": self.kept,
             "altered": dict(sorted(self.altered.items())),
             "dropped": dict(sorted(self.dropped.items())),
+            **({"found": dict(sorted(self.found.items()))} if self.found else {}),
         }
 
 

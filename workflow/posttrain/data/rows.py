@@ -35,6 +35,7 @@ CONVERSATIONS = pa.schema(
     ]
 )
 SCORES = pa.schema([*NUMBERED, ("score", pa.float64())])
+WHY = pa.field("why", pa.string())  # beside a score: why there is none
 BATCH = 1000  # rows
 ROLES = ("system", "user", "assistant", "tool")
 OPTIONS = pa.field("chat_template_kwargs", pa.string())  # JSON: what a row tells its template besides
@@ -203,7 +204,10 @@ def write(rows: list[dict], schema: pa.Schema, path: Path) -> None:
 
 def table(path: Path, schema: pa.Schema) -> pa.Table:
     """A file's columns of a schema. Raises: Refusal, if it has them not, or otherwise."""
-    there = parquet.read_schema(path)
+    try:
+        there = parquet.read_schema(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise Refusal(f"{path}: not parquet: {str(error).splitlines()[0]}") from None
     for field in schema:
         if field.name not in there.names:
             raise Refusal(f"{path}: has no column {field.name!r}; it has {', '.join(there.names)}")

@@ -1,14 +1,13 @@
 """How many of a model's answers are right."""
 
 import math
-from functools import partial
 
 from posttrain.build.job import Job
 from posttrain.files import Refusal
 from posttrain.sample import prompts
 from posttrain.sample.blocks import blocks
 from posttrain.sample.completions import completions
-from posttrain.score import verifiers
+from posttrain.score.verifying import needs_reference, verified
 
 GREEDY = {"n": 1, "temperature": 0}
 
@@ -19,23 +18,23 @@ def evaluate(job: Job) -> tuple[dict, list[dict]]:
     accuracy: share of prompts whose greedy answer is right; sampled_accuracy: share of the samples that are;
     pass@k: share of prompts of which one of k samples is right, without bias (arXiv 2107.03374, eq. 1).
     """
-    sampling, asked = job.recipe["sampling"], prompts.read(job.inputs["rows"] / f"{job.recipe['split']}.parquet")
-    found, _ = prompts.fitting([asked], job.inputs["model"], sampling["max_new_tokens"])
+    sampling, read = job.recipe["sampling"], prompts.read(job.inputs["rows"] / f"{job.recipe['split']}.parquet")
+    found, _ = prompts.fitting([read], job.inputs["model"], sampling["max_new_tokens"])
     fit = [prompt for block in found for prompt in block]
-    if not fit or any(prompt.reference is None for prompt in fit):
+    if not fit or (needs_reference(job.recipe["verifier"]) and any(prompt.reference is None for prompt in fit)):
         raise Refusal(f"{job.inputs['rows']}: there are no prompts with an answer to compare with and room for one")
-    verify = partial(verifiers.KNOWN[job.recipe["verifier"]], **job.recipe["args"])
     made = []
     for how, drawn in (("greedy", sampling | GREEDY), ("sampled", sampling)):
         cuts = blocks(len(fit), drawn["n"], drawn["block_size"])
-        for row in completions(job, how, [fit[cut.start : cut.stop] for cut in cuts], drawn):
-            made.append({"how": how, **row, "score": verify(row["completion"], row["reference"])})
+        asked = [fit[cut.start : cut.stop] for cut in cuts]
+        made += [{"how": how, **row} for row in completions(job, how, asked, drawn)]
+    made = [row | {"score": given["score"]} for row, given in zip(made, verified(job, made), strict=True)]
     right = {how: [row["score"] >= 1 for row in made if row["how"] == how] for how in ("greedy", "sampled")}
     n = sampling["n"]
     counts = [sum(right["sampled"][i : i + n]) for i in range(0, len(right["sampled"]), n)]
     figures = {
         "prompts": len(fit),
-        "left_out": len(asked) - len(fit),  # no room for an answer behind them
+        "left_out": len(read) - len(fit),  # no room for an answer behind them
         "accuracy": mean(right["greedy"]),
         "sampled_accuracy": mean(right["sampled"]),
         **{f"pass@{k}": mean([pass_at(n, count, k) for count in counts]) for k in powers(n)},

@@ -52,6 +52,8 @@ def small(recipe: fields.Entry) -> fields.Entry:
         said["min_score"] = min(recipe.min_score, 1)  # of scores by lot, which lie between 0 and 1
     if hasattr(recipe, "min_margin"):
         said["min_margin"] = min(recipe.min_margin, 0.5)
+    if hasattr(recipe, "length_penalty"):
+        said["length_penalty"] = 0
     if hasattr(recipe, "max_length"):
         said["max_length"] = LENGTH
     return changed(recipe, **said)

@@ -1,12 +1,13 @@
 """Figures of models."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from posttrain.recipes.fields import Count, Entry
 from posttrain.recipes.runtime import ReadRuntime
 from posttrain.recipes.sampling import Sampling
+from posttrain.recipes.scoring import Verifying
 
 
 class Evaluation(Entry):
@@ -17,12 +18,11 @@ class Evaluation(Entry):
     runtime: ReadRuntime = ReadRuntime()
 
 
-class AnswersEvaluation(Evaluation):
-    """How many answers are right: greedily, sampled, and of n samples the best (pass@k, arXiv 2107.03374)."""
+class AnswersEvaluation(Evaluation, Verifying):
+    """How many answers are right, with a score of 1: greedily, sampled, and of n samples the best (pass@k, arXiv
+    2107.03374)."""
 
     prompts: str = Field(description="the rows: a name under data:")
-    verifier: str = Field(description="a function of posttrain.score.verifiers; 1 is right")
-    args: dict[str, Any] = Field({}, description="the verifier's arguments")
     sampling: Sampling = Sampling()
 
     @model_validator(mode="after")

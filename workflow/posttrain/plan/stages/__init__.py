@@ -1,17 +1,20 @@
 """What each kind of entry is made of: its stage, inputs, files and runtime."""
 
-from posttrain.plan.stages import evals, models, rows, samples
-from posttrain.recipes import evaluations, methods, sampling, sources
+from posttrain.plan.stages import evals, models, rows, samples, scores
+from posttrain.recipes import evaluations, methods, sampling, scoring, sources
 
 MAKERS = {
     sources.Data: rows.mixed,
     sources.Preferences: rows.mixed,
-    sampling.SelectedData: samples.selected,
-    sampling.SelectedPreferences: samples.selected,
+    scoring.SelectedData: scores.selected,
+    scoring.SelectedPreferences: scores.selected,
     sampling.LastAnswers: samples.answered,
     sampling.LastOverFirst: samples.answered,
     sampling.Completions: samples.sampled,
-    sampling.Scores: samples.scored,
+    scoring.VerifiedScores: scores.verified,
+    scoring.RewardedScores: scores.rewarded,
+    scoring.JudgedScores: scores.judged,
+    scoring.CombinedScores: scores.combined,
     **dict.fromkeys(evaluations.KINDS.values(), evals.evaluated),
     methods.InitModel: models.initialised,
     methods.GGUFModel: models.converted,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from posttrain.plan.stages import models, rows, samples
+from posttrain.plan.stages.verifiers import Verifying, verifying
 from posttrain.plan.stages.weights import opened
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import evaluations
@@ -17,8 +18,8 @@ def evaluated(plan: Targets, entry: Named) -> Iterator[Target]:
     of = next(field for field, kind in evaluations.KINDS.items() if isinstance(recipe, kind))
     read = rows.split_of(plan, entry, of, ROWS[of])
     own = {"of": of, **recipe.model_dump(exclude={"models", "runtime", of})}
-    if of == "prompts":
-        own["args"] = samples.verifier_arguments(entry)
+    verifies = verifying(plan, entry) if of == "prompts" else Verifying({})
+    own |= verifies.own
     for i, name in enumerate(recipe.models):
         model = models.model(plan, entry, ("models", i), name)
         stage = samples.stage_of(plan, model)
@@ -26,8 +27,9 @@ def evaluated(plan: Targets, entry: Named) -> Iterator[Target]:
         if rewards != (of == "pairs") and stage not in samples.UNKNOWN:
             why = "is a reward model: evaluate it on `pairs`" if rewards else "is not of method reward: it has no score"
             raise entry.refuse(("models", i), f"{name} {why}")
-        names = {"model": name, of: getattr(recipe, of)}
+        names = {"model": name, of: getattr(recipe, of), **verifies.names}
         inputs = {**opened(plan, "model", model), "rows": read}
         needs = {"environment": samples.environment(entry, inputs)} if of == "prompts" else {}
+        said = (own, names, inputs, verifies.files)
         runtime = recipe.runtime.model_dump()
-        yield Target(f"evals/{name}/{suite}", "evaluate_model", own, names, inputs, runtime=runtime, **needs)
+        yield Target(f"evals/{name}/{suite}", "evaluate_model", *said, runtime=runtime, **needs)

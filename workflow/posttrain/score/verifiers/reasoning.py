@@ -1,8 +1,10 @@
-"""Functions that know whether a completion is right: from its text and the reference answer to a score."""
+"""Tasks of reasoning-gym, which know their right answers."""
 
 import math
 from functools import cache
 from typing import Any
+
+from posttrain.words import did_you_mean
 
 # The tasks of reasoning-gym 0.1.25 that know a right answer from the answer alone, and take any text for one. Others
 # ask for what the puzzle was, break on prose, or evaluate what they are given, which is to run what a model says.
@@ -22,11 +24,6 @@ TASKS = (
 # fmt: on
 
 
-def exact_match(completion: str, reference: str) -> float:
-    """1 for the reference, word for word; else 0."""
-    return float(completion.strip() == reference.strip())
-
-
 def reasoning_gym(completion: str, reference: str, task: str) -> float:
     """The score that reasoning-gym's task gives an answer, from 0 to 1; some tasks give parts of 1."""
     score = float(scorer(task).score_answer(completion, {"answer": reference}))
@@ -40,5 +37,8 @@ def scorer(task: str) -> Any:
     return reasoning_gym.create_dataset(task, size=1, seed=0)
 
 
-# What a scorer's `verifier:` may name.
-KNOWN = {known.__name__: known for known in (exact_match, reasoning_gym)}
+def wrong_task(args: dict[str, Any]) -> tuple[tuple, str] | None:
+    if (task := args["task"]) in TASKS:
+        return None
+    said = f"{task!r} is none of the tasks that posttrain.score.verifiers takes"
+    return ("task",), f"{said}. {did_you_mean(task, list(TASKS))}"

@@ -1,0 +1,30 @@
+"""Functions that know whether a completion is right: from its text and the reference answer to a score.
+
+Each takes any text, and runs none of it. A reference that is `str | None` is none that it needs.
+"""
+
+from typing import Any
+
+from posttrain.score.verifiers import answers, constraints, reasoning
+
+GIVEN = ("completion", "reference", "prompt")  # what a verifier may ask for of a completion's row
+# What a scorer's `verifier:` may name.
+KNOWN = {
+    known.__name__: known
+    for known in (
+        answers.exact_match, answers.number_match, answers.math_verify, answers.regex, reasoning.reasoning_gym,
+        constraints.constraints, constraints.row_constraints,
+    )
+}  # fmt: skip
+CHECKS = {
+    "regex": answers.wrong_pattern,
+    "reasoning_gym": reasoning.wrong_task,
+    "constraints": constraints.wrong_constraints,
+    "row_constraints": constraints.wrong_beside_rows,
+}
+PACKAGES = {"math_verify": ("math-verify", "math"), "reasoning_gym": ("reasoning-gym", "quickstart")}  # and the extra
+
+
+def wrong(verifier: str, args: dict[str, Any]) -> tuple[tuple, str] | None:
+    """The argument, of all that a verifier takes and of their types, that it can do nothing with, and why."""
+    return CHECKS[verifier](args) if verifier in CHECKS else None

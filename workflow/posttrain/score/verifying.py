@@ -1,0 +1,72 @@
+"""Scores by a verifier: a function that is known, or one of a person's own."""
+
+import inspect
+import json
+import runpy
+from collections.abc import Callable
+from functools import cache, partial
+
+from posttrain.build import processes
+from posttrain.build.job import Job
+from posttrain.build.pool import each_once
+from posttrain.files import Refusal
+from posttrain.score import verifiers
+from posttrain.score.limits import Failure, Limited
+
+BLOCK = 256  # completions
+TOLD = ("verifier", "args", "time_limit")
+TIME_LIMIT = 10  # seconds, where none is part of what a target is: evaluations were there before it
+
+
+def verified(job: Job, completions: list[dict]) -> list[dict]:
+    """What the job's verifier gives each completion, over the job's processes: a `score`, or None and `why`."""
+    name = job.recipe["verifier"]
+    if isinstance(name, str) and name in verifiers.PACKAGES:
+        package, extra = verifiers.PACKAGES[name]
+        processes.needs(package, f"verifier: {name}", f"-e '.[{extra}]'")
+    told = json.dumps({"time_limit": TIME_LIMIT} | {key: job.recipe[key] for key in TOLD if key in job.recipe})
+    work = partial(verify, told=told, file=str(job.files.get("verifier", "")), on_error=job.recipe.get("on_error"))
+    kept = [{key: row[key] for key in ("prompt_id", "sample", *verifiers.GIVEN)} for row in completions]
+    blocks = [kept[start : start + BLOCK] for start in range(0, len(kept), BLOCK)]
+    return [given for block in each_once(job, "verified", work, blocks) for given in block]
+
+
+def verify(block: list[dict], told: str, file: str, on_error: str | None) -> list[dict]:
+    check, made = opened(told, file), []
+    for row in block:
+        try:
+            made.append({"score": check(**{key: row[key] for key in verifiers.GIVEN}), "why": None})
+        except Failure as failure:
+            if on_error != "drop":
+                mend = "; mend it, or say `on_error: drop` to leave such completions unscored" if on_error else ""
+                number = f"prompt {row['prompt_id']}, sample {row['sample']}"
+                raise Refusal(f"{number}: the verifier fails: {failure}{mend}") from None
+            made.append({"score": None, "why": f"the verifier fails: {failure.kind}"})
+    return made
+
+
+@cache
+def opened(told: str, file: str) -> Limited:
+    """One a process, with what it has imported."""
+    said = json.loads(told)
+    return Limited(partial(verifier, said, file), said["time_limit"], file)
+
+
+def needs_reference(verifier: str | dict | Callable) -> bool:
+    """Whether a verifier compares with a right answer: of a person's own that is known where it can be run."""
+    call = verifiers.KNOWN.get(verifier) if isinstance(verifier, str) else verifier
+    takes = inspect.signature(call).parameters if callable(call) else {}
+    return "reference" in takes and takes["reference"].annotation in (str, "str")
+
+
+def verifier(said: dict, file: str) -> Callable[..., float]:
+    """The function that a recipe names, to be called by name with all that is given of a completion."""
+    call = runpy.run_path(file)[said["verifier"]["function"]] if file else verifiers.KNOWN[said["verifier"]]
+    takes, needed = inspect.signature(call).parameters, needs_reference(call)
+
+    def verify(**given: object) -> float:
+        if needed and given["reference"] is None:
+            raise ValueError("its prompt has no answer in its data set that a verifier could compare with")
+        return call(**{name: value for name, value in given.items() if name in takes}, **said["args"])
+
+    return verify
