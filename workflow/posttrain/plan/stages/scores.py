@@ -4,7 +4,7 @@ from pathlib import Path
 
 from posttrain.files import Refusal
 from posttrain.plan.stages import models
-from posttrain.plan.stages.samples import UNKNOWN, answering, stage_of
+from posttrain.plan.stages.samples import UNKNOWN, answering, environment, stage_of
 from posttrain.plan.stages.verifiers import verifying
 from posttrain.plan.stages.weights import opened
 from posttrain.plan.targets import Target, Targets
@@ -35,6 +35,7 @@ def judged(plan: Targets, entry: Named) -> Target:
     own["sampling"] |= {"ends": True} if plan.stand_ins else {}
     names = {"judge": recipe.judge, "rubric": recipe.rubric}
     made = scored(plan, entry, own, names, answering(plan, entry, "judge"))
+    made.environment = environment(entry, made.inputs)
     if recipe.mode == "pairwise" and plan.all[made.inputs["completions"]].own.get("sampling", {}).get("n") == 1:
         raise entry.refuse(("mode",), f"pairwise compares a prompt's completions, and {recipe.completions} has n: 1")
     folders = [folder.with_name("judges") for folder in plan.templates]
