@@ -111,7 +111,7 @@ def rates(name: str, folder: Path, turns: int) -> dict[str, list[float]]:
             start = time.perf_counter()
             counts.add(tokens := ways[way]())
             found[way].append(tokens / (time.perf_counter() - start))
-    assert len(counts) == 1, "the ways have not said the same"
+    assert len(counts) == 1, f"the ways have not said as much: {counts}"
     return found
 
 

@@ -107,7 +107,8 @@ def test_what_was_kept_over_a_kill_is_not_sampled_again_and_the_rest_is_the_same
 
 def test_an_answer_hangs_on_its_key_and_ends_where_it_should(wide):
     folder, words, greedy = wide.path(SFT), ["ant", "bee", "cat", "dog"], {"temperature": 0}
-    first, again, turned, other, likeliest, narrow, stopped = answers(
+    many = [f"{i:040}" for i in range(300)]  # of more tokens than a step reads
+    first, again, turned, other, likeliest, narrow, stopped, crowd = answers(
         folder,
         (words, [1, 2, 3, 1 << 127], {}),
         (words, [1, 2, 3, 1 << 127], {}),
@@ -116,7 +117,9 @@ def test_an_answer_hangs_on_its_key_and_ends_where_it_should(wide):
         (words, [1, 2, 3, 4], greedy),
         (words, [1, 2, 3, 4], {"top_k": 1}),
         (words, [1, 2, 3, 4], greedy | {"stop": [" "]}),
+        (many, list(range(300)), {}),
     )
+    assert len(crowd) == 300
     assert first == again == turned[::-1]
     assert first != other
     assert likeliest == narrow == transformers.Engine(folder, "cpu").answer(talks(words), [1, 2, 3, 4], PLAIN | greedy)

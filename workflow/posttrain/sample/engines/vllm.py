@@ -39,6 +39,8 @@ class Engine:
             generation_config="vllm",  # a hub model's own asks for penalties and draws of its own
             tensor_parallel_size=max(torch.cuda.device_count(), 1),  # the GPUs that the job has
             enforce_eager=device == "cpu",
+            # Where a prompt is read in pieces vLLM winds a sequence's seeded generator back, which a CPU's cannot.
+            enable_chunked_prefill=device != "cpu",
         )
 
     def answer(self, conversations: list[list[dict]], keys: list[int], sampling: dict) -> list[dict]:
