@@ -6,7 +6,7 @@ from posttrain.data.generators import turn
 from posttrain.files import Refusal
 
 ROLES = {"Human": "user", "Assistant": "assistant"}
-# Each begins with an empty line: "\\n\\nHuman: …\\n\\nAssistant: …"
+# Each begins with an empty line: "\n\nHuman: …\n\nAssistant: …"
 SPEAKER = re.compile(rf"\n\n({'|'.join(ROLES)}):")
 COLUMNS = ("messages", "chosen", "rejected")
 

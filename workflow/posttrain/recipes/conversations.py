@@ -1,7 +1,6 @@
 """What is said around a prompt: a system turn, examples before it, and follow-ups that ask for more."""
 
 from functools import cache
-from itertools import cycle
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -34,7 +33,7 @@ class Opening(Entry):
     @model_validator(mode="after")
     def takes_turns(self) -> "Opening":
         roles = [turn.role for turn in self.few_shot]
-        if len(roles) % 2 or any(a != b for a, b in zip(roles, cycle(("user", "assistant")), strict=False)):
+        if roles != ["user", "assistant"] * (len(roles) // 2):
             raise ValueError("few_shot takes turns: a user's, an assistant's, and so on, the last an assistant's")
         return self
 

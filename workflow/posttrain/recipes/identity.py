@@ -49,10 +49,9 @@ SHARD = "shard."  # begins the role of an input that is a part of the artifact, 
 # Circumstance. All else is identity: a field forgotten here costs a retrain, never a stale model.
 RUNTIME_KEYS = frozenset({"runtime"})
 
-# A field added to the language later, by stage: its dotted path (of a list's items one path) and the value that stands
-# for its absence.
-# It stays out of identities while it has that value, so models trained before it are not retrained; the value
-# never changes, even if the field's default does.
+# A field added to the language later, by stage: its dotted path, one for all items of a list, and the value that stands
+# for its absence. It stays out of identities while it has that value, so models trained before it are not retrained; the
+# value never changes, even if the field's default does.
 SCHEDULED = {"train.lr_scheduler_kwargs": None}
 KEPT = SCHEDULED | {"train.keep_checkpoints": 0}
 MIXED = {f"{part}.{field}": None for part in ("sources", "test") for field in ("format", "exchanges")}

@@ -53,18 +53,22 @@ def complete(
         fits: whether there is room for an answer behind some turns, of which a first one has.
     """
     talks = [begun(prompt, i, sampling["seed"], conversation) for prompt in block for i in range(sampling["n"])]
-    going = talks
-    for turn in range(1 + len(conversation["follow_ups"])):
-        if turn:
-            going = [talk for talk in going if talk.finished]
-            for talk in going:
-                talk.ask(conversation["follow_ups"][turn - 1], conversation["choices"])
-            going = [talk for talk in going if fits(talk.asked)]
-        if going:
-            keys = [key_of(sampling["seed"], talk.prompt.number, talk.sample, *[turn] * bool(turn)) for talk in going]
-            for talk, answer in zip(going, engine.answer([t.asked for t in going], keys, sampling), strict=True):
-                talk.hear(answer)
+    hear(talks, engine, sampling)
+    for turn, follow_up in enumerate(conversation["follow_ups"], 1):
+        going = [talk for talk in talks if talk.finished]
+        for talk in going:
+            talk.ask(follow_up, conversation["choices"])
+        hear([talk for talk in going if fits(talk.asked)], engine, sampling, turn)
     return [talk.row() | (talk.columns() if conversation != PLAIN else {}) for talk in talks]
+
+
+def hear(talks: list[Talk], engine: Engine, sampling: dict, *turn: int) -> None:
+    """Have an engine answer what each was asked last, side by side; of a later turn than the first its number."""
+    if not talks:
+        return
+    keys = [key_of(sampling["seed"], talk.prompt.number, talk.sample, *turn) for talk in talks]
+    for talk, answer in zip(talks, engine.answer([talk.asked for talk in talks], keys, sampling), strict=True):
+        talk.hear(answer)
 
 
 def begun(prompt: Prompt, sample: int, seed: int, conversation: dict) -> Talk:

@@ -40,7 +40,7 @@ def conversation_of(plan: Targets, entry: Named) -> dict | None:
     for i in range(len(made["follow_ups"])):
         if why := conversations.why_not(made, i):
             raise entry.refuse(("conversation", "follow_ups", i), why)
-    return made | ({"few_shot": made["few_shot"][:2]} if plan.stand_ins else {})
+    return made | ({"few_shot": made["few_shot"][:2]} if plan.stand_ins else {})  # a token is a byte in a rehearsal
 
 
 def answering(plan: Targets, entry: Named, key: str) -> dict[str, str]:
