@@ -91,7 +91,7 @@ def test_what_was_sampled_before_there_were_conversations_is_what_it_was():
     old = recipe | {"sampling": {name: value for name, value in recipe["sampling"].items() if name not in later}}
     del old["conversation"]
     for stage in ("sample_shard", "gather_completions"):
-        assert identity.what_it_is(stage, recipe) == identity.what_it_is(stage, old, {})
+        assert identity.what_it_is(stage, recipe) == identity.what_it_is(stage, old)
 
 
 def test_what_was_mixed_before_there_were_dialogues_is_what_it_was():
@@ -100,9 +100,9 @@ def test_what_was_mixed_before_there_were_dialogues_is_what_it_was():
         part: [{k: v for k, v in source.items() if k not in ("format", "exchanges")} for source in recipe[part]]
         for part in ("sources", "test")
     }
-    assert identity.what_it_is("mix_data", recipe) == identity.what_it_is("mix_data", old, {})
+    assert identity.what_it_is("mix_data", recipe) == identity.what_it_is("mix_data", old)
     recipe["sources"][0]["format"] = "hh_rlhf"
-    assert identity.what_it_is("mix_data", recipe) != identity.what_it_is("mix_data", old, {})
+    assert identity.what_it_is("mix_data", recipe) != identity.what_it_is("mix_data", old)
 
 
 def test_what_the_guide_shows_is_planned(fresh, monkeypatch):

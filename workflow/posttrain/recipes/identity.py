@@ -50,8 +50,8 @@ SHARD = "shard."  # begins the role of an input that is a part of the artifact, 
 RUNTIME_KEYS = frozenset({"runtime"})
 
 # A field added to the language later, by stage: its dotted path, one for all items of a list, and the value that stands
-# for its absence. It stays out of identities while it has that value, so models trained before it are not retrained; the
-# value never changes, even if the field's default does.
+# for its absence. It stays out of identities while it has that value, so models trained before it are not retrained;
+# the value never changes, even if the field's default does.
 SCHEDULED = {"train.lr_scheduler_kwargs": None}
 KEPT = SCHEDULED | {"train.keep_checkpoints": 0}
 MIXED = {f"{part}.{field}": None for part in ("sources", "test") for field in ("format", "exchanges")}
