@@ -18,19 +18,35 @@ class Evaluation(Entry):
     runtime: ReadRuntime = ReadRuntime()
 
 
-class AnswersEvaluation(Evaluation, Verifying):
-    """How many answers are right, with a score of 1: greedily, sampled, and of n samples the best (pass@k, arXiv
-    2107.03374)."""
+class SampledEvaluation(Evaluation):
+    """Figures of what a model answers."""
 
     prompts: str = Field(description="the rows: a name under data:")
     sampling: Sampling = Sampling()
 
     @model_validator(mode="after")
-    def fit_the_engine(self) -> "AnswersEvaluation":
+    def fit_the_engine(self) -> "SampledEvaluation":
         if self.runtime.processes > 1 and self.sampling.engine == "vllm":
             raise ValueError(
                 f"runtime.processes {self.runtime.processes} would each open a vLLM, which answers all in one; say 1"
             )
+        return self
+
+
+class AnswersEvaluation(SampledEvaluation, Verifying):
+    """How many answers are right, with a score of 1: greedily, sampled, and of n samples the best (pass@k, arXiv
+    2107.03374)."""
+
+
+class DriftEvaluation(SampledEvaluation):
+    """How far a model has moved from another: KL of its own answers to that one, in nats."""
+
+    drift_from: str = Field(description="the policy that it began as: a model's name or a hub id")
+
+    @model_validator(mode="after")
+    def reads_both(self) -> "DriftEvaluation":
+        if self.sampling.engine != "transformers":
+            raise ValueError("sampling.engine is transformers here, which opens both models; leave it out")
         return self
 
 
@@ -49,4 +65,4 @@ class TextEvaluation(Evaluation):
 
 
 # Of each, the field that no other has.
-KINDS = {"prompts": AnswersEvaluation, "pairs": PairsEvaluation, "text": TextEvaluation}
+KINDS = {"drift_from": DriftEvaluation, "verifier": AnswersEvaluation, "pairs": PairsEvaluation, "text": TextEvaluation}

@@ -19,6 +19,7 @@ DRAWN = {
     "prompts": {"accuracy": "right, greedy", "sampled_accuracy": "right, sampled"},
     "pairs": {"accuracy": "prefers the chosen answer"},
     "text": {"bits_per_byte": "bits per byte (fewer is better)"},
+    "drift": {"kl": "nats an answer from the first policy"},
 }
 # Of each method: what is drawn of its training beside the loss, by the trainer's name for it.
 CURVES = {
@@ -92,7 +93,7 @@ def what(targets: dict[str, dict], path: str) -> str:
         case ["select", _]:
             return f"{own['select'].replace('_', ' ')} of {names.get('scores') or names['completions']}"
         case ["evaluate", _]:
-            return f"{names['model']} on {names[own['of']]}"
+            return f"{names['model']} on {rows_measured(names)}"
         case ["fetch", "wheel"]:
             return f"a wheel of sha256 {own['sha256'][:12]}"
         case ["fetch", _]:
@@ -126,13 +127,18 @@ def suites_of(targets: dict[str, dict], evals: list[str]) -> list[dict]:
     return [suite_of(name, paths, targets) for name, paths in sorted(suites.items())]
 
 
+def rows_measured(names: dict) -> str:
+    """The rows that an evaluation is of, by its identity."""
+    return names["prompts" if names["of"] == "drift" else names["of"]]
+
+
 def suite_of(name: str, paths: list[str], targets: dict[str, dict]) -> dict:
     own, names = targets[paths[0]]["own"], targets[paths[0]]["identity"]
     models = [targets[path]["identity"]["model"] for path in paths]
     figures = [{"model": model, **read_json(f"{path}/figures.json")} for model, path in zip(models, paths, strict=True)]
     return {
         "name": name,
-        "rows": names[own["of"]],
+        "rows": rows_measured(names),
         "split": own["split"],
         "figures": figures,
         "charts": [draw.bars(title, key, figures) for key, title in DRAWN[own["of"]].items()],

@@ -43,13 +43,13 @@ def conversation_of(plan: Targets, entry: Named) -> dict | None:
     return made | ({"few_shot": made["few_shot"][:2]} if plan.stand_ins else {})  # a token is a byte in a rehearsal
 
 
-def answering(plan: Targets, entry: Named, key: str) -> dict[str, str]:
+def answering(plan: Targets, entry: Named, key: str, role: str = "model") -> dict[str, str]:
     """The model that a field names, which answers, as inputs of what asks it."""
     name = getattr(entry.recipe, key)
     model = models.model(plan, entry, key, name)
     if stage_of(plan, model) == "train_reward":
         raise entry.refuse((key,), f"{name} is a reward model: it scores, and answers nothing")
-    return opened(plan, "model", model)
+    return opened(plan, role, model)
 
 
 def answered(plan: Targets, entry: Named) -> Target:

@@ -86,13 +86,18 @@ class Engine:
             do_sample=False, eos_token_id=sorted(self.ends), pad_token_id=self.tokenizer.pad_token_id
         )
 
-    @torch.no_grad()
     def answer(self, conversations: list[list[dict]], keys: list[int], sampling: dict) -> list[dict]:
         """The answer to each conversation that its key draws, all side by side: `completion`, `tokens`, `finished`."""
-        read = [
-            self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)["input_ids"]
-            for turns in conversations
-        ]
+        made = self.draw([self.ids(turns) for turns in conversations], keys, sampling)
+        return [self.read(ids, sampling.get("stop", [])) for ids in made]
+
+    def ids(self, turns: list[dict]) -> list[int]:
+        """What the model is given of a conversation."""
+        return self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)["input_ids"]
+
+    @torch.no_grad()
+    def draw(self, read: list[list[int]], keys: list[int], sampling: dict) -> list[list[int]]:
+        """The tokens that each key draws behind what is read; what comes after an end is padding."""
         fed = 2 if len(read) == 1 else 1  # one sequence alone is summed by other kernels
         batch = self.tokenizer.pad({"input_ids": read * fed}, return_tensors="pt").to(self.device)
         start = batch["input_ids"].shape[1]
@@ -107,7 +112,7 @@ class Engine:
             logits_processor=change,
             stopping_criteria=StoppingCriteriaList([Stop(self.tokenizer, stop, start)] if stop else []),
         )
-        return [self.read(ids, stop) for ids in made[: len(read), start:].tolist()]
+        return made[: len(read), start:].tolist()
 
     def read(self, ids: list[int], stop: list[str] = ()) -> dict:
         """An answer's text, its length in tokens with its end, and whether it came to an end: its own, or a text of
