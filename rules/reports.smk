@@ -36,6 +36,6 @@ rule make_data_report:
         target=plan.rows(),
     localrule: True
     conda:
-        "../envs/train.yaml"
+        here
     shell:
         "exec python {plan.root}/scripts/make_data_report.py reports/{wildcards.target}.html > {log} 2>&1"

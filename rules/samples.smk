@@ -80,7 +80,9 @@ rule score_completions:
     wildcard_constraints:
         name=plan.made_by("score_completions", "scores"),
     conda:
-        here
+        conda("scores")
+    container:
+        container("scores")
     threads: threads_of("scores")
     resources:
         gpu=gpus("scores"),
@@ -165,7 +167,7 @@ rule select_answers:
     wildcard_constraints:
         name=plan.made_by("select_answers", "data"),
     conda:
-        "../envs/train.yaml"
+        here
     threads: threads_of("data")
     resources:
         mem_mb=memory("data"),
@@ -193,7 +195,7 @@ rule select_revisions:
     wildcard_constraints:
         name=plan.made_by("select_revisions", "preferences"),
     conda:
-        "../envs/train.yaml"
+        here
     threads: threads_of("preferences")
     resources:
         mem_mb=memory("preferences"),
