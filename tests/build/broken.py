@@ -208,6 +208,23 @@ def constitution(name: str, text: str) -> Break:
     return both(said, put(text, "config/constitutions/law.yaml"))
 
 
+def scored(by: str, *breaks: Break) -> Break:
+    """A page of samples whose scores are by another scorer, its first field in line 12."""
+    return both(samples("    verifier: exact_match\n", by), *breaks)
+
+
+OWN = "    verifier:\n      file: check.py\n      function: check\n"
+JUDGED = "    judge: dpo\n    rubric: helpful\n"
+SUM = "    combine:\n      right: 1\n"
+
+
+def summed(old: str, new: str) -> Break:
+    """A sum of scores in the place of what chooses, its combine in line 14."""
+    page = SAMPLES.replace("data:\n", f"  sum:\n{SUM}data:\n")
+    assert old in page, old
+    return put(page.replace(old, new), MORE)
+
+
 PLAN = [
     # Keys and names
     Refused("unknown section", add("reports: {}\n"), f"{AT}:40: reports: no such section. Known: completions, data, evals, models, preferences, scores, use"),
@@ -480,6 +497,42 @@ PLAN = [
     Refused("a verifier without its task", samples("exact_match", "reasoning_gym"), f"{MORE}:10: scores.right.args.task: is missing", "scores/right"),
     Refused("a word for a number", edit("path: rows.jsonl", "generator: words\n        rows: 3\n        args: {seed: one}"), f"{AT}:6: data.rows.sources.0.args.seed: 'one' is no int", "data/rows"),
     Refused("unknown task", samples("exact_match", "reasoning_gym\n    args:\n      task: spel_backward"), f"{MORE}:14: scores.right.args.task: 'spel_backward' is none of the tasks that posttrain.score.verifiers takes. Did you mean spell_backward?", "scores/right", real=True),
+    Refused("a pattern that is none", scored("    verifier: regex\n    args:\n      pattern: (a\n"), f"{MORE}:14: scores.right.args.pattern: '(a' is no pattern of Python's re: missing ), …", "scores/right"),
+    Refused("an unknown constraint", scored("    verifier: constraints\n    args:\n      hold:\n        min_word: 3\n"), f"{MORE}:15: scores.right.args.hold.min_word: no such constraint. Did you mean min_words?", "scores/right"),
+    Refused("a constraint of another kind", scored("    verifier: constraints\n    args:\n      hold:\n        min_words: many\n"), f"{MORE}:15: scores.right.args.hold.min_words: 'many' is no int", "scores/right"),
+    Refused("words that are none", scored("    verifier: constraints\n    args:\n      hold:\n        forbidden_words: [1]\n"), f"{MORE}:15: scores.right.args.hold.forbidden_words: [1] is no list of words", "scores/right"),
+    Refused("no constraint", scored("    verifier: constraints\n    args:\n      hold: {}\n"), f"{MORE}:14: scores.right.args.hold: has no constraint", "scores/right"),
+    Refused("no time at all", scored("    verifier: exact_match\n    time_limit: 0\n"), f"{MORE}:13: scores.right.time_limit: 0: input should be greater than 0", "scores/right"),
+    Refused("a verifier's file that is not there", scored(OWN), f"{MORE}:13: scores.right.verifier.file: there is no file check.py", "scores/right", real=True),
+    Refused("a verifier's file of another kind", scored(OWN.replace("check.py", "rows.jsonl")), f"{MORE}:13: scores.right.verifier.file: rows.jsonl is no file of Python's (.py)", "scores/right"),
+    Refused("a verifier's file that is broken", scored(OWN, put("def check(:\n", "check.py")), f"{MORE}:13: scores.right.verifier.file: check.py:1: invalid syntax", "scores/right"),
+    Refused("a function that is not in the file", scored(OWN, put("def chekc(completion):\n    pass\n", "check.py")), f"{MORE}:14: scores.right.verifier.function: check.py has no function 'check'. Did you mean chekc?", "scores/right"),
+    Refused("an argument that one's function does not take", scored(OWN + "    args:\n      scal: 2\n", put("def check(completion, scale=1):\n    pass\n", "check.py")), f"{MORE}:16: scores.right.args.scal: no such argument. Did you mean scale?", "scores/right"),
+    Refused("an argument that is the row's", scored(OWN + "    args:\n      reference: x\n", put("def check(completion, reference):\n    pass\n", "check.py")), f"{MORE}:16: scores.right.args.reference: no such argument. There is none yet", "scores/right"),
+    Refused("an argument that one's function wants", scored(OWN, put("def check(completion, *, scale):\n    pass\n", "check.py")), f"{MORE}:10: scores.right.args.scale: is missing", "scores/right"),
+    Refused("an unknown judge", scored(JUDGED.replace("dpo", "dop")), f"{MORE}:12: scores.right.judge: 'dop' is no model here and no hub id (org/name). Did you mean dpo?", "scores/right"),
+    Refused("a reward model for a judge", both(scored(JUDGED.replace("dpo", "judge")), add(JUDGE)), f"{MORE}:12: scores.right.judge: judge is a reward model: it scores, and answers nothing", "scores/right"),
+    Refused("an unknown rubric", scored(JUDGED.replace("helpful", "helpfull")), f"{MORE}:13: scores.right.rubric: there is no …config/judges/helpfull.jinja. Did you mean helpful?", "scores/right", real=True),
+    Refused("a rubric that climbs", scored(JUDGED.replace("helpful", "../templates/zephyr")), f"{MORE}:13: scores.right.rubric: there is no …", "scores/right"),
+    Refused("a rubric of the other mode", scored(JUDGED + "    mode: pairwise\n"), f"{MORE}:13: scores.right.rubric: helpful.jinja:…: … is nothing that a pairwise rubric is told. …", "scores/right"),
+    Refused("a rubric that asks for another mark", scored(JUDGED.replace("helpful", "odd"), put("{{ answer }} Score: [[1]]\n", "config/judges/odd.jinja")), f"{MORE}:13: scores.right.rubric: odd.jinja: does not ask for `Rating: [[…]]`, which is what is read of a reply", "scores/right"),
+    Refused("a rubric that hides what it asks about", scored(JUDGED.replace("helpful", "odd"), put("Rating: [[1]]\n", "config/judges/odd.jinja")), f"{MORE}:13: scores.right.rubric: odd.jinja: does not show {{{{ answer }}}}, which a pointwise rubric asks about", "scores/right"),
+    Refused("a rubric with an unknown word", scored(JUDGED.replace("helpful", "odd"), put("Rating: [[\n{{ anser }}\n", "config/judges/odd.jinja")), f"{MORE}:13: scores.right.rubric: odd.jinja:2: anser is nothing that a pointwise rubric is told. Did you mean answer?", "scores/right"),
+    Refused("a rubric that reaches into Python", scored(JUDGED.replace("helpful", "odd"), put("{{ answer.__class__ }}\n", "config/judges/odd.jinja")), f"{MORE}:13: scores.right.rubric: …odd.jinja:1: __class__ reaches into Python; …", "scores/right"),
+    Refused("a scale upside down", scored(JUDGED + "    highest: 0\n"), f"{MORE}:10: scores.right.lowest: 1 is not below highest 0", "scores/right"),
+    Refused("a field of the other mode", scored(JUDGED + "    challenges: 2\n"), f"{MORE}:14: scores.right.challenges: is read in mode pairwise alone; leave it out", "scores/right"),
+    Refused("a judge that is asked twice", scored(JUDGED + "    sampling:\n      n: 2\n"), f"{MORE}:15: scores.right.sampling.n: 2: input should be 1", "scores/right"),
+    Refused("pairs of single completions", both(samples("    verifier: exact_match\n", JUDGED.replace("helpful", "better") + "    mode: pairwise\n"), edit("n: 4", "n: 1", MORE)), f"{MORE}:14: scores.right.mode: pairwise compares a prompt's completions, and tries has n: 1", "scores/right"),
+    Refused("a sum of unknown scores", summed("right: 1", "wrong: 1"), f"{MORE}:15: scores.sum.combine.wrong: there is no scores/wrong. Known: right, sum", "scores/sum"),
+    Refused("a sum of itself", summed("right: 1", "sum: 1"), f"{MORE}:15: scores.sum.combine.sum: is made from itself: scores/sum → scores/sum", "scores/sum"),
+    Refused("a sum of nothing", summed("combine:\n      right: 1", "combine: {}"), f"{MORE}:14: scores.sum.combine: {{}}: dictionary should have at least 1 item after validation, not 0", "scores/sum"),
+    Refused("a sum without end", summed("right: 1", "right: .inf"), f"{MORE}:15: scores.sum.combine.right: inf: input should be a finite number", "scores/sum"),
+    Refused("a sum of scores of other completions", put(SAMPLES.replace("scores:\n  right", "  more:\n    extends: tries\nscores:\n  sum:\n    combine:\n      right: 1\n      other: 1\n  other:\n    completions: more\n    verifier: exact_match\n  right", 1), MORE), f"{MORE}:15: scores.sum.combine.other: is of completions/more, and the one before it of completions/tries: add scores of the same completions", "scores/sum"),
+    Refused("the best of all without a number", samples("select: best_of_n", "select: top_k"), f"{MORE}:14: data.best.k: is missing: how many top_k keeps", "data/best"),
+    Refused("a number of the best of each", samples("select: best_of_n", "select: best_of_n\n    k: 3"), f"{MORE}:17: data.best.k: is no field of best_of_n", "data/best"),
+    Refused("several of the best of each", samples("select: best_of_n", "select: best_of_n\n    max_per_prompt: 3"), f"{MORE}:17: data.best.max_per_prompt: is 1 by best_of_n; leave it out", "data/best"),
+    Refused("a threshold without one", samples("select: best_of_n", "select: threshold"), f"{MORE}:14: data.best.min_score: is missing: what threshold asks of a completion", "data/best"),
+    Refused("a prize for length", samples("select: best_vs_worst", "select: best_vs_worst\n    length_penalty: -1"), f"{MORE}:21: preferences.picked.length_penalty: -1: input should be greater than or equal to 0", "preferences/picked"),
     Refused("prompts of no test split", samples("prompts: rows", "prompts: rows\n    split: test"), f"{MORE}:5: completions.tries.split: data/rows has no split test; give it `test:` sources, or say `split: train`", "completions/tries", real=True),
     Refused("prompts of an adopted folder without a test split", both(folder("old", "train.parquet"), add("use: {data/old: old}\n"), samples("prompts: rows", "prompts: old\n    split: test")), f"{MORE}:5: completions.tries.split: data/old has no split test; add a test.parquet to old, or say `split: train`", "completions/tries"),
     Refused("arguments of a reward model", samples("verifier: exact_match", "reward_model: sft\n    args: {task: chess}"), f"{MORE}:13: scores.right.args: no such key. Known: completions, max_length, reward_model, runtime", "scores/right"),

@@ -64,9 +64,8 @@ def combined(plan: Targets, entry: Named) -> Target:
         part = plan.known(entry, at, f"scores/{name}")
         of = scored_by(plan, entry, at, part)
         if of != inputs.setdefault("completions", of):
-            raise entry.refuse(
-                at, f"is of {of}, and those before it of {inputs['completions']}: name scores of the same"
-            )
+            why = f"is of {of}, and the one before it of {inputs['completions']}: add scores of the same completions"
+            raise entry.refuse(at, why)
         inputs[f"scores.{name}"] = part
     return scored(plan, entry, own, {}, inputs)
 
