@@ -184,7 +184,7 @@ class Stub:
 def stub(monkeypatch):
     def put(says: object) -> Stub:
         made = Stub(says)
-        monkeypatch.setattr(sampling, "open_engine", lambda folder, device: made)
+        monkeypatch.setattr(sampling, "open_engine", lambda *_: made)
         return made
 
     return put

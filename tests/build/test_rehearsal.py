@@ -18,7 +18,7 @@ TRAINERS = {"cpt": "SFTTrainer", "sft": "SFTTrainer", "reward": "RewardTrainer",
 TRAINERS |= {"kto": "KTOTrainer", "orpo": "ORPOTrainer"}
 # All that a rehearsal says otherwise of what a target is.
 SMALL = {f"train.{name}" for name in ("batch_size", "max_steps", "warmup_steps", "max_length", "optim")}
-SMALL |= {"max_length", "fewer", "by_lot", "micro_batch_size", "processes", "min_margin"}
+SMALL |= {"max_length", "fewer", "by_lot", "micro_batch_size", "processes", "min_margin", "length_penalty"}
 SMALL |= {f"sampling.{name}" for name in ("n", "max_new_tokens", "block_size", "ends")}
 SMALL |= {"conversation.few_shot"}
 SMALL |= {f"architecture.{name}" for name in ("hidden_size", "intermediate_size", "num_hidden_layers")}
@@ -143,6 +143,35 @@ models:
     train: {{learning_rate: 1e-3, batch_size: 64, max_length: 4096}}
     runtime: {{gpus: 8, launch: zero3}}
 """
+
+
+SCORERS = """\
+completions:
+  tries: {model: mistralai/Mistral-7B-Instruct-v0.1, prompts: own, sampling: {n: 4}}
+scores:
+  rated: {completions: tries, judge: mistralai/Mistral-7B-Instruct-v0.1, rubric: helpful}
+  paired: {completions: tries, judge: mistralai/Mistral-7B-Instruct-v0.1, rubric: better, mode: pairwise}
+  checked: {completions: tries, verifier: {file: check.py, function: check}, on_error: drop}
+  sums: {combine: {rated: 1, paired: 10, checked: -1}}
+data:
+  own: {sources: [{path: rows.jsonl, rows: 4}]}
+  good: {scores: sums, select: threshold, min_score: 9, length_penalty: 0.5}
+preferences:
+  second: {scores: sums, select: best_vs_second, min_margin: 3}
+"""
+
+
+def test_scorers_of_every_kind_rehearse_and_leave_something_to_choose(fresh):
+    fresh.path("config/recipes/micro.yaml").write_text(SCORERS)
+    fresh.path("check.py").write_text("def check(completion):\n    return int(completion)\n")
+    fresh.make("data/good", "preferences/second", "--profile", "rehearse")
+    rehearsal = Project(fresh.path("rehearsal"))
+    for path in ("data/good", "preferences/second"):
+        (ledger, *_) = json.loads((rehearsal.path(path) / "ledger.json").read_text())["entries"]
+        assert (ledger["read"], ledger["kept"]) == (4, 4)
+    for name, replies in (("rated", 16), ("paired", 32)):
+        asked = json.loads((rehearsal.path("scores") / name / "ledger.json").read_text())["entries"][1]
+        assert (asked["of"], asked["read"]) == ("replies", replies), "the judge was not asked"
 
 
 def test_a_base_that_nothing_is_known_of_is_refused_with_what_to_do(fresh):
