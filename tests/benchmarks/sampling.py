@@ -45,25 +45,30 @@ def main() -> None:
         project.make("models/smollm2-wheel")
         environment = clean_environment() | {"PYTHONPATH": str(ROOT / "workflow"), "HF_HUB_OFFLINE": "1"}
 
-        def measure(python: str | Path, engine: str, turns: int) -> dict[str, list[float]]:
+        def measure(python: str | Path, engine: str, turns: int) -> dict[str, dict[str, list[float]]]:
             words = [python, __file__, "--engine", engine, str(project.path("models/smollm2-wheel")), str(turns)]
             run = subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True, check=True)
             return json.loads(next(line for line in run.stdout.splitlines() if line.startswith("{")))
 
         load = os.getloadavg()[0]
-        before = measure(sys.executable, "transformers", 1)["stage"]
+        before = measure(sys.executable, "transformers", 1)
         found = measure(theirs, "vllm", turns)
-        slow = before + measure(sys.executable, "transformers", 1)["stage"]
-    print(f"{turns} turns; load {load:.1f} at the start, on {os.cpu_count()} cores; tokens/s:")
-    for way, rates in {**found, "transformers": slow}.items():
-        print(f"{way:12}", *(f"{rate:.1f}" for rate in rates))
-    ratios = [stage / bare for stage, bare in zip(found["stage"], found["bare"], strict=True)]
-    print(f"stage / bare {statistics.median(ratios):.3f} ({', '.join(f'{ratio:.3f}' for ratio in ratios)})")
-    print(f"vllm / transformers {statistics.median(found['stage']) / statistics.mean(slow):.2f}")
+        after = measure(sys.executable, "transformers", 1)
+    print(
+        f"{turns} turns; load {load:.1f} at the start, {os.getloadavg()[0]:.1f} at the end, on {os.cpu_count()} cores"
+    )
+    for clock, said in found.items():
+        slow = before[clock]["stage"] + after[clock]["stage"]
+        print(f"tokens per second of {clock}")
+        for way, rates in {**said, "transformers": slow}.items():
+            print(f"  {way:12}", *(f"{rate:.1f}" for rate in rates))
+        ratios = [stage / bare for stage, bare in zip(said["stage"], said["bare"], strict=True)]
+        print(f"  stage / bare {statistics.median(ratios):.3f} ({', '.join(f'{ratio:.3f}' for ratio in ratios)})")
+        print(f"  vllm / transformers {statistics.median(said['stage']) / statistics.mean(slow):.2f}")
 
 
-def rates(name: str, folder: Path, turns: int) -> dict[str, list[float]]:
-    """Tokens per second of one engine, by way, each turn."""
+def rates(name: str, folder: Path, turns: int) -> dict[str, dict[str, list[float]]]:
+    """Tokens of one engine per second of wall time and of CPU time, by way, each turn."""
     from posttrain.build.job import Job
     from posttrain.data import rows
     from posttrain.sample.blocks import blocks
@@ -102,15 +107,17 @@ def rates(name: str, folder: Path, turns: int) -> dict[str, list[float]]:
 
         ways["bare"] = bare
         engine.model.generate(asked[:2], how[:2], use_tqdm=False)
-    found: dict[str, list[float]] = {way: [] for way in ways}
+    clocks = {"wall": time.perf_counter, "CPU": time.process_time}
+    found: dict[str, dict[str, list[float]]] = {clock: {way: [] for way in ways} for clock in clocks}
     counts = set()
     for turn in range(turns):
         for way in list(ways)[:: 1 if turn % 2 else -1]:
             if name == "vllm":
                 engine.model.reset_prefix_cache()
-            start = time.perf_counter()
+            starts = {clock: now() for clock, now in clocks.items()}
             counts.add(tokens := ways[way]())
-            found[way].append(tokens / (time.perf_counter() - start))
+            for clock, now in clocks.items():
+                found[clock][way].append(tokens / (now() - starts[clock]))
     assert len(counts) == 1, f"the ways have not said as much: {counts}"
     return found
 

@@ -33,8 +33,8 @@ def completions(
 
 
 def complete_by(block: list[Prompt], folder: Path, device: str, sampling: dict, conversation: dict) -> list[dict]:
-    room, engine = Room(folder, sampling["max_new_tokens"]), sampling.get("engine", "transformers")
-    return complete(block, open_engine(engine, folder, device), sampling, conversation, room.holds)
+    engine = open_engine(sampling.get("engine", "transformers"), folder, device)
+    return complete(block, engine, sampling, conversation, open_room(folder, sampling["max_new_tokens"]).holds)
 
 
 def complete(
@@ -76,6 +76,12 @@ def begun(prompt: Prompt, sample: int, seed: int, conversation: dict) -> Talk:
     count = len(conversation["choices"])
     choice = key_of(seed, prompt.number, sample, "choice") % count if count else None
     return Talk(prompt, sample, opening(conversation, prompt.turns), choice)
+
+
+@cache
+def open_room(folder: Path, max_new_tokens: int) -> Room:
+    """One a process: it opens a tokenizer, which takes as long as a small block."""
+    return Room(folder, max_new_tokens)
 
 
 @cache
