@@ -301,6 +301,15 @@ def chain(chain_built: Project, tmp_path: Path) -> Project:
     return chain_built.copy(tmp_path / "p")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Fail where a worker would not keep groups together: xdist marks them in a way that pytest 9.2 does not heed."""
+    if getattr(config.option, "loadgroup", False):
+        loose = [item.nodeid for item in items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid]
+        if loose:
+            raise pytest.UsageError(f"xdist_group is not heeded ({loose[0]}); install what pyproject.toml pins")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the refusals that were tested: what was wrong, what was asked for, and the line that answered."""
     reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
