@@ -140,6 +140,14 @@ def test_training_runs_where_snakemake_does(tmp_path):
     assert environments.find("train", {}, tmp_path).python == sys.executable
 
 
+def test_a_rehearsal_needs_no_vllm(asked, monkeypatch):
+    asked.edit("sampling: {", "sampling: {engine: vllm, ")
+    asked.path("rehearsal").mkdir()
+    monkeypatch.chdir(asked.path("rehearsal"))
+    targets = json.loads(Path(frozen.freeze(Path(".."), {"recipes": ["config/recipes"]})).read_text())["targets"]
+    assert {target["environment"] for target in targets.values()} == {"train"}
+
+
 def test_an_image_is_found_from_a_rehearsals_folder_too(asked):
     plan = frozen.Plan(frozen.freeze(Path(), {"recipes": ["config/recipes"]}), main=False)
     plan.targets[TRIES]["environment"], plan.root = "sample", Path("..")
