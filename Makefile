@@ -80,6 +80,7 @@ bench: .venv/tested
 	$(BIN)/python tests/benchmarks/memory.py
 	$(BIN)/python tests/benchmarks/against_trl.py
 	$(BIN)/python tests/benchmarks/sampling.py
+	$(BIN)/python tests/benchmarks/scoring.py
 
 # Pin every version of the environments anew, but for vLLM's on GPUs. It is part of every key: what was built before
 # stays, and what is built next is built by the new versions.

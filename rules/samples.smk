@@ -64,7 +64,7 @@ rule gather_completions:
 
 
 rule score_completions:
-    """Score completions by a reward model or a verifier."""
+    """Score completions by a verifier, a reward model, a judge, or scores that there are."""
     input:
         recipe=trigger("scores"),
         made=manifests("scores"),
@@ -95,7 +95,7 @@ rule score_completions:
 
 
 rule select_data:
-    """Keep the best completion of each prompt."""
+    """Keep the best completions, of each prompt or of all."""
     input:
         recipe=trigger("data"),
         made=manifests("data"),
@@ -123,7 +123,7 @@ rule select_data:
 
 
 rule select_preferences:
-    """Pair the best completion of each prompt with the worst."""
+    """Pair the best completion of each prompt with one that is worth less."""
     input:
         recipe=trigger("preferences"),
         made=manifests("preferences"),

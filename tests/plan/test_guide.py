@@ -1,13 +1,17 @@
-"""What docs/write-a-recipe.md shows is what happens."""
+"""What docs/write-a-recipe.md shows is what happens, and docs/score-and-select.md leaves nothing out."""
 
 import re
 import shutil
+from typing import get_args
 
 import pytest
 
 from conftest import ROOT, Project
 from posttrain import cli
 from posttrain.plan import frozen
+from posttrain.recipes import scoring
+from posttrain.score import verifiers
+from posttrain.score.verifiers import constraints
 
 GUIDE = (ROOT / "docs/write-a-recipe.md").read_text()
 PAGE = "config/recipes/mine.yaml"
@@ -57,3 +61,16 @@ def test_its_import_says_what_it_shows(mine, monkeypatch, capsys):
     cli.main()
     assert capsys.readouterr().err.splitlines() == shown(command.removeprefix("$ "))
     assert "models/mixtral-orpo" in frozen.read_json(frozen.freeze_here())["targets"]
+
+
+def test_the_guide_of_scores_has_every_verifier_constraint_and_selection():
+    guide = (ROOT / "docs/score-and-select.md").read_text()
+    kinds = (scoring.SelectedData, scoring.SelectedPreferences, scoring.JudgedScores)
+    chosen = [word for kind in kinds for name in ("select", "mode") for word in words(kind, name)]
+    known = [*verifiers.KNOWN, *constraints.CONSTRAINTS, *scoring.SCORERS, *chosen]
+    assert len(chosen) == 8
+    assert [word for word in known if f"`{word}`" not in guide and f"{word}:" not in guide] == []
+
+
+def words(kind: type, field: str) -> tuple[str, ...]:
+    return get_args(kind.model_fields[field].annotation) if field in kind.model_fields else ()
