@@ -19,8 +19,9 @@ rule make_report:
         here
     params:
         made_of=reported("models"),
+        script=f"{plan.root}/scripts/make_report.py",
     shell:
-        "exec python {plan.root}/scripts/make_report.py reports/{wildcards.name}.html > {log} 2>&1"
+        "exec python {params.script} reports/{wildcards.name}.html > {log} 2>&1"
 
 
 rule make_data_report:
@@ -37,5 +38,7 @@ rule make_data_report:
     localrule: True
     conda:
         here
+    params:
+        script=f"{plan.root}/scripts/make_data_report.py",
     shell:
-        "exec python {plan.root}/scripts/make_data_report.py reports/{wildcards.target}.html > {log} 2>&1"
+        "exec python {params.script} reports/{wildcards.target}.html > {log} 2>&1"
