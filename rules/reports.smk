@@ -39,6 +39,6 @@ rule make_data_report:
     conda:
         here
     params:
-        script=f"{plan.root}/scripts/make_data_report.py",
+        script=f"{plan.root}/scripts/make_report.py",
     shell:
         "exec python {params.script} reports/{wildcards.target}.html > {log} 2>&1"

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from conftest import DPO, SFT, Project
 from posttrain.build.job import Job
+from posttrain.checkpoints import prompt_ids
 from posttrain.data import rows
 from posttrain.evaluate import drift
 from posttrain.files import Refusal
@@ -37,7 +38,7 @@ def test_what_a_training_has_moved_is_what_one_works_out_by_hand(micro_built, tm
     ours, theirs = (AutoModelForCausalLM.from_pretrained(micro_built.path(model)) for model in (DPO, SFT))
     engine = Engine(micro_built.path(DPO), "cpu")
     for row in samples[:5]:
-        asked = engine.ids(row["prompt"])
+        asked = prompt_ids(engine.tokenizer, row["prompt"])
         key = key_of(SAMPLING["seed"], row["prompt_id"], row["sample"])
         (said,) = engine.draw([asked], [key], SAMPLING)
         ids = asked + said[: row["tokens"]]

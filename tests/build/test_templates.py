@@ -48,7 +48,13 @@ GOLDEN = {
         ["yes<end_of_turn>", "no é<end_of_turn>"],
         "<start_of_turn>model\n",
     ),
+    "mistral-instruct": ("<s>[INST] hi [/INST]yes</s> [INST] sure? [/INST]no é</s> ", ["yes</s>", "no é</s>"], ""),
 }
+
+
+def turns_for(name: str) -> list[dict]:
+    """The talk, without the system turn where a template takes none."""
+    return TALK[1:] if name == "mistral-instruct" else TALK
 
 
 def test_every_shipped_template_is_here() -> None:
@@ -58,12 +64,12 @@ def test_every_shipped_template_is_here() -> None:
 @pytest.mark.parametrize("name", GOLDEN)
 def test_a_template_says_this_and_learns_that(name: str) -> None:
     text, learnt, asks = GOLDEN[name]
-    tokenizer = tokenizer_of(name)
-    row = tokens.sft_tokens({"messages": TALK}, tokenizer, recipe("sft", only=True), Ledger("rows"))
-    assert tokenizer.apply_chat_template(TALK, tokenize=False) == tokenizer.decode(row["input_ids"]) == text
-    assert tokenizer.apply_chat_template(TALK, tokenize=False, add_generation_prompt=True) == text + asks
+    tokenizer, talk = tokenizer_of(name), turns_for(name)
+    row = tokens.sft_tokens({"messages": talk}, tokenizer, recipe("sft", only=True), Ledger("rows"))
+    assert tokenizer.apply_chat_template(talk, tokenize=False) == tokenizer.decode(row["input_ids"]) == text
+    assert tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True) == text + asks
     assert answers(row, tokenizer) == learnt
-    whole = tokens.sft_tokens({"messages": TALK}, tokenizer, recipe("sft"), Ledger("rows"))
+    whole = tokens.sft_tokens({"messages": talk}, tokenizer, recipe("sft"), Ledger("rows"))
     assert whole == {"input_ids": row["input_ids"], "labels": row["input_ids"]}
 
 
@@ -179,13 +185,13 @@ def test_a_template_speaks_as_published(name: str, turns: list[dict], asks: bool
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_a_prompt_is_where_its_answer_begins(name: str) -> None:
-    tokenizer = tokenizer_of(name)
+    tokenizer, asked = tokenizer_of(name), turns_for(name)[:-1]
     ledger = Ledger("rows")
-    row = tokens.dpo_tokens(preferences()[-1], tokenizer, recipe("dpo"), ledger)
+    row = tokens.dpo_tokens(preferences()[-1] | {"prompt": asked}, tokenizer, recipe("dpo"), ledger)
     assert not ledger.altered and not ledger.dropped
-    asked = tokenizer.apply_chat_template(TALK[:4], tokenize=False, add_generation_prompt=True)
-    assert tokenizer.decode(row["prompt_ids"]) == asked
-    assert tokenizer.decode(row["chosen_ids"]).rstrip("\n") == f"no é{tokenizer.eos_token}"
+    text = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+    assert tokenizer.decode(row["prompt_ids"]) == text
+    assert tokenizer.decode(row["chosen_ids"]).rstrip() == f"no é{tokenizer.eos_token}"
 
 
 def test_an_end_that_is_the_pad_too_is_learnt_and_no_pad_is(tmp_path: Path) -> None:

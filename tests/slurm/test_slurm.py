@@ -150,9 +150,11 @@ def test_a_preempted_job_saves_where_it_is_and_goes_on_from_there(
 
 def test_a_job_saves_before_its_time_is_over(cluster: Cluster, long: Project) -> None:
     long.edit("max_steps: 40,", "max_steps: 1000000,")
-    long.edit("save_steps: 1000,", "save_steps: 1000, hours: 0.02,")  # SLURM counts in minutes
     soon = ("--default-resources", "slurm_extra='--signal=TERM@20'", "--retries", "0")
     main = long.start(DPO, *ON_SLURM, *soon, PATH=cluster.path)
+    long.wait(lambda: long.status(DPO).get("step", 0) > 0, seconds=300)
+    number = cluster.jobs(long.root)[TRAINED]["JobId"]
+    cluster.ask("scontrol", "update", f"JobId={number}", "TimeLimit=1")  # minute: however long it took to get here
     output = main.communicate(timeout=300)[0]
     assert main.returncode == 1, output
     said = long.status(DPO)

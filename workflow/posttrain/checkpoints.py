@@ -68,6 +68,11 @@ def open_chat_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, turns: list[dict]) -> list[int]:
+    """What a model is given of a conversation that it is to go on with."""
+    return tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)["input_ids"]
+
+
 def refuse_clock(tokenizer: PreTrainedTokenizerBase) -> None:
     """Refuse a chat template that says what day it is: tomorrow it would make other tokens of the same words."""
     if clocks := [name for name in CLOCKS if name in (tokenizer.chat_template or "")]:

@@ -72,6 +72,13 @@ def in_batches(job: Job, work: Callable[[list[list[int]]], list[float]], sequenc
     return numbers
 
 
+def padded(sequences: list[list[int]], pad: int = 0) -> tuple[list[list[int]], list[list[int]]]:
+    """Sequences of token ids, each filled up behind to the longest, and their masks: 1 for what is no padding."""
+    longest = max(map(len, sequences))
+    filled = [ids + [pad] * (longest - len(ids)) for ids in sequences]
+    return filled, [[1] * len(ids) + [0] * (longest - len(ids)) for ids in sequences]
+
+
 def batches(lengths: list[int]) -> list[list[int]]:
     """The numbers of sequences of like length together, longest first, each once: whatever the processes."""
     cuts: list[list[int]] = []

@@ -37,6 +37,7 @@ CONVERSATIONS = pa.schema(
 SCORES = pa.schema([*NUMBERED, ("score", pa.float64())])
 WHY = pa.field("why", pa.string())  # beside a score: why there is none
 BATCH = 1000  # rows
+ROW_GROUP = 10_000  # rows: of files that are written piece by piece
 ROLES = ("system", "user", "assistant", "tool")
 OPTIONS = pa.field("chat_template_kwargs", pa.string())  # JSON: what a row tells its template besides
 OURS = ("tokenize", "return_dict", "add_generation_prompt", "continue_final_message", "return_assistant_tokens_mask")

@@ -6,9 +6,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from posttrain.data.rows import BATCH, schema_of
-
-ROW_GROUP = 10_000  # rows
+from posttrain.data.rows import BATCH, ROW_GROUP, schema_of
 
 
 class Spool:

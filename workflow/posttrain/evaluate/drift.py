@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 
 from posttrain.build.job import Job
-from posttrain.build.pool import each_once
+from posttrain.build.pool import each_once, padded
+from posttrain.checkpoints import prompt_ids
 from posttrain.evaluate.text import open_model
 from posttrain.files import Refusal
 from posttrain.sample import prompts
@@ -47,7 +48,7 @@ def moved(block: list[Prompt], folder: Path, first: Path, device: str, sampling:
     drawn = [(prompt, i) for prompt in block for i in range(sampling["n"])]
     keys = [key_of(sampling["seed"], prompt.number, i) for prompt, i in drawn]
     engine = open_engine("transformers", folder, device)
-    asked = [engine.ids(prompt.turns) for prompt, _ in drawn]
+    asked = [prompt_ids(engine.tokenizer, prompt.turns) for prompt, _ in drawn]
     made = engine.draw(asked, keys, sampling)
     answers = [engine.read(ids, sampling.get("stop", [])) for ids in made]
     said = [ids[: answer["tokens"]] for ids, answer in zip(made, answers, strict=True)]
@@ -62,9 +63,7 @@ def moved(block: list[Prompt], folder: Path, first: Path, device: str, sampling:
 def divergences(asked: list[list[int]], said: list[list[int]], folder: Path, first: Path, device: str) -> list[float]:
     """For each answer, of tokens behind its prompt's, the sum over them of KL(model ‖ first policy), in nats."""
     sequences = [before + after for before, after in zip(asked, said, strict=True)]
-    longest = max(map(len, sequences))
-    ids = torch.tensor([row + [0] * (longest - len(row)) for row in sequences], device=device)
-    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in sequences], device=device)
+    ids, mask = (torch.tensor(rows, device=device) for rows in padded(sequences))
     ours, theirs = (open_model(place, device)(input_ids=ids, attention_mask=mask).logits for place in (folder, first))
     if ours.shape != theirs.shape:
         raise Refusal(f"{first} says {theirs.shape[-1]} tokens, and {folder} says {ours.shape[-1]}: not one policy's")

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from posttrain import checkpoints
 from posttrain.build.job import Job
-from posttrain.build.pool import in_batches
+from posttrain.build.pool import in_batches, padded
 from posttrain.data import rows
 from posttrain.files import Refusal
 
@@ -46,9 +46,7 @@ def evaluate(job: Job) -> tuple[dict, list[dict]]:
 @torch.no_grad()
 def surprise(sequences: list[list[int]], folder: Path, device: str) -> list[float]:
     """For each sequence the negative log-probability of its tokens after the first, in nats."""
-    longest = max(map(len, sequences))
-    ids = torch.tensor([said + [0] * (longest - len(said)) for said in sequences], device=device)
-    mask = torch.tensor([[1] * len(said) + [0] * (longest - len(said)) for said in sequences], device=device)
+    ids, mask = (torch.tensor(rows, device=device) for rows in padded(sequences))
     logits = open_model(folder, device)(input_ids=ids, attention_mask=mask).logits
     return [  # one at a time: in full precision all at once are several times the model
         torch.nn.functional.cross_entropy(row[: len(said) - 1].float(), row_ids[1 : len(said)], reduction="sum").item()

@@ -186,7 +186,7 @@ class Plan:
         self.targets, self.scans, self.site = plan["targets"], plan["scans"], plan["site"]
         self.root, self.environments, self.store = Path(plan["root"]), plan["environments"], Store(Path(plan["store"]))
         self.asked: set[str] = set()
-        self.lacking: set[str] = set()  # the environments that are not here, and were named
+        self.looked_for: set[str] = set()  # the environments that were
         self.hub_ids, self.rehearses = plan["hub_ids"], plan["rehearses"]
 
     def all(self, kind: str) -> list[str]:
@@ -230,10 +230,10 @@ class Plan:
     def name_lacking(self, path: str) -> None:
         """Say, once, that the environment of a target that would be made is not here. Where jobs run it may be."""
         target, name = self.targets[path], self.targets[path]["environment"]
-        if self.deploys or target["made"] or name in self.lacking:
+        if self.deploys or target["made"] or name in self.looked_for:
             return
+        self.looked_for.add(name)
         if why := environments.lacking(name, self.site, self.root):
-            self.lacking.add(name)
             print(f"{path}: {why}", file=sys.stderr)
 
     def container(self, path: str) -> str | None:

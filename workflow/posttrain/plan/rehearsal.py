@@ -80,10 +80,10 @@ def small_runtime(runtime: TrainRuntime) -> TrainRuntime:
     return TrainRuntime(**RUNTIME, **evaluates, micro_batch_size=MICRO, save_steps=1, logging_steps=1)
 
 
-def small_sampling(sampling: sampling.Sampling) -> sampling.Sampling:
-    n = min(sampling.n, SAMPLES)
+def small_sampling(said: sampling.Sampling) -> sampling.Sampling:
+    n = min(said.n, SAMPLES)
     # vLLM takes no model as small as these, and is not there on every laptop.
-    return changed(sampling, engine="transformers", n=n, max_new_tokens=NEW_TOKENS, block_size=8 * n)
+    return changed(said, engine="transformers", n=n, max_new_tokens=NEW_TOKENS, block_size=8 * n)
 
 
 def small_source(source: sources.Source) -> sources.Source:

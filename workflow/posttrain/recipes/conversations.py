@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from posttrain.files import Refusal
 from posttrain.recipes import faults, page, template
 from posttrain.recipes.fields import Entry
-from posttrain.words import did_you_mean, dotted
+from posttrain.words import dotted
 
 Said = Annotated[str, Field(pattern=r"\S")]
 CRITIQUE_AND_REVISION = ["{{ choice.critique }}", "{{ choice.revision }}"]
@@ -92,14 +92,7 @@ def resolved(conversation: Conversation, folders: list[Path]) -> dict:
 
 def constitution(folders: list[Path], name: str) -> Constitution:
     """A constitution, refused if it is missing, there twice, or faulty."""
-    files = [file for folder in folders for file in sorted(folder.glob("*.yaml"))]
-    found = [file for file in files if file.stem == name]
-    if not found:
-        hint = did_you_mean(name, [file.stem for file in files])
-        raise Refusal(f"there is no {folders[0] / name}.yaml. {hint}")
-    if len(found) > 1:
-        raise Refusal(f"{name} is the name of {' and of '.join(map(str, found))}; rename one of them")
-    return checked(found[0])
+    return checked(page.file_of(folders, name, ".yaml"))
 
 
 def checked(path: Path) -> Constitution:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from posttrain.files import Refusal
-from posttrain.words import dotted
+from posttrain.words import did_you_mean, dotted
 
 LARGEST = 1 << 20  # bytes: a page is written by hand
 DEEPEST = 20  # nested collections
@@ -28,6 +28,18 @@ class Dumper(yaml.SafeDumper):
 EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
 for kind in (Loader, Dumper):
     kind.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+0123456789"))
+
+
+def file_of(folders: list[Path], name: str, suffix: str) -> Path:
+    """The file of a name in one of some folders. Raises: Refusal, if it is missing, or there twice."""
+    files = [file for folder in folders for file in sorted(folder.glob(f"*{suffix}"))]
+    found = [file for file in files if file.stem == name]
+    if not found:
+        hint = did_you_mean(name, [file.stem for file in files])
+        raise Refusal(f"there is no {folders[0] / name}{suffix}. {hint}")
+    if len(found) > 1:
+        raise Refusal(f"{name} is the name of {' and of '.join(map(str, found))}; rename one of them")
+    return found[0]
 
 
 def text_of(path: Path) -> str:

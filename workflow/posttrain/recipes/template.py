@@ -10,8 +10,7 @@ from jinja2.ext import Extension
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from posttrain.files import Refusal
-from posttrain.recipes.page import text_of
-from posttrain.words import did_you_mean
+from posttrain.recipes.page import file_of, text_of
 
 CLOCKS = {"strftime_now"}  # transformers offers it; a date in the training text makes every build another model
 
@@ -32,13 +31,7 @@ class Generation(Extension):
 
 def read(folders: list[Path], name: str) -> str:
     """The text of a template, refused if it is missing, broken, or reaches for more than the conversation."""
-    files = [file for folder in folders for file in sorted(folder.glob("*.jinja"))]
-    found = [file for file in files if file.stem == name]
-    if not found:
-        raise Refusal(f"there is no {folders[0] / name}.jinja. {did_you_mean(name, [file.stem for file in files])}")
-    if len(found) > 1:
-        raise Refusal(f"{name} is the name of {' and of '.join(map(str, found))}; rename one of them")
-    path = found[0]
+    path = file_of(folders, name, ".jinja")
     text = text_of(path)
     refuse_faults(path, text)
     return text

@@ -19,7 +19,7 @@ def half_of(rows: list[dict], half: str | None) -> list[dict]:
 def last_answers(rows: list[dict]) -> tuple[list[dict], Ledger]:
     """`messages`: each prompt with its last answer."""
     ledger = Ledger("conversations")
-    return [{"messages": [*row["prompt"], answer(row["completion"])]} for row in ended(rows, ledger)], ledger
+    return [{"messages": [*row["prompt"], turn("assistant", row["completion"])]} for row in ended(rows, ledger)], ledger
 
 
 def last_vs_first(rows: list[dict]) -> tuple[list[dict], Ledger]:
@@ -32,7 +32,9 @@ def last_vs_first(rows: list[dict]) -> tuple[list[dict], Ledger]:
         elif last.strip() == first.strip():
             ledger.drop("the last answer is the first", row["prompt"], last)
         else:
-            pairs.append({"prompt": row["prompt"], "chosen": [answer(last)], "rejected": [answer(first)]})
+            pairs.append(
+                {"prompt": row["prompt"], "chosen": [turn("assistant", last)], "rejected": [turn("assistant", first)]}
+            )
     return pairs, ledger
 
 
@@ -46,7 +48,3 @@ def ended(rows: list[dict], ledger: Ledger) -> Iterator[dict]:
             ledger.drop("the last answer is empty", row["prompt"])
         else:
             yield row
-
-
-def answer(said: str) -> dict:
-    return turn("assistant", said)

@@ -8,10 +8,9 @@ from pyarrow import parquet
 
 from posttrain.data import rows
 from posttrain.data.ledger import Ledger, read
+from posttrain.data.rows import ROW_GROUP
 from posttrain.files import Refusal
 from posttrain.sample.blocks import blocks, share
-
-ROW_GROUP = 10_000  # rows
 
 
 def count(path: Path) -> int:

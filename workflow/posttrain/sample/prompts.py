@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jinja2 import TemplateError
 
-from posttrain.checkpoints import open_chat_tokenizer, places
+from posttrain.checkpoints import open_chat_tokenizer, places, prompt_ids
 from posttrain.data import rows
 from posttrain.data.ledger import Ledger
 from posttrain.files import Refusal
@@ -43,11 +43,10 @@ class Room:
 
     def holds(self, turns: list[dict]) -> bool:
         try:
-            made = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)
+            return len(prompt_ids(self.tokenizer, turns)) <= self.tokens
         except TemplateError as error:
             roles = ", ".join(turn["role"] for turn in turns)
             raise Refusal(f"{self.folder}: its chat template takes no turns of {roles}: {error}") from None
-        return len(made["input_ids"]) <= self.tokens
 
 
 def fitting(

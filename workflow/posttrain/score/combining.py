@@ -7,12 +7,9 @@ from posttrain.score.tables import scores_of
 def combined(job: Job, completions: list[dict]) -> list[dict]:
     """The sum of each completion, or None and `why`; and each part, by its target's name."""
     weights = job.recipe["combine"]
-    parts = {name: [row["score"] for row in scores_of(job.inputs[f"scores.{name}"], completions)] for name in weights}
-    return [
-        {f"scores/{name}": part[i] for name, part in parts.items()}
-        | added(weights, {name: part[i] for name, part in parts.items()})
-        for i in range(len(completions))
-    ]
+    scores = [[row["score"] for row in scores_of(job.inputs[f"scores.{name}"], completions)] for name in weights]
+    parts = (dict(zip(weights, given, strict=True)) for given in zip(*scores, strict=True))
+    return [{f"scores/{name}": part for name, part in of.items()} | added(weights, of) for of in parts]
 
 
 def added(weights: dict[str, float], parts: dict[str, float | None]) -> dict:

@@ -12,6 +12,7 @@ from posttrain.recipes.template import environment
 from posttrain.sample.blocks import blocks
 from posttrain.sample.completions import completions as answers
 from posttrain.sample.prompts import Prompt, fitting
+from posttrain.score.tables import by_prompt
 from posttrain.score.verdicts import WINS, Verdict, bias, compared, harmless, ring, verdict
 
 REPLIES = pa.schema(
@@ -75,10 +76,7 @@ def judged(job: Job, completions: list[dict]) -> tuple[list[dict], list[Ledger]]
 
 def paired(completions: list[dict], recipe: dict) -> list[tuple[int, int]]:
     """The pairs of each prompt's completions that are compared."""
-    prompts: dict[int, list[int]] = {}
-    for place, row in enumerate(completions):
-        prompts.setdefault(row["prompt_id"], []).append(place)
-    seed = recipe["sampling"]["seed"]
+    seed, prompts = recipe["sampling"]["seed"], by_prompt(completions)
     return [
         pair for number, places in prompts.items() for pair in ring(places, recipe["challenges"], f"{seed} {number}")
     ]

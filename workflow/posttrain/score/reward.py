@@ -8,7 +8,7 @@ from transformers import AutoModelForSequenceClassification
 
 from posttrain import checkpoints
 from posttrain.build.job import Job
-from posttrain.build.pool import in_batches
+from posttrain.build.pool import in_batches, padded
 from posttrain.files import Refusal
 
 TOO_LONG = "longer than the reward model may read"
@@ -37,9 +37,7 @@ def score(conversations: list[list[int]], folder: Path, device: str) -> list[flo
     """The rewards of conversations of token ids."""
     model, pad = open_model(folder, device)
     fed = conversations * 2 if len(conversations) == 1 else conversations  # one alone is summed by other kernels
-    longest = max(map(len, fed))
-    ids = torch.tensor([said + [pad] * (longest - len(said)) for said in fed], device=device)
-    mask = torch.tensor([[1] * len(said) + [0] * (longest - len(said)) for said in fed], device=device)
+    ids, mask = (torch.tensor(rows, device=device) for rows in padded(fed, pad))
     return model(input_ids=ids, attention_mask=mask).logits.squeeze(-1).float().tolist()[: len(conversations)]
 
 

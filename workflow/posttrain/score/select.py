@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from posttrain.data.generators import turn
 from posttrain.data.ledger import Ledger
 
 BEST_FIRST = {"by": ["prompt_id", "score", "sample"], "ascending": [True, False, True]}
@@ -38,7 +39,7 @@ def best(
             ledger.drop("no completion reaches min_score", prompt, first.completion)
         elif kept.empty:
             ledger.drop("no completion is among the k best", prompt, first.completion)
-        rows += [{"messages": [*prompt, answer(row)]} for row in kept.itertuples()]
+        rows += [{"messages": [*prompt, turn("assistant", row.completion)]} for row in kept.itertuples()]
     return rows, ledger
 
 
@@ -71,7 +72,13 @@ def pairs(
         elif first.completion.strip()[:max_chars] == other.completion.strip()[:max_chars]:
             ledger.drop(f"the best and the {against} are the same text up to max_chars", prompt, *both)
         else:
-            rows.append({"prompt": prompt, "chosen": [answer(first)], "rejected": [answer(other)]})
+            rows.append(
+                {
+                    "prompt": prompt,
+                    "chosen": [turn("assistant", first.completion)],
+                    "rejected": [turn("assistant", other.completion)],
+                }
+            )
     return rows, ledger
 
 
@@ -106,7 +113,3 @@ def by_prompt(frame: pd.DataFrame, ledger: Ledger) -> Iterator[tuple[list[dict],
             ledger.drop(why, list(first.prompt), first.completion)
             continue
         yield list(first.prompt), whole
-
-
-def answer(row: pd.Series) -> dict:
-    return {"role": "assistant", "content": row.completion}

@@ -61,6 +61,14 @@ def numbered(found: list[dict], path: Path) -> dict[Number, dict]:
     return made
 
 
+def by_prompt(completions: list[dict]) -> dict[int, list[int]]:
+    """The places of each prompt's completions."""
+    places: dict[int, list[int]] = {}
+    for place, row in enumerate(completions):
+        places.setdefault(row["prompt_id"], []).append(place)
+    return places
+
+
 def number_of(row: dict) -> Number:
     return row["prompt_id"], row["sample"]
 

@@ -23,7 +23,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from posttrain.checkpoints import ends_of, open_chat_tokenizer, open_model
+from posttrain.checkpoints import ends_of, open_chat_tokenizer, open_model, prompt_ids
 
 
 class Draw(LogitsProcessor):
@@ -88,12 +88,8 @@ class Engine:
 
     def answer(self, conversations: list[list[dict]], keys: list[int], sampling: dict) -> list[dict]:
         """The answer to each conversation that its key draws, all side by side: `completion`, `tokens`, `finished`."""
-        made = self.draw([self.ids(turns) for turns in conversations], keys, sampling)
+        made = self.draw([prompt_ids(self.tokenizer, turns) for turns in conversations], keys, sampling)
         return [self.read(ids, sampling.get("stop", [])) for ids in made]
-
-    def ids(self, turns: list[dict]) -> list[int]:
-        """What the model is given of a conversation."""
-        return self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)["input_ids"]
 
     @torch.no_grad()
     def draw(self, read: list[list[int]], keys: list[int], sampling: dict) -> list[list[int]]:

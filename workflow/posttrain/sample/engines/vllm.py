@@ -16,7 +16,7 @@ import torch
 from vllm import LLM, RequestOutput, SamplingParams, TokensPrompt
 
 from posttrain.adapters import is_adapter
-from posttrain.checkpoints import config_of, ends_of, open_chat_tokenizer
+from posttrain.checkpoints import config_of, ends_of, open_chat_tokenizer, prompt_ids
 from posttrain.files import Refusal
 
 SEEDS = 1 << 63  # that a torch generator takes
@@ -45,11 +45,7 @@ class Engine:
 
     def answer(self, conversations: list[list[dict]], keys: list[int], sampling: dict) -> list[dict]:
         """The answer to each conversation that its key draws, all side by side: `completion`, `tokens`, `finished`."""
-        asked = [
-            self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)["input_ids"]
-            for turns in conversations
-        ]
-        prompts = [TokensPrompt(prompt_token_ids=ids) for ids in asked]
+        prompts = [TokensPrompt(prompt_token_ids=prompt_ids(self.tokenizer, turns)) for turns in conversations]
         made = self.model.generate(prompts, [self.drawing(key, sampling) for key in keys], use_tqdm=False)
         return [self.read(request) for request in made]
 
