@@ -19,8 +19,8 @@ PAGE = "config/recipes/quickstart.yaml"
 Figure = tuple[str, str, str]  # of a model: its suite, and the name of the figure
 BITS = ("cpt", "words", "bits_per_byte")
 REWARD = ("reward", "near-misses", "accuracy")
-# Each accuracy of the chain and of the branch, with the stage whose accuracy it is to raise.
-CHAIN = {"sft": None, "rs": "sft", "dpo": "rs", "orpo": "rs"}
+# Each accuracy of the chain, of its second round and of the branch, with the stage whose accuracy it is to raise.
+CHAIN = {"sft": None, "rs": "sft", "dpo": "rs", "dpo-2": "dpo", "orpo": "rs"}
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posttrain.build.job import Job
+from posttrain.data.tasks import TASKS
 from posttrain.files import Refusal
 from posttrain.score import verifiers
 from posttrain.score.limits import Failure, Limited
@@ -53,7 +54,7 @@ def test_verifiers_know_the_right_answer():
     assert 0 < reasoning.reasoning_gym("tca", "tac", task="spell_backward") < 1
 
 
-@pytest.mark.parametrize("task", reasoning.TASKS)
+@pytest.mark.parametrize("task", TASKS)
 def test_a_task_scores_any_text_and_runs_none(task, run):
     made = reasoning_gym.create_dataset(task, size=8, seed=3)
     rights = [row["answer"] for row in made]
@@ -71,7 +72,7 @@ def test_a_task_that_runs_what_it_is_told_is_none_of_them(run):
     run.clear()  # of what was imported
     task.score_answer("1+1", entry)
     assert run
-    assert "puzzle24" not in reasoning.TASKS
+    assert "puzzle24" not in TASKS
 
 
 # Numbers, mathematics, patterns, constraints

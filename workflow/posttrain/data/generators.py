@@ -2,9 +2,14 @@
 
 import random
 from collections.abc import Iterator
+from typing import Any
+
+from posttrain.data.tasks import wrong_task
+from posttrain.files import Refusal
 
 # reasoning-gym draws an item from its index; this many hold every word of the list many times over.
 DRAWS = 1_000_000
+NONE: dict[str, Any] = {}
 
 
 def words(seed: int = 0, min_word_len: int = 3, max_word_len: int = 10) -> Iterator[dict]:
@@ -31,18 +36,38 @@ def spell_backward_pairs(seed: int = 0, min_word_len: int = 3, max_word_len: int
         }
 
 
-# What a source's `generator:` may name.
-KNOWN = {made.__name__: made for made in (words, spell_backward, spell_backward_pairs)}
+def reasoning_gym(task: str, seed: int = 0, config: dict = NONE) -> Iterator[dict]:
+    """Questions of a task of reasoning-gym with their right answers: distinct ones, in a drawn order.
+
+    Args:
+        config: what the task's own configuration takes: the sizes of numbers, say.
+    """
+    seen = set()
+    for item in drawn(task, seed, config):
+        if item["question"] not in seen:
+            seen.add(item["question"])
+            yield {"messages": [turn("user", item["question"]), turn("assistant", str(item["answer"]))]}
+
+
+# What a source's `generator:` may name, and what finds the argument that is wrong.
+KNOWN = {made.__name__: made for made in (words, spell_backward, spell_backward_pairs, reasoning_gym)}
+CHECKS = {"reasoning_gym": wrong_task}
+
+
+def drawn(task: str, seed: int, config: dict) -> Iterator[dict]:
+    """The items of a task. Raises: Refusal, if it takes no such configuration."""
+    from reasoning_gym import create_dataset
+
+    try:
+        items = create_dataset(task, size=DRAWS, seed=seed, **config)
+    except (AssertionError, TypeError, ValueError) as error:
+        raise Refusal(f"reasoning_gym's {task} takes no {config}: {error}") from None
+    yield from items
 
 
 def spelled(seed: int, min_word_len: int, max_word_len: int) -> Iterator[tuple[str, str]]:
-    import reasoning_gym
-
-    drawn = reasoning_gym.create_dataset(
-        "spell_backward", size=DRAWS, seed=seed, min_word_len=min_word_len, max_word_len=max_word_len
-    )
     seen = set()
-    for item in drawn:
+    for item in drawn("spell_backward", seed, {"min_word_len": min_word_len, "max_word_len": max_word_len}):
         word = item["metadata"]["word"]
         if word not in seen:
             seen.add(word)

@@ -8,13 +8,17 @@ from posttrain.recipes.catalogue import Named
 from posttrain.words import did_you_mean
 
 
-def arguments(entry: Named, at: tuple, field: str, known: dict[str, Callable], given: int = 0) -> dict[str, Any]:
+def arguments(
+    entry: Named, at: tuple, field: str, known: dict[str, Callable], checks: dict[str, Callable], given: int = 0
+) -> dict[str, Any]:
     """All arguments of a function that a recipe names, those too that it leaves as they are: they are what is made.
 
-    Refused are a function that is not known, an argument that it does not take, and the lack of one that it needs.
+    Refused are a function that is not known, an argument that it does not take or can do nothing with, and the lack of
+    one that it needs.
 
     Args:
         at: the part of the recipe that has the field, and `args` beside it.
+        checks: of some functions, what finds the argument that is wrong, given all of them, and why; or None.
         given: how many arguments, the first, are not the recipe's to say.
     """
     said = entry.recipe
@@ -33,4 +37,8 @@ def arguments(entry: Named, at: tuple, field: str, known: dict[str, Callable], g
         if argument in said.args and not isinstance(said.args[argument], taken.annotation):
             wanted = taken.annotation.__name__
             raise entry.refuse((*at, "args", argument), f"{said.args[argument]!r} is no {wanted}")
-    return {argument: said.args.get(argument, taken.default) for argument, taken in takes.items()}
+    args = {argument: said.args.get(argument, taken.default) for argument, taken in takes.items()}
+    if name in checks and (wrong := checks[name](args)):
+        where, why = wrong
+        raise entry.refuse((*at, "args", *where), why)
+    return args

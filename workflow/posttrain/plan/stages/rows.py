@@ -44,7 +44,9 @@ def placed(plan: Targets, entry: Named, made: Target, at: tuple) -> dict:
         made.names[role] = place
     said = source.model_dump(exclude={"path", "hub", "target"}) | {"form": form}
     said["where"] = {name: sources.listed(value) for name, value in (source.where or {}).items()}
-    return said | ({"args": arguments(entry, at, "generator", generators.KNOWN)} if source.generator else {})
+    if source.generator:
+        said["args"] = arguments(entry, at, "generator", generators.KNOWN, generators.CHECKS)
+    return said
 
 
 def rows_of(plan: Targets, entry: Named, at: tuple, source: sources.Source) -> str:

@@ -26,11 +26,8 @@ def verifying(plan: Targets, entry: Named) -> Verifying:
         place = own_function(plan, entry)
         names = {"file": entry.recipe.verifier.file}
         return Verifying(own | {"verifier": {"function": entry.recipe.verifier.function}}, names, {"verifier": place})
-    args = arguments(entry, (), "verifier", verifiers.KNOWN, given=2)  # the completion and the reference
-    if wrong := verifiers.wrong(entry.recipe.verifier, args):
-        at, why = wrong
-        raise entry.refuse(("args", *at), why)
-    return Verifying(own | {"args": args})
+    given = 2  # the completion and the reference
+    return Verifying(own | {"args": arguments(entry, (), "verifier", verifiers.KNOWN, verifiers.CHECKS, given)})
 
 
 def own_function(plan: Targets, entry: Named) -> str:

@@ -3,8 +3,7 @@
 Each takes any text, and runs none of it. A reference that is `str | None` is none that it needs.
 """
 
-from typing import Any
-
+from posttrain.data.tasks import wrong_task
 from posttrain.score.verifiers import answers, constraints, reasoning
 
 GIVEN = ("completion", "reference", "prompt")  # what a verifier may ask for of a completion's row
@@ -16,15 +15,11 @@ KNOWN = {
         constraints.constraints, constraints.row_constraints,
     )
 }  # fmt: skip
+# The argument, of all that a verifier takes and of their types, that it can do nothing with, and why.
 CHECKS = {
     "regex": answers.wrong_pattern,
-    "reasoning_gym": reasoning.wrong_task,
+    "reasoning_gym": wrong_task,
     "constraints": constraints.wrong_constraints,
     "row_constraints": constraints.wrong_beside_rows,
 }
 PACKAGES = {"math_verify": ("math-verify", "math"), "reasoning_gym": ("reasoning-gym", "quickstart")}  # and the extra
-
-
-def wrong(verifier: str, args: dict[str, Any]) -> tuple[tuple, str] | None:
-    """The argument, of all that a verifier takes and of their types, that it can do nothing with, and why."""
-    return CHECKS[verifier](args) if verifier in CHECKS else None
