@@ -14,8 +14,6 @@ rule init_model:
         folder=directory("models/{name}"),
     log:
         "logs/init_model/{name}.log",
-    benchmark:
-        "benchmarks/init_model/{name}.tsv"
     wildcard_constraints:
         name=plan.made_by("init_model", "models"),
     conda:

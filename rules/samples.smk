@@ -45,8 +45,6 @@ rule gather_completions:
         folder=directory("completions/{name}"),
     log:
         "logs/gather_completions/{name}.log",
-    benchmark:
-        "benchmarks/gather_completions/{name}.tsv"
     wildcard_constraints:
         name=plan.made_by("gather_completions", "completions"),
     conda:
@@ -106,8 +104,6 @@ rule select_data:
         folder=directory("data/{name}"),
     log:
         "logs/select_data/{name}.log",
-    benchmark:
-        "benchmarks/select_data/{name}.tsv"
     wildcard_constraints:
         name=plan.made_by("select_data", "data"),
     conda:
@@ -134,8 +130,6 @@ rule select_preferences:
         folder=directory("preferences/{name}"),
     log:
         "logs/select_preferences/{name}.log",
-    benchmark:
-        "benchmarks/select_preferences/{name}.tsv"
     wildcard_constraints:
         name=plan.made_by("select_preferences", "preferences"),
     conda:
@@ -162,8 +156,6 @@ rule select_answers:
         folder=directory("data/{name}"),
     log:
         "logs/select_answers/{name}.log",
-    benchmark:
-        "benchmarks/select_answers/{name}.tsv"
     wildcard_constraints:
         name=plan.made_by("select_answers", "data"),
     conda:
@@ -190,8 +182,6 @@ rule select_revisions:
         folder=directory("preferences/{name}"),
     log:
         "logs/select_revisions/{name}.log",
-    benchmark:
-        "benchmarks/select_revisions/{name}.tsv"
     wildcard_constraints:
         name=plan.made_by("select_revisions", "preferences"),
     conda:

@@ -14,8 +14,6 @@ rule make_tokenizer:
         folder=directory("tokenizers/{name}"),
     log:
         "logs/make_tokenizer/{name}.log",
-    benchmark:
-        "benchmarks/make_tokenizer/{name}.tsv"
     wildcard_constraints:
         name=plan.made_by("make_tokenizer", "tokenizers"),
     conda:
