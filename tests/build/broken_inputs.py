@@ -70,7 +70,7 @@ ROWS = [
     RefusedRows("empty content", lines(said(("user", "a"), ("assistant", " "))), "FILE row 1: column 'messages': the assistant turn is empty"),
     RefusedRows("half a character", lines(said(("user", "a"), ("assistant", "\ud83d"))), r"FILE row 1: column 'messages': half a character (\ud800 to \udfff), which no file can hold"),
     RefusedRows("no turns", lines({"messages": []}), "FILE row 1: column 'messages': has no turns"),
-    RefusedRows("no answer", lines(GOOD, said(("user", "a"))), "FILE row 2: column 'messages': there is no assistant turn to learn from"),
+    RefusedRows("no answer", lines(GOOD, said(("system", "a"))), "FILE row 2: column 'messages': there is no assistant turn to learn from, nor a user's to answer"),
     RefusedRows("empty text", lines(TEXT, {"text": " "}), "FILE row 2: column 'text': is no text, or empty"),
     RefusedRows("a number for a text", lines({"text": 7}), "FILE row 1: column 'text': is no text, or empty"),
     RefusedRows("half a character of text", lines({"text": "\ud83d"}), r"FILE row 1: column 'text': half a character (\ud800 to \udfff), which no file can hold"),

@@ -14,7 +14,7 @@ from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 from conftest import checkout, rows, write_lines
 from posttrain.data import tokens
 from posttrain.data.ledger import Ledger
-from posttrain.data.rows import BATCH
+from posttrain.data.rows import BATCH, answers_of, conversation, prompt_of
 from posttrain.files import file_digest, read_json
 from posttrain.train import models
 from posttrain.train.trainers.experimental import PairCollator
@@ -373,3 +373,12 @@ def test_a_row_of_which_nothing_is_left_to_learn_is_dropped() -> None:
     assert (
         tokens.sft_tokens(row, tokenizer_of("bytes"), recipe("sft", 5, only=True), ledger)["labels"][:4] == [-100] * 4
     )
+
+
+def test_a_prompt_without_an_answer_is_a_row_of_which_sft_learns_nothing() -> None:
+    ledger, asked = Ledger("rows"), {"messages": TALK[:2]}
+    assert conversation(asked, "here") == asked
+    assert (prompt_of(asked), answers_of(asked)) == (TALK[:2], [])
+    assert (prompt_of({"messages": TALK}), answers_of({"messages": TALK})) == (TALK[:4], TALK[4:])
+    assert tokens.sft_tokens(asked, tokenizer_of("bytes"), recipe("sft"), ledger) is None
+    assert ledger.losses() == "1 dropped: there is no assistant turn to learn from"

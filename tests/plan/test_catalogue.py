@@ -187,9 +187,7 @@ def test_four_gpus_are_a_line_of_the_site_and_make_no_other_model(fresh, monkeyp
     shutil.copy(ROOT / "config/recipes/zephyr-7b.yaml", fresh.path("config/recipes"))
     monkeypatch.chdir(fresh.root)
     before = plan_of(fresh)
-    names = ("zephyr-7b-sft", "zephyr-7b-dpo", "zephyr-7b-dpo-scan@*")
-    site = "".join(f"  {name}: {{gpus: 4, micro_batch_size: 4}}\n" for name in names)
-    fresh.path("config/site.yaml").write_text(f"runtime:\n{site}")
+    fresh.path("config/site.yaml").write_text("runtime:\n  zephyr-*: {gpus: 4, micro_batch_size: 4}\n")
     after = plan_of(fresh)
     said = ("gpus", "processes", "micro_batch_size", "gradient_accumulation_steps")
     for model in ("zephyr-7b-sft", "zephyr-7b-dpo", "zephyr-7b-dpo-scan@loss_type=ipo,beta=0.2"):
@@ -198,12 +196,18 @@ def test_four_gpus_are_a_line_of_the_site_and_make_no_other_model(fresh, monkeyp
     assert {path: target["identity"] for path, target in after.items()} == {
         path: target["identity"] for path, target in before.items()
     }
+    refused = {path: target["refusal"] for path, target in after.items() if target["refusal"]}
+    assert set(refused) == {"models/zephyr-7b-sft-qlora", "models/zephyr-7b-dpo-qlora"}, "only who asks is refused"
+    line = "config/site.yaml:2: models.zephyr-7b-sft-qlora.runtime: launch `single` is one process, and 4 are asked for"
+    assert refused["models/zephyr-7b-sft-qlora"].startswith(line)
     fresh.path("config/site.yaml").write_text("runtime:\n  zephyr-7b-sft: {gpus: 3}\n")
-    with pytest.raises(Refusal) as refused:
-        plan_of(fresh)
+    after = plan_of(fresh)
     line = "config/site.yaml:2: models.zephyr-7b-sft.runtime.gpus: "
     counted = "batch_size 128 does not divide by 48 (3 processes × micro_batch_size 16)"
-    assert str(refused.value).startswith(line + counted)
+    assert after["models/zephyr-7b-sft"]["refusal"].startswith(line + counted)
+    refusal, started = fresh.make("models/zephyr-7b-sft", "-n", rc=1)
+    assert line + counted in refusal and not started
+    assert not after["models/zephyr-7b-dpo"]["refusal"]
 
 
 @pytest.fixture

@@ -29,7 +29,14 @@ BETAS = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 SHIPPED = {
     0: ["quickstart-init", "smollm2-wheel"],
     1: [
-        *("quickstart-cpt", "smollm2-wheel-sft", "gpt2-nl-cpt", "smollm3-mid", "zephyr-141b-a35b-orpo"),
+        *(
+            "quickstart-cpt",
+            "smollm2-wheel-sft",
+            "smollm2-wheel-reward",
+            "gpt2-nl-cpt",
+            "smollm3-mid",
+            "zephyr-141b-a35b-orpo",
+        ),
         *("zephyr-7b-sft", "zephyr-7b-sft-qlora", "zephyr-7b-sft-qlora-merged", "gemma-7b-own-sft", "gemma-7b-own"),
         *("zephyr-7b-gemma-sft", "starchat2-15b-sft", "cai-anthropic-sft", "cai-grok-sft"),
         *("cai-anthropic-own-sft", "cai-grok-own-sft"),
@@ -38,7 +45,14 @@ SHIPPED = {
         *(point for loss in ("dpo", "ipo", "kto") for point in points(f"pref-align-openhermes-{loss}", beta=BETAS)),
     ],
     2: [
-        *("quickstart-sft", "smollm2-wheel-dpo", "gpt2-nl-sft", "smollm3-sft", "zephyr-7b-reward"),
+        *(
+            "quickstart-sft",
+            "smollm2-wheel-dpo",
+            "smollm2-wheel-on-policy",
+            "gpt2-nl-sft",
+            "smollm3-sft",
+            "zephyr-7b-reward",
+        ),
         *("zephyr-7b-dpo", "zephyr-7b-dpo-qlora"),
         *("zephyr-7b-gemma-dpo", "starchat2-15b-dpo", "cai-anthropic-dpo", "cai-grok-dpo"),
         *("cai-anthropic-own-dpo", "cai-grok-own-dpo"),

@@ -64,6 +64,8 @@ def test_its_rows_are_those_of_the_run(name):
     run = catalogue.merge(RUNS[name], RUNS[name].get("ours", {}))
     rows = ENTRIES[f"{recipe.rows}/{getattr(recipe, recipe.rows)}"].recipe
     assert (drawn(rows), rows.take, rows.seed) == (run["rows"], run["take"], run["seed"])
+    held_against = rows.decontaminate.against if rows.decontaminate else []
+    assert held_against == (["humaneval"] if "humaneval" in run else [])
 
 
 def drawn(rows: Rows) -> list[str]:

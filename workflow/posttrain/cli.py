@@ -96,6 +96,8 @@ def show_plan(args: argparse.Namespace) -> None:
     if not made.jobs:
         print("nothing is to be done")
         return
+    if refused := [job.target["refusal"] for job in made.jobs if job.target["refusal"]]:
+        raise Refusal("\n".join(refused))
     print(*made.text(), sep="\n")
     if lacking := list(cost.lacking(made.jobs, plan.store.root, Path("work"))):
         raise Refusal("\n".join(lacking))
@@ -133,11 +135,13 @@ def paths_of(plan: frozen.Plan, target: str) -> list[str]:
     """The plan's targets that a name asks for: a page asks for all that it shows, a scan for its models."""
     if target in plan.scans:
         return plan.scans[target]
-    page = re.fullmatch(r"reports/(.+)\.html", target)
-    path = f"models/{page[1]}" if page else target
+    page = re.fullmatch(r"reports/(data/|preferences/|)(.+)\.html", target)
+    path = f"{page[1] or 'models/'}{page[2]}" if page else target
     if path not in plan.targets:
         raise plan.suggest(target)
-    return plan.reported(path) if page else [path]
+    if not page:
+        return [path]
+    return plan.looked_at(path) if page[1] else plan.reported(path)
 
 
 def lock(args: argparse.Namespace) -> None:

@@ -40,7 +40,8 @@ def dataset(folder: Path, repo_id: str, files: str | None, splits: dict[str, dic
         for split, wanted in sorted(said.items()):
             path = (files or f"{subset}/{split}.parquet").replace("*", "0")
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            made = [row(f"{repo_id} {subset} {split} {i}", i, columns) for i in range(wanted["rows"])]
+            holds = columns | wanted["columns"]
+            made = [row(f"{repo_id} {subset} {split} {i}", i, holds) for i in range(wanted["rows"])]
             write(Dataset.from_list(made), folder / path)
             data_files.append({"split": split, "path": path})
         configs.append({"config_name": subset, "data_files": data_files})
@@ -70,6 +71,7 @@ def cell(holds: Any, prompt: list[dict], number: int, draw: random.Random) -> An
     answer = turn("assistant", sentence(draw))
     return {
         "messages": [*prompt, answer],
+        "question": prompt,
         "chosen": [*prompt, answer],
         "rejected": [*prompt, answer],
         "prompt": prompt[0]["content"],

@@ -56,10 +56,10 @@ def text(row: dict, where: str) -> dict:
 
 
 def conversation(row: dict, where: str) -> dict:
-    """A row of `messages` with at least one answer."""
+    """A row of `messages` with at least one answer, or that ends with a question: a prompt."""
     messages = turns(row, "messages", where)
-    if not any(turn["role"] == "assistant" for turn in messages):
-        raise Refusal(f"{where}: column 'messages': there is no assistant turn to learn from")
+    if messages[-1]["role"] != "user" and not any(turn["role"] == "assistant" for turn in messages):
+        raise Refusal(f"{where}: column 'messages': there is no assistant turn to learn from, nor a user's to answer")
     return {"messages": messages, **options(row, where)}
 
 
@@ -155,8 +155,11 @@ def checked(turn: Any, column: str, where: str) -> dict:
 
 
 def whole(said: str, column: str, where: str) -> str:
-    if any("\ud800" <= letter <= "\udfff" for letter in said):
-        raise Refusal(f"{where}: column {column!r}: half a character (\\ud800 to \\udfff), which no file can hold")
+    try:
+        said.encode()
+    except UnicodeEncodeError:
+        why = "half a character (\\ud800 to \\udfff), which no file can hold"
+        raise Refusal(f"{where}: column {column!r}: {why}") from None
     return said
 
 
@@ -186,15 +189,15 @@ def said(row: dict) -> list[str]:
 
 
 def prompt_of(row: dict) -> list[dict]:
-    """The turns that a row's answers answer: all before the last of a conversation. Of a text, itself."""
+    """The turns that a row's answers answer: all of a conversation but a last answer. Of a text, itself."""
     if "text" in row:
         return [{"role": "user", "content": row["text"]}]
-    return row["messages"][:-1] if "messages" in row else row["prompt"]
+    return row["messages"][: len(row["messages"]) - len(answers_of(row))] if "messages" in row else row["prompt"]
 
 
 def answers_of(row: dict) -> list[dict]:
     if "messages" in row:
-        return row["messages"][-1:]
+        return [turn for turn in row["messages"][-1:] if turn["role"] == "assistant"]
     return [turn for side in ("chosen", "rejected", "completion") for turn in row.get(side, [])]
 
 

@@ -105,6 +105,9 @@ def cpt_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, ledg
 def sft_tokens(row: dict, tokenizer: PreTrainedTokenizerBase, recipe: dict, ledger: Ledger) -> dict | None:
     """A conversation's ids, and the labels its loss is of: all tokens, or the assistant's, or the last answer's."""
     turns, assistant_only = row["messages"], recipe["assistant_only_loss"]
+    if not any(turn["role"] == "assistant" for turn in turns):
+        ledger.drop("there is no assistant turn to learn from", turns)
+        return None
     completion_only = recipe.get("completion_only_loss", False)
     if completion_only and (len(turns) == 1 or turns[-1]["role"] != "assistant"):
         ledger.drop("the last turn is no answer of the assistant", turns)

@@ -69,7 +69,8 @@ def freeze(root: Path, config: dict) -> str:
     read = catalogue.load(folders, root / "config/site.yaml")
     rehearses, known_bases = Path.cwd() == (root / "rehearsal").resolve(), bases.read(root / "config/bases.yaml")
     templates = list(dict.fromkeys(folder.parent / "templates" for folder in folders))
-    stand_ins = rehearsal.Repositories(read, known_bases, templates) if rehearses else None
+    known_datasets = bases.read(root / "config/datasets.yaml", bases.Dataset)
+    stand_ins = rehearsal.Repositories(read, known_bases, known_datasets, templates) if rehearses else None
     read = rehearsal.rehearsed(read) if rehearses else read
     store = Store(Path("store" if rehearses else read.site.get("store", "store")).expanduser())
     if store.root.exists() and not store.root.is_dir():
@@ -78,7 +79,7 @@ def freeze(root: Path, config: dict) -> str:
     locks, here = lock.read(root / "config/lock.yaml"), root if rehearses else Path()
     targets = Targets(read, templates, here, locks, contents, MAKERS, stand_ins)
     locked = {name: read_environment(root / f"envs/{name}.lock") for name in environments.ENVIRONMENTS}
-    published = bases.published(known_bases, bases.read(root / "config/datasets.yaml", bases.Dataset))
+    published = bases.published(known_bases, known_datasets)
     known: dict[str, dict] = {}
     for target in targets.all.values():
         environment = locked[target.environment]["digest"]
@@ -218,8 +219,8 @@ class Plan:
         """The file that makes a target's rule run: its content changes exactly when the target must be made."""
         if self.main and path not in self.asked:
             self.asked.add(path)
-            if refusal := self.targets[path]["refusal"]:
-                raise Refusal(refusal)
+            if self.targets[path]["refusal"] and not self.targets[path]["made"]:
+                raise Refusal(self.targets[path]["refusal"])
             self.refuse_if_held(path)
             triggers.update(path, self.targets[path], self.environments)
             for said in warnings(self.targets[path]):

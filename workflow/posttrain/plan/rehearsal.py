@@ -13,7 +13,7 @@ from typing import Any
 from posttrain.files import read_json
 from posttrain.plan.targets import Target
 from posttrain.recipes import fields, lock, methods, sampling, sources, template
-from posttrain.recipes.bases import Base
+from posttrain.recipes.bases import Base, Dataset
 from posttrain.recipes.catalogue import Catalogue, Named
 from posttrain.recipes.runtime import Runtime, TrainRuntime
 from posttrain.recipes.training import BITSANDBYTES
@@ -104,8 +104,10 @@ def tiny(config: dict[str, Any]) -> dict[str, Any]:
 class Repositories:
     """What stands in a rehearsal for what is fetched or adopted."""
 
-    def __init__(self, catalogue: Catalogue, bases: dict[str, Base], templates: list[Path]) -> None:
-        self.bases, self.templates = bases, templates
+    def __init__(
+        self, catalogue: Catalogue, bases: dict[str, Base], datasets: dict[str, Dataset], templates: list[Path]
+    ) -> None:
+        self.bases, self.datasets, self.templates = bases, datasets, templates
         # Of each dataset, or some of its files, by subset and split: how many rows, and what its columns hold.
         self.splits: dict[tuple[str, str | None], dict] = {}
         for entry, source in sources_of(catalogue):
@@ -115,6 +117,8 @@ class Repositories:
     def add(self, entry: Named, source: sources.Source) -> None:
         columns = source.columns or COLUMNS[type(entry.recipe)]
         holds = columns if isinstance(columns, dict) else {name: name for name in columns}
+        if source.hub in self.datasets and source.split in self.datasets[source.hub].prompts:
+            holds = {name: "question" if held == "messages" else held for name, held in holds.items()}
         holds = {name: {source.format: held} for name, held in holds.items()} if source.format else holds
         rows = ROWS if source.weight is None else max(ROWS, round(SKIPPED / source.weight))
         subsets = self.splits.setdefault((source.hub, source.files), {})

@@ -67,7 +67,7 @@ class Targets:
             self.named(path)
         for path, entry in catalogue.entries.items():
             if path.startswith("evals/"):  # one entry, a target a model
-                for target in makers[type(entry.recipe)](self, entry):
+                for target in self.made(entry):
                     self.add(target)
             else:
                 self.named(path)
@@ -96,10 +96,24 @@ class Targets:
         if path in self.catalogue.uses:
             target = self.used(path)
         else:
-            entry = self.catalogue.entries[path]
-            target = self.makers[type(entry.recipe)](self, entry)
+            (target,) = self.made(self.catalogue.entries[path])
         self.open.pop()
         return self.add(target)
+
+    def made(self, entry: Named) -> list[Target]:
+        """The targets of an entry. Those that what the site says does not fit are refused to who asks for them."""
+        opened, refusal = len(self.open), entry.refusal
+        try:
+            made = self.makers[type(entry.recipe)](self, entry)
+            targets = [made] if isinstance(made, Target) else list(made)
+        except Refusal as fault:
+            if not entry.as_written:
+                raise
+            del self.open[opened:]
+            targets, refusal = self.made(entry.as_written), str(fault)
+        for target in targets:
+            target.refusal = refusal or target.refusal
+        return targets
 
     def named_by(self, entry: Named, key: str, kind: str) -> str:
         """The target of a kind that a field of a recipe names."""

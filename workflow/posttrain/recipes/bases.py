@@ -38,6 +38,7 @@ class Dataset(Entry):
     """A hub repository of rows."""
 
     rows: dict[str, Count] = Field(description="by split, or subset/split")
+    prompts: list[str] = Field([], description="the splits whose conversations end with the question")
     source: str
 
 

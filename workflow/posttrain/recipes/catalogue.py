@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ class Named:
     recipe: fields.Entry
     where: Where
     overlaid: frozenset[str] = frozenset()  # the keys of its runtime that the site says
+    as_written: "Named | None" = None  # where the site says some, the entry without
+    refusal: str = ""  # why what the site says does not fit it
 
     def at(self, *key: Any) -> str:
         """Where a part of the recipe was written: file:line, of the nearest part that was."""
@@ -83,7 +85,7 @@ def load(folders: list[Path], site_file: Path) -> Catalogue:
     for path in sorted(written, key=lambda path: extended[path].ancestors):  # a fault is its own entry's, not an heir's
         checked[path] = {}
         for name, point in scan_points(path, extended[path]):
-            checked[path][name] = check(name, overlay(name, point, overlaid))
+            checked[path][name] = fitted(check(name, point), point, overlaid)
             check_point(name, point.where.get(("scan",), ""))
     entries = {name: entry for path in written for name, entry in checked[path].items()}
     scans = {path: list(checked[path]) for path in written if "scan" in extended[path].value}
@@ -238,6 +240,17 @@ def spelling(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return str(canonical(value))
+
+
+def fitted(entry: Named, written: Written, overlaid: Site) -> Named:
+    """An entry as the site has it. What does not fit refuses those who ask for it, and nobody else."""
+    above = overlay(entry.path, written, overlaid)
+    if not above.overlaid:
+        return entry
+    try:
+        return replace(check(entry.path, above), as_written=entry)
+    except Refusal as refusal:
+        return replace(entry, refusal=str(refusal))
 
 
 def overlay(path: str, entry: Written, overlaid: Site) -> Written:

@@ -15,7 +15,7 @@ VERSIONS = {
     "fetch_wheel": 1,
     "imitate_snapshot": 1,
     "adopt_folder": 1,
-    "mix_data": 3,
+    "mix_data": 4,
     "mix_preferences": 3,
     "make_tokenizer": 1,
     "tokenize_rows": 4,

@@ -55,10 +55,11 @@ def lengths(found: list[dict]) -> list[dict]:
     charts = [draw.histogram("characters of a text" if "text" in found[0] else "characters of a prompt", asked, BINS)]
     for side in ("chosen", "rejected", "completion", "messages"):
         if side in found[0]:
-            answers = (row[side][-1:] if side == "messages" else row[side] for row in found)
-            said = [sum(len(turn["content"]) for turn in answer) for answer in answers]
+            answers = (rows.answers_of(row) if side == "messages" else row[side] for row in found)
+            said = [sum(len(turn["content"]) for turn in answer) for answer in answers if answer]
             name = "the last answer" if side == "messages" else side
-            charts.append(draw.histogram(f"characters of {name}", said, BINS))
+            if said:  # prompts have no answers
+                charts.append(draw.histogram(f"characters of {name}", said, BINS))
     return charts
 
 
