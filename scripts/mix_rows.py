@@ -57,7 +57,7 @@ class Mixture:
         """A row as the set has it; None, and a line in the ledger, if it is left out."""
         try:
             checked = self.read(row, where, source, ledger)
-        except dialogues.Unsound as why:
+        except rows.Unsound as why:
             ledger.drop(str(why))
             return None
         if not checked:

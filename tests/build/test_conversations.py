@@ -12,6 +12,7 @@ from transformers import AutoTokenizer
 
 from conftest import PAGE, ROOT, SFT, Project, write_lines
 from posttrain.data import dialogues, rows
+from posttrain.data.rows import Unsound
 from posttrain.files import Refusal
 from posttrain.sample import conversations
 from posttrain.sample.answers import half_of, last_answers, last_vs_first
@@ -249,14 +250,14 @@ def test_a_dialogue_is_its_turns():
 
 @pytest.mark.parametrize("said", ["", "a", "Human: a", "\n\nHuman: a", "\n\nAssistant: a", "\n\nHuman: a\n\nHuman: b"])
 def test_what_is_no_dialogue_is_left_out(said):
-    with pytest.raises(dialogues.Unsound, match="is no dialogue"):
+    with pytest.raises(Unsound, match="is no dialogue"):
         dialogues.turns(said)
 
 
 def test_exchanges_end_where_the_user_speaks_once_more():
     turns = dialogues.turns("\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: d")
     assert [roles(dialogues.first(n, {"messages": turns}, "")["messages"]) for n in (1, 2, 3)] == ["ua", "uaua", "uaua"]
-    with pytest.raises(dialogues.Unsound, match="do not end in an answer"):
+    with pytest.raises(Unsound, match="do not end in an answer"):
         dialogues.first(1, {"messages": [turns[0], *turns]}, "")
 
 

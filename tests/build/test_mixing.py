@@ -155,3 +155,15 @@ def test_a_saved_file_of_a_folder_is_part_of_what_the_set_is(lab):
     for file in sorted(Path(lab.path("other")).iterdir()):
         lab.path(f"saved/{file.name}").write_bytes(file.read_bytes())
     assert mixed(lab, recipe)[0] == ["s 1"]
+
+
+def test_an_empty_turn_costs_its_row_and_no_more(lab):
+    talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    silent, unasked = [talk[0], talk[1] | {"content": " "}], [talk[0] | {"content": ""}, talk[1]]
+    unguided = [{"role": "system", "content": ""}, *talk]  # as some published sets have it
+    write_lines(lab.path("talks.jsonl"), [{"messages": said} for said in (talk, silent, unasked, unguided)])
+    lab.path(PAGE).write_text("data:\n  set:\n    sources:\n      - {path: talks.jsonl}\n")
+    lab.make("data/set")
+    assert [row["messages"] for row in rows.read(lab.path("data/set/train.parquet"))] == [talk, unguided]
+    (entry,) = json.loads(lab.path("data/set/ledger.json").read_text())["entries"]
+    assert {why: said["count"] for why, said in entry["dropped"].items()} == {"has an empty turn": 2}

@@ -3,16 +3,13 @@
 import re
 
 from posttrain.data.generators import turn
+from posttrain.data.rows import Unsound
 from posttrain.files import Refusal
 
 ROLES = {"Human": "user", "Assistant": "assistant"}
 # Each begins with an empty line: "\n\nHuman: …\n\nAssistant: …"
 SPEAKER = re.compile(rf"\n\n({'|'.join(ROLES)}):")
 COLUMNS = ("messages", "chosen", "rejected")
-
-
-class Unsound(Exception):
-    """Raised where a row is to be left out, with why."""
 
 
 def with_turns(row: dict, where: str) -> dict:
@@ -30,8 +27,6 @@ def turns(text: str) -> list[dict]:
     made = [turn(ROLES[who], words.strip()) for who, words in zip(said[::2], said[1::2], strict=True)]
     if before.strip() or [each["role"] for each in made] != list(ROLES.values()) * (len(made) // 2) or not made:
         raise Unsound("is no dialogue in which `Human:` and `Assistant:` take turns")
-    if not all(each["content"] for each in made):
-        raise Unsound("has an empty turn")
     return made
 
 

@@ -44,14 +44,20 @@ OURS = ("tokenize", "return_dict", "add_generation_prompt", "continue_final_mess
 OURS += ("chat_template", "padding", "truncation", "max_length", "return_tensors")
 
 
+class Unsound(Exception):
+    """Raised where a row is to be left out and counted, with why."""
+
+
 def data_row(row: dict, where: str, ledger: Ledger) -> dict:
     """A row to learn as it stands: a conversation (`messages`), or plain `text`."""
     return text(row, where) if "text" in row and "messages" not in row else conversation(row, where)
 
 
 def text(row: dict, where: str) -> dict:
-    if not isinstance(row["text"], str) or not row["text"].strip():
-        raise Refusal(f"{where}: column 'text': is no text, or empty")
+    if not isinstance(row["text"], str):
+        raise Refusal(f"{where}: column 'text': is no text")
+    if not row["text"].strip():
+        raise Unsound("is empty")
     return {"text": whole(row["text"], "text", where)}
 
 
@@ -149,8 +155,10 @@ def checked(turn: Any, column: str, where: str) -> dict:
         raise Refusal(f"{where}: column {column!r}: a turn has a role and a content")
     if turn["role"] not in ROLES:
         raise Refusal(f"{where}: column {column!r}: no role {turn['role']!r}; there are {', '.join(ROLES)}")
-    if not isinstance(turn["content"], str) or not turn["content"].strip():
-        raise Refusal(f"{where}: column {column!r}: the {turn['role']} turn is empty")
+    if not isinstance(turn["content"], str):
+        raise Refusal(f"{where}: column {column!r}: what the {turn['role']} says is no text")
+    if turn["role"] in ("user", "assistant") and not turn["content"].strip():
+        raise Unsound("has an empty turn")
     return {"role": turn["role"], "content": whole(turn["content"], column, where)}
 
 
