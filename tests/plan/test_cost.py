@@ -12,7 +12,7 @@ import pytest
 from conftest import DPO, SFT, Project, shipped_checkout
 from posttrain import cli
 from posttrain.files import Refusal
-from posttrain.plan import cost, frozen, size
+from posttrain.plan import cost, duration, frozen, size
 
 MISTRAL = {"model_type": "mistral", "vocab_size": 32000}  # all else as transformers fills it in
 SEVEN_B = 7_241_732_096
@@ -148,3 +148,24 @@ def test_the_command_line_loads_no_library_of_training():
     loaded = set(done.stdout.split())
     assert "posttrain.plan.cost" in loaded
     assert not loaded & {"torch", "transformers", "datasets", "numpy", "snakemake"}
+
+
+def test_kto_of_pairs_is_no_less_work_than_dpo_of_them() -> None:
+    """It reads both answers, each beside another prompt's for its KL."""
+    rows = {"stage": "mix_preferences", "own": {"sources": [source(rows=10)]}, "inputs": {}, "made": False}
+    tokens = {"inputs": {"rows": "preferences/x"}, "made": False}
+    targets = {"preferences/x": rows}
+    for method in ("dpo", "kto"):
+        targets[method] = tokens | {"own": {"method": method, "max_length": 8}}
+    assert duration.tokens_read(targets, "dpo") == (10 * 2 * 8, False)
+    assert duration.tokens_read(targets, "kto") == (10 * 4 * 8, False)
+
+
+def test_a_share_is_of_all_rows_and_not_of_those_behind_what_is_skipped() -> None:
+    targets = {"hub/x": {"stage": "fetch_snapshot", "published": {"train": 100}}}
+    shares = [source(skip=10, weight=0.5), source(skip=90, weight=0.5), source(skip=10), source(rows=7, skip=10)]
+    assert [duration.of_source(targets, "hub/x", share) for share in shares] == [50, 10, 90, 7]
+
+
+def source(**said: object) -> dict:
+    return {"rows": None, "skip": 0, "weight": None, "subset": None, "split": "train"} | said

@@ -236,11 +236,16 @@ def common_prefix(a: list[int], b: list[int]) -> int:
 
 
 def write(tables: Iterable[pa.Table], recipe: dict, path: Path) -> list[int]:
-    """Write tokens as an Arrow stream, which every rank maps into memory as it is; the lengths of the rows."""
+    """Write tokens as an Arrow stream, which every rank maps into memory as it is; how many a training computes of each
+    row, which reads a prompt before each of its answers.
+    """
     lengths = []
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema_of(recipe)) as stream:
         for table in tables:
             stream.write_table(table)
-            ids = [pc.list_value_length(table[name]).to_numpy() for name in table.column_names if name.endswith("_ids")]
-            lengths += sum(ids).tolist()
+            found = {
+                name: pc.list_value_length(table[name]).to_numpy() for name in table.column_names if "_ids" in name
+            }
+            prompt = found.pop("prompt_ids", 0)
+            lengths += sum(prompt + answer for answer in found.values()).tolist()
     return lengths

@@ -14,6 +14,8 @@ from posttrain.files import read_json
 from posttrain.plan.memory import SEQUENCES
 from posttrain.plan.size import Architecture
 
+COMPUTED = SEQUENCES | {"kto": 2}  # beside a row of KTO's its prompt with another's completion, for the KL
+ROWS = {"kto": 2}  # of a pair
 # Of a GPU's peak: what SmolLM3's own pretraining reached on H100s (29.4 %).
 UTILISATION = 0.3
 
@@ -43,7 +45,7 @@ def of(targets: dict[str, dict], path: str, model: Architecture) -> Work | None:
     if target["stage"] != "compute_reference":
         passes = 2 + (not own.get("peft")) + target["runtime"]["activation_checkpointing"]
         if train["max_steps"]:
-            count, counted = train["max_steps"] * train["batch_size"] * length * SEQUENCES.get(own["method"], 1), False
+            count, counted = train["max_steps"] * train["batch_size"] * length * COMPUTED.get(own["method"], 1), False
         else:
             count *= train["num_train_epochs"]
     return Work(count * passes * (2 * model.used + attention(model, length)), counted)
@@ -59,7 +61,8 @@ def tokens_read(targets: dict[str, dict], tokens: str) -> tuple[float, bool] | N
     if counted := metrics(targets, tokens).get("tokens"):
         return counted, True
     own, rows = targets[tokens]["own"], rows_of(targets, targets[tokens]["inputs"]["rows"])
-    return None if rows is None else (rows * own["max_length"] * SEQUENCES.get(own["method"], 1), False)
+    method = own["method"]
+    return None if rows is None else (rows * ROWS.get(method, 1) * COMPUTED.get(method, 1) * own["max_length"], False)
 
 
 def rows_of(targets: dict[str, dict], path: str) -> int | None:
@@ -86,7 +89,7 @@ def of_source(targets: dict[str, dict], made: str | None, source: dict) -> int |
         there = targets[made]["published"].get(split)
     else:
         there = rows_of(targets, made) if source["split"] == "train" else None
-    return None if there is None else math.floor(max(0, there - source["skip"]) * (source["weight"] or 1))
+    return None if there is None else min(math.floor(there * (source["weight"] or 1)), max(0, there - source["skip"]))
 
 
 def metrics(targets: dict[str, dict], path: str) -> dict:
