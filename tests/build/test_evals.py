@@ -16,6 +16,8 @@ from conftest import PAGE, SFT, WORDS, Project, write_lines
 from posttrain.build.job import Job
 from posttrain.build.pool import BATCH
 from posttrain.data import rows
+from posttrain.data.ledger import Ledger
+from posttrain.data.tokens import reward_tokens
 from posttrain.evaluate import answers, pairs, text
 from posttrain.files import Refusal, write_json
 from posttrain.sample import prompts
@@ -174,6 +176,25 @@ def test_a_reward_models_wins_are_those_of_its_scores(once):
     assert said["accuracy"] == ((found.chosen > found.rejected) + (found.chosen == found.rejected) / 2).mean()
     assert said["margin"] == pytest.approx((found.chosen - found.rejected).mean())
     assert said["accuracy"] > 0.5, "four steps teach it something"
+
+
+def test_pairs_are_read_as_a_training_reads_them(once, tmp_path):
+    """With what a row tells the template."""
+    folder = shutil.copytree(once.path("models/micro-reward"), tmp_path / "model")
+    template = folder / "chat_template.jinja"
+    said = template.read_text()
+    template.unlink()
+    template.write_text(said + "{{ more }}")
+    pair, *_ = rows.read(once.path("preferences/micro-pairs/train.parquet"))
+    told = [pair | {"chat_template_kwargs": said} for said in ("{}", '{"more": "so"}')]
+    rows.write(told, rows.schema_of(told[0]), tmp_path / "train.parquet")
+    recipe, inputs = {"split": "train", "max_length": 48}, {"model": folder, "rows": tmp_path}
+    _, made = pairs.evaluate(Job(WINS, recipe, inputs, {}, {}, {"processes": 1, "gpus": 0}, tmp_path))
+    for row, found in zip(told, made, strict=True):
+        ids = reward_tokens(row, AutoTokenizer.from_pretrained(folder), recipe, Ledger("rows"))
+        for side in SIDES:
+            assert found[side] == pytest.approx(reward.score([ids[f"{side}_ids"]], folder, "cpu")[0], abs=1e-5)
+    assert made[0]["chosen"] != made[1]["chosen"]
 
 
 def test_a_reward_models_scores_are_its_logits_and_what_is_chosen_goes_by_them(evaluated):

@@ -158,6 +158,10 @@ def test_what_is_no_prompt_is_refused(tmp_path, micro_built):
     rows.write([{"messages": [said]}], rows.MESSAGES, tmp_path / "train.parquet")
     with pytest.raises(Refusal, match="row 1: has an answer and no prompt"):
         read(tmp_path / "train.parquet")
+    told = {"messages": [{"role": "user", "content": "a"}], "chat_template_kwargs": '{"think": true}'}
+    rows.write([told | {"chat_template_kwargs": "{}"}, told], rows.schema_of(told), tmp_path / "train.parquet")
+    with pytest.raises(Refusal, match="row 2: its chat_template_kwargs tell a template think, "):
+        read(tmp_path / "train.parquet")
     AutoTokenizer.from_pretrained(micro_built.path(SFT)).save_pretrained(tmp_path)
     (tmp_path / "chat_template.jinja").unlink()
     with pytest.raises(Refusal, match="has no chat template"):

@@ -84,6 +84,11 @@ def options(row: dict, where: str) -> dict:
     return {"chat_template_kwargs": json.dumps(told, sort_keys=True, ensure_ascii=False)}
 
 
+def options_of(row: dict) -> dict:
+    """What a row that was made tells its template besides its turns."""
+    return json.loads(row.get("chat_template_kwargs") or "{}")
+
+
 def preference(row: dict, where: str, ledger: Ledger) -> dict | None:
     """A row to prefer by: a pair of answers, or a single completion and its `label`."""
     if "completion" in row and "chosen" not in row:

@@ -1,6 +1,5 @@
 """From rows to token ids: what TRL 1.16's trainers would make of them, made once, cut and counted."""
 
-import json
 from collections.abc import Iterable, Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from posttrain.build.pool import spread
 from posttrain.data.ledger import Ledger
+from posttrain.data.rows import options_of
 from posttrain.files import Refusal
 
 IDS = pa.list_(pa.int32())
@@ -224,11 +224,6 @@ def parted(tokenizer: PreTrainedTokenizerBase, row: dict, *answers: str) -> tupl
     whole = [ids(row["prompt"] + row[answer]) for answer in answers]
     start = min(common_prefix(alone, each) for each in whole)
     return alone[:start], [each[start:] for each in whole], start < len(alone)
-
-
-def options_of(row: dict) -> dict:
-    """What a row tells its template besides its turns."""
-    return json.loads(row.get("chat_template_kwargs") or "{}")
 
 
 def common_prefix(a: list[int], b: list[int]) -> int:

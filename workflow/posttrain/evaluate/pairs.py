@@ -15,7 +15,8 @@ def evaluate(job: Job) -> tuple[dict, list[dict]]:
             "to another; name a set of pairs"
         )
     turns = [[*pair["prompt"], *pair[side]] for pair in pairs for side in ("chosen", "rejected")]
-    scores = reward.score_all(job, job.inputs["model"], turns)
+    told = [rows.options_of(pair) for pair in pairs for _ in ("chosen", "rejected")]
+    scores = reward.score_all(job, job.inputs["model"], turns, told)
     made = [
         {"prompt": pair["prompt"], "chosen": chosen, "rejected": rejected}
         for pair, chosen, rejected in zip(pairs, scores[::2], scores[1::2], strict=True)

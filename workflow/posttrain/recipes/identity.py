@@ -41,7 +41,7 @@ VERSIONS = {
     "select_preferences": 3,
     "select_answers": 1,
     "select_revisions": 1,
-    "evaluate_model": 2,
+    "evaluate_model": 3,
 }
 
 SHARD = "shard."  # begins the role of an input that is a part of the artifact, and how many there are is circumstance

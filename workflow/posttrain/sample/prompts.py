@@ -9,6 +9,7 @@ from jinja2 import TemplateError
 from posttrain.checkpoints import open_chat_tokenizer, places, prompt_ids
 from posttrain.data import rows
 from posttrain.data.ledger import Ledger
+from posttrain.data.rows import options_of
 from posttrain.files import Refusal
 
 
@@ -25,6 +26,11 @@ def read(path: Path) -> list[Prompt]:
     for number, row in enumerate(rows.read(path)):
         if "messages" not in row:
             raise Refusal(f"{path}: its rows are plain text; prompts are the turns of conversations")
+        if told := options_of(row):
+            raise Refusal(
+                f"{path} row {number + 1}: its chat_template_kwargs tell a template {', '.join(told)}, and a prompt is "
+                "its turns alone; leave the column out of the source (`columns: [messages]`)"
+            )
         turns, reference = row["messages"], None
         if turns[-1]["role"] == "assistant":
             turns, reference = turns[:-1], turns[-1]["content"]

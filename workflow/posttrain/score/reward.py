@@ -1,6 +1,8 @@
 """Scores by a reward model: its one logit for a conversation that ends in the completion."""
 
+from collections.abc import Iterable
 from functools import cache, partial
+from itertools import repeat
 from pathlib import Path
 
 import torch
@@ -21,12 +23,20 @@ def rewarded(job: Job, completions: list[dict]) -> list[dict]:
     return [{"score": score, "why": None if score is not None else TOO_LONG} for score in scores]
 
 
-def score_all(job: Job, folder: Path, conversations: list[list[dict]]) -> list[float | None]:
+def score_all(
+    job: Job, folder: Path, conversations: list[list[dict]], told: Iterable[dict] = repeat({})
+) -> list[float | None]:
     """The reward of each conversation, over the job's processes; None of one that has more tokens than max_length or
     places: cut, it would be read where no reward is.
+
+    Args:
+        told: of each, what its row tells the template besides.
     """
     tokenizer, room = checkpoints.open_chat_tokenizer(folder), min(job.recipe["max_length"], checkpoints.places(folder))
-    read = [tokenizer.apply_chat_template(turns, return_dict=True)["input_ids"] for turns in conversations]
+    read = [
+        tokenizer.apply_chat_template(turns, return_dict=True, **options)["input_ids"]
+        for turns, options in zip(conversations, told, strict=False)
+    ]
     work = partial(score, folder=folder, device="cuda" if job.runtime["gpus"] else "cpu")
     scores = iter(in_batches(job, work, [ids for ids in read if len(ids) <= room]))
     return [next(scores) if len(ids) <= room else None for ids in read]
