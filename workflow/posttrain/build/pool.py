@@ -27,17 +27,19 @@ def spread(work: Callable, items: Iterable, processes: int) -> Iterator[Any]:
         yield from map(work, items)
         return
     mortal = {"initializer": die_with_parent, "initargs": (str(os.getpid()),)}
-    with ProcessPoolExecutor(processes, get_context("spawn"), **mortal) as pool:
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), **mortal)
+    try:
         window = deque(pool.submit(work, item) for item in islice(items, AHEAD * processes))
-        try:
-            while window:
-                made = window.popleft().result()
-                window.extend(pool.submit(work, item) for item in islice(items, 1))
-                yield made
-        except BrokenProcessPool:
-            raise Refusal(
-                f"one of {processes} processes was killed, for want of memory as a rule; raise mem_gb, or say fewer"
-            ) from None
+        while window:
+            made = window.popleft().result()
+            window.extend(pool.submit(work, item) for item in islice(items, 1))
+            yield made
+    except BrokenProcessPool:
+        raise Refusal(
+            f"one of {processes} processes was killed, for want of memory as a rule; raise mem_gb, or say fewer"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)  # who fails does not wait for what has not begun
 
 
 def each_once(job: Job, name: str, work: Callable, items: list) -> Iterator[Any]:
