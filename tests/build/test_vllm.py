@@ -37,7 +37,16 @@ from posttrain.sample.engines.vllm import Engine
 
 folder, asked = Path(sys.argv[1]), json.loads(sys.argv[2])
 engine = Engine(folder, "cpu")
-print("ANSWERS", json.dumps([engine.answer(*one) for one in asked]))
+
+
+def said(one):
+    try:
+        return engine.answer(*one)
+    except SystemExit as refusal:
+        return str(refusal)
+
+
+print("ANSWERS", json.dumps([said(one) for one in asked]))
 """
 PLAIN = {"temperature": 1, "top_k": 0, "top_p": 1, "max_new_tokens": 12}
 
@@ -46,8 +55,8 @@ def talks(words: list[str]) -> list[list[dict]]:
     return [[{"role": "user", "content": word}] for word in words]
 
 
-def answers(folder: Path, *asked: tuple[list[str], list[int], dict]) -> list[list[dict]]:
-    """What one engine answers to users' words, drawn by keys, each time it is asked."""
+def answers(folder: Path, *asked: tuple[list[str], list[int], dict]) -> list[list[dict] | str]:
+    """What one engine answers to users' words, drawn by keys, each time it is asked; or why it refuses to."""
     said = [(talks(words), keys, PLAIN | how) for words, keys, how in asked]
     run = subprocess.run(
         [ENVIRONMENT / "bin/python", "-c", ASKS, folder, json.dumps(said)],
@@ -108,7 +117,7 @@ def test_what_was_kept_over_a_kill_is_not_sampled_again_and_the_rest_is_the_same
 def test_an_answer_hangs_on_its_key_and_ends_where_it_should(wide):
     folder, words, greedy = wide.path(SFT), ["ant", "bee", "cat", "dog"], {"temperature": 0}
     many = [f"{i:040}" for i in range(300)]  # of more tokens than a step reads
-    first, again, turned, other, likeliest, narrow, stopped, crowd = answers(
+    first, again, turned, other, likeliest, narrow, stopped, crowd, cut = answers(
         folder,
         (words, [1, 2, 3, 1 << 127], {}),
         (words, [1, 2, 3, 1 << 127], {}),
@@ -118,6 +127,7 @@ def test_an_answer_hangs_on_its_key_and_ends_where_it_should(wide):
         (words, [1, 2, 3, 4], {"top_k": 1}),
         (words, [1, 2, 3, 4], greedy | {"stop": [" "]}),
         (many, list(range(300)), {}),
+        (words, [1, 2, 3, 4], {"max_new_tokens": 64}),
     )
     assert len(crowd) == 300
     assert first == again == turned[::-1]
@@ -126,6 +136,7 @@ def test_an_answer_hangs_on_its_key_and_ends_where_it_should(wide):
     assert any(row["finished"] for row in likeliest)
     for row, whole in zip(stopped, likeliest, strict=True):
         assert row["completion"] == whole["completion"].partition(" ")[0]
+    assert cut.startswith(f"vLLM holds 64 tokens of {folder} in its memory, and a prompt of ")
 
 
 SMOLLM2 = """\
