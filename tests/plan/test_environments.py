@@ -68,7 +68,7 @@ def test_only_what_vllm_answers_has_an_environment_of_its_own(asked):
     assert {target["environment"] for target in plan_of(asked).values()} == {"train"}
     wants = {path: target["environment"] for path, target in on_vllm(asked).items()}
     assert {path for path in wants if wants[path] == CPU} == {SHARD, TRIES, SPELLING}
-    asked.path("config/site.yaml").write_text('runtime: {"completions/*": {gpus: 4}, "evals/*": {gpus: 1}}\n')
+    asked.path("config/site.yaml").write_text('runtime: {"completions/*": {gpus: 4}, "evals/*": {gpus: 2}}\n')
     wants = {path: target["environment"] for path, target in plan_of(asked).items()}
     assert {path for path in wants if wants[path] == "sample"} == {SHARD, TRIES, SPELLING}
 

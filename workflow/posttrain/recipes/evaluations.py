@@ -4,13 +4,13 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from posttrain.recipes.fields import Count, Entry
-from posttrain.recipes.runtime import ReadRuntime
+from posttrain.recipes.fields import Count
+from posttrain.recipes.runtime import Reader, ReadRuntime
 from posttrain.recipes.sampling import Sampling
 from posttrain.recipes.scoring import Verifying
 
 
-class Evaluation(Entry):
+class Evaluation(Reader):
     """`evals/<model>/<name>`: figures of each of some models, on a split that none was trained on."""
 
     models: list[str] = Field(min_length=1, description="the models: names of targets or hub ids")
@@ -23,14 +23,6 @@ class SampledEvaluation(Evaluation):
 
     prompts: str = Field(description="the rows: a name under data:")
     sampling: Sampling = Sampling()
-
-    @model_validator(mode="after")
-    def fit_the_engine(self) -> "SampledEvaluation":
-        if self.runtime.processes > 1 and self.sampling.engine == "vllm":
-            raise ValueError(
-                f"runtime.processes {self.runtime.processes} would each open a vLLM, which answers all in one; say 1"
-            )
-        return self
 
 
 class AnswersEvaluation(SampledEvaluation, Verifying):

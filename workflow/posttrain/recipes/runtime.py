@@ -1,6 +1,6 @@
 """Where and how fast: what is never part of what an artifact is."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -21,8 +21,32 @@ class SampleRuntime(Runtime):
 
 
 class ReadRuntime(Runtime):
-    gpus: int = Field(0, ge=0, le=1, description="GPUs; 0 computes on the CPU")
-    processes: Count = Field(1, description="processes that share the rows")
+    gpus: int = Field(0, ge=0, description="GPUs; 0 computes on the CPU, and more than 1 are vLLM's")
+    processes: Count = Field(1, description="processes that share the rows on a CPU")
+
+    @model_validator(mode="after")
+    def processes_fit_the_gpus(self) -> "ReadRuntime":
+        if self.gpus and self.processes > 1:
+            raise ValueError(f"processes {self.processes} would each hold the model on the GPUs of one job; say 1")
+        return self
+
+
+class Reader(Entry):
+    """What reads rows by a `runtime`, and by the engine of its `sampling` if it has one."""
+
+    @model_validator(mode="after")
+    def fit_the_engine(self) -> Self:
+        engine = self.sampling.engine if hasattr(self, "sampling") else None
+        if self.runtime.gpus > 1 and engine != "vllm":
+            raise ValueError(
+                f"runtime.gpus {self.runtime.gpus} are more than transformers can use; say 1, for only what vLLM "
+                "answers is spread over several"
+            )
+        if self.runtime.processes > 1 and engine == "vllm":
+            raise ValueError(
+                f"runtime.processes {self.runtime.processes} would each open a vLLM, which answers all in one; say 1"
+            )
+        return self
 
 
 OFFLOADS = {"zero2": ["optimizer"], "zero3": ["optimizer", "all"], "fsdp": ["all"]}  # what a launch can move

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from posttrain.recipes.fields import Count, Entry, Finite, NotNegative, Positive
-from posttrain.recipes.runtime import ReadRuntime, Runtime
+from posttrain.recipes.runtime import Reader, ReadRuntime, Runtime
 from posttrain.recipes.sampling import Sampling
 
 
@@ -24,7 +24,7 @@ class Verifying(Entry):
     time_limit: Positive = Field(10, description="seconds that a verifier may take for one completion")
 
 
-class Scores(Entry):
+class Scores(Reader):
     """`scores/<name>`: a score for each completion, by one scorer."""
 
     runtime: ReadRuntime = ReadRuntime()
