@@ -26,10 +26,7 @@ class Sampling(Entry):
         [], description="texts that end a completion, and are left out of it: the first of them that it comes to"
     )
     seed: int = Field(
-        0,
-        ge=0,
-        lt=1 << 32,
-        description="seed of every draw, with the prompt's row and the sample's number: give another round another",
+        0, ge=0, lt=1 << 32, description="seed of every draw, with the prompt's row and the sample's number"
     )
     block_size: Annotated[int, Field(gt=1)] = Field(
         default_factory=lambda said: BLOCK_SIZES[said.get("engine", "transformers")],
