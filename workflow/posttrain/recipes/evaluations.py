@@ -30,6 +30,9 @@ class AnswersEvaluation(SampledEvaluation, Verifying):
     2107.03374)."""
 
 
+AS_ITSELF = {"temperature": 1, "top_k": 0, "top_p": 1}  # of a sampling: the model's own distribution
+
+
 class DriftEvaluation(SampledEvaluation):
     """How far a model has moved from another: KL of its own answers to that one, in nats."""
 
@@ -39,6 +42,15 @@ class DriftEvaluation(SampledEvaluation):
     def reads_both(self) -> "DriftEvaluation":
         if self.sampling.engine != "transformers":
             raise ValueError("sampling.engine is transformers here, which opens both models; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def draws_as_the_model(self) -> "DriftEvaluation":
+        for field, plain in AS_ITSELF.items():
+            if (said := getattr(self.sampling, field)) != plain:
+                raise ValueError(
+                    f"sampling.{field} {said:g} draws otherwise than the model does, whose KL this is; leave it out"
+                )
         return self
 
 
