@@ -15,6 +15,7 @@ from stages import STILL, Stage, difference, weights
 from conftest import SFT, Project, clean_environment
 from posttrain.build import launch, status
 from posttrain.build.job import Job
+from posttrain.build.pool import BATCH, BATCH_TOKENS
 from posttrain.build.supervise import Supervisor
 from posttrain.files import Refusal, read_json, write_json
 
@@ -232,15 +233,30 @@ def test_another_failure_is_none_of_memory(error: BaseException, tmp_path: Path)
     assert found(error, tmp_path) is None
 
 
-def test_a_reference_that_does_not_fit_says_what_to_lower(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+DRAWN = {"sampling": {"engine": "transformers", "block_size": 64}}
+KNOBS = {  # of each stage that trains nothing, what its own words name
+    "reference": ("compute_reference", {}, "no micro_batch_size makes smaller"),
+    "completions": ("sample_shard", DRAWN, "with 64 sequences at once; lower sampling.block_size"),
+    "drift": ("evaluate_model", {"of": "drift", **DRAWN}, "lower sampling.block_size"),
+    "judge": ("score_completions", {"mode": "pointwise", **DRAWN}, "lower sampling.block_size"),
+    "vllm": ("sample_shard", {"sampling": {"engine": "vllm", "block_size": 64}}, "say more gpus under runtime"),
+    "rewards": ("score_completions", {"max_length": 1024}, "give the job a GPU with more memory"),
+    "text": ("evaluate_model", {"max_length": 1024}, f"lower max_length to below {BATCH_TOKENS // BATCH}"),
+}
+
+
+@pytest.mark.parametrize(("stage", "own", "knob"), KNOBS.values(), ids=KNOBS)
+def test_what_trains_nothing_and_does_not_fit_says_what_to_lower(
+    stage: str, own: dict, knob: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     work = opened(machine, "k", monkeypatch)
     supervisor = Supervisor("plan.json", "models/x")
-    supervisor.target["stage"] = "compute_reference"
+    supervisor.target |= {"stage": stage, "own": own}
     status.fail(work, "OutOfMemoryError: CUDA out of memory.", status.OUT_OF_MEMORY)
     assert not supervisor.shrinks(work)
     with pytest.raises(Refusal) as refused:
         supervisor.give_up(work, 1)
-    assert str(refused.value) == f"models/x: {launch.BLOCK_TOO_LARGE}"
+    assert str(refused.value).startswith("models/x: out of memory ") and knob in str(refused.value)
 
 
 # What a work folder is gone on with.

@@ -13,6 +13,8 @@ BLOCK_TOO_LARGE = (  # of a reference's job
     "on the rows beside it; say more gpus (`launch: zero3`) under runtime, or lower max_length, or say `dtype: "
     "bfloat16`, which make other models"
 )
+MORE = "give the job a GPU with more memory, or on a CPU more mem_gb or fewer processes"
+READERS = ("sample_shard", "score_completions", "evaluate_model")
 
 
 def changes(work: Path, runtime: dict) -> list[str]:
@@ -56,6 +58,22 @@ def shrink(work: Path, target: dict) -> str:
     asked = target["runtime"]["micro_batch_size"]
     write_json(work / NAME, read_json(work / NAME) | said | {"asked": asked})
     return f"out of memory with micro_batch_size {micro}; goes on with {smaller}, and the same batch"
+
+
+def too_large(stage: str, own: dict) -> str | None:
+    """What to lower or to give where a stage that trains nothing has run out of memory; None if that is not known."""
+    if stage == "compute_reference":
+        return BLOCK_TOO_LARGE
+    if stage not in READERS:
+        return None
+    if own.get("sampling", {}).get("engine") == "vllm":
+        return "out of memory by vLLM; say more gpus under runtime, or on a CPU less VLLM_CPU_KVCACHE_SPACE (GB)"
+    if "sampling" in own:
+        block = f"out of memory with {own['sampling']['block_size']} sequences at once"
+        return f"{block}; lower sampling.block_size or max_new_tokens, which make other answers, or {MORE}"
+    if "max_length" in own:
+        return f"out of memory with a batch of rows, of a fixed size; {MORE}, or lower max_length to below 512"
+    return None
 
 
 def next_smaller(micro: int, steps: int) -> int:

@@ -192,8 +192,8 @@ class Supervisor:
         """Whether a training has run out of memory, and is to be tried with less at once."""
         if self.stopping or status.read(work).get("kind") != status.OUT_OF_MEMORY:
             return False
-        if self.target["stage"] == "compute_reference":
-            status.write(work, why=launch.BLOCK_TOO_LARGE)
+        if why := launch.too_large(self.target["stage"], self.target["own"]):
+            status.write(work, why=why)
             return False
         if "gradient_accumulation_steps" not in self.target["runtime"]:  # no training
             return False
