@@ -122,6 +122,18 @@ def test_the_figures_of_answers_of_which_some_are_right(micro_built, tmp_path):
     assert [row["score"] for row in made] == [float(row["finished"]) for row in greedy + sampled]
 
 
+def test_a_prompt_without_an_answer_to_compare_with_is_named(micro_built, tmp_path):
+    said = [
+        {"messages": [USER | {"content": "a"}, ASSISTANT | {"content": "b"}]},
+        {"messages": [USER | {"content": "a"}]},
+    ]
+    rows.write(said, rows.MESSAGES, tmp_path / "test.parquet")
+    for tokens, why in ((8, r"row 2: ends in no answer, .* \(1 of 2 do not\)"), (64, "no prompt leaves room for 64")):
+        recipe = {"split": "test", "sampling": {"max_new_tokens": tokens}, "verifier": "exact_match"}
+        with pytest.raises(Refusal, match=why):
+            answers.evaluate(Job("", recipe, {"model": micro_built.path(SFT), "rows": tmp_path}, {}, {}, {}, tmp_path))
+
+
 def test_pass_at_k_is_the_share_of_k_samples_that_hold_a_right_one():
     for n, right in itertools.product(range(1, 7), range(7)):
         for k in range(1, n + 1):

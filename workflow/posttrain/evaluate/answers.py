@@ -18,11 +18,18 @@ def evaluate(job: Job) -> tuple[dict, list[dict]]:
     accuracy: share of prompts whose greedy answer is right; sampled_accuracy: share of the samples that are;
     pass@k: share of prompts of which one of k samples is right, without bias (arXiv 2107.03374, eq. 1).
     """
-    sampling, read = job.recipe["sampling"], prompts.read(job.inputs["rows"] / f"{job.recipe['split']}.parquet")
+    sampling, path = job.recipe["sampling"], job.inputs["rows"] / f"{job.recipe['split']}.parquet"
+    read = prompts.read(path)
     found, _ = prompts.fitting([read], job.inputs["model"], sampling["max_new_tokens"])
     fit = [prompt for block in found for prompt in block]
-    if not fit or (needs_reference(job.recipe["verifier"]) and any(prompt.reference is None for prompt in fit)):
-        raise Refusal(f"{job.inputs['rows']}: there are no prompts with an answer to compare with and room for one")
+    if not fit:
+        raise Refusal(f"{path}: no prompt leaves room for {sampling['max_new_tokens']} tokens")
+    open_ends = [prompt.number for prompt in fit if prompt.reference is None]
+    if open_ends and needs_reference(job.recipe["verifier"]):
+        raise Refusal(
+            f"{path} row {open_ends[0] + 1}: ends in no answer, which verifier {job.recipe['verifier']} compares with "
+            f"({len(open_ends)} of {len(fit)} do not); give it one, or leave it out of the source"
+        )
     made = []
     for how, drawn in (("greedy", sampling | GREEDY), ("sampled", sampling)):
         cuts = blocks(len(fit), drawn["n"], drawn["block_size"])
