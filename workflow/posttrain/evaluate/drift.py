@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedModel
 
 from posttrain.build.job import Job
 from posttrain.build.pool import each_once, padded
@@ -52,7 +53,7 @@ def moved(block: list[Prompt], folder: Path, first: Path, device: str, sampling:
     made = engine.draw(asked, keys, sampling)
     answers = [engine.read(ids, sampling.get("stop", [])) for ids in made]
     said = [ids[: answer["tokens"]] for ids, answer in zip(made, answers, strict=True)]
-    found = divergences(asked, said, folder, first, device)
+    found = divergences(asked, said, engine.model, open_model(first, device))
     return [
         {"prompt_id": prompt.number, "sample": i, "prompt": prompt.turns, **answer, "kl": kl}
         for (prompt, i), answer, kl in zip(drawn, answers, found, strict=True)
@@ -60,16 +61,18 @@ def moved(block: list[Prompt], folder: Path, first: Path, device: str, sampling:
 
 
 @torch.no_grad()
-def divergences(asked: list[list[int]], said: list[list[int]], folder: Path, first: Path, device: str) -> list[float]:
-    """For each answer, of tokens behind its prompt's, the sum over them of KL(model ‖ first policy), in nats."""
+def divergences(
+    asked: list[list[int]], said: list[list[int]], ours: PreTrainedModel, theirs: PreTrainedModel
+) -> list[float]:
+    """For each answer, of tokens behind its prompt's, the sum over them of KL(ours ‖ theirs), in nats."""
     sequences = [before + after for before, after in zip(asked, said, strict=True)]
-    ids, mask = (torch.tensor(rows, device=device) for rows in padded(sequences))
-    ours, theirs = (open_model(place, device)(input_ids=ids, attention_mask=mask).logits for place in (folder, first))
-    if ours.shape != theirs.shape:
-        raise Refusal(f"{first} says {theirs.shape[-1]} tokens, and {folder} says {ours.shape[-1]}: not one policy's")
+    ids, mask = (torch.tensor(made, device=ours.device) for made in padded(sequences))
+    mine, other = (model(input_ids=ids, attention_mask=mask, use_cache=False).logits for model in (ours, theirs))
+    if mine.shape != other.shape:
+        raise Refusal(f"drift_from says {other.shape[-1]} tokens, and the model {mine.shape[-1]}: not one policy's")
     return [  # one at a time: in full precision all at once are several times the models
-        divergence(*(row[len(before) - 1 : len(before) + len(after) - 1] for row in (mine, other)))
-        for before, after, mine, other in zip(asked, said, ours, theirs, strict=True)
+        divergence(*(row[len(before) - 1 : len(before) + len(after) - 1] for row in rows))
+        for before, after, *rows in zip(asked, said, mine, other, strict=True)
     ]
 
 
