@@ -255,6 +255,8 @@ PLAN = [
     Refused("number for a string", edit("base: sft", "base: 7"), f"{AT}:30: models.dpo.base: 7: input should be a valid string; write it in quotes"),
     Refused("boolean for a number", edit("batch_size: 8", "batch_size: true"), f"{AT}:23: models.sft.train.batch_size: True: input should be a valid integer"),
     Refused("a number of YAML 1.1", edit("batch_size: 8", "batch_size: 1:30"), f"{AT}:23: models.sft.train.batch_size: '1:30': input should be a valid integer"),
+    Refused("an octal of YAML 1.1", edit("batch_size: 8", "batch_size: 010"), f"{AT}:23: models.sft.train.batch_size: '010': input should be a valid integer"),
+    Refused("a boolean of YAML 1.1", edit("bf16: false", "bf16: off"), f"{AT}:25: models.sft.train.bf16: 'off': input should be a valid boolean; say true or false"),
     Refused("a word for a rate", edit("1e-3", "fast"), f"{AT}:35: models.dpo.train.learning_rate: 'fast': input should be a valid number"),
     Refused("a number for a column", edit("skip: 0", "columns: {text: 3}"), f"{AT}:5: data.rows.sources.0.columns.text: 3: input should be a valid string; write it in quotes"),
     Refused("a runtime that is none", both(edit("    runtime:\n      threads: 1\n  dpo:", "    runtime: 3\n  dpo:"), put("runtime: {sft: {threads: 2}}\n", "config/site.yaml")), f"{AT}:26: models.sft.runtime: 3: input should be a valid dictionary or instance of TrainRuntime"),

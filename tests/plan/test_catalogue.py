@@ -34,6 +34,16 @@ def test_a_recipe_has_its_own_fields_over_those_it_extends(fresh):
     assert (third.base, third.preferences) == (parent.base, parent.preferences)
 
 
+def test_a_word_that_yaml_once_took_for_another_value_is_a_word(fresh):
+    said = "{lang: [en, no], mode: on, zip: 010, kept: TRUE, grade: 1e-5, many: 1_000, mask: 0x1F}"
+    page = f"data:\n  more: {{sources: [{{path: x.jsonl, where: {said}}}]}}\n"
+    fresh.path("config/recipes/more.yaml").write_text(page)
+    (source,) = read(fresh).entries["data/more"].recipe.sources
+    assert source.where == {
+        "lang": ["en", "no"], "mode": "on", "zip": "010", "kept": True, "grade": 1e-5, "many": 1000, "mask": 31
+    }  # fmt: skip
+
+
 def test_a_list_is_replaced_and_not_merged(fresh):
     add(fresh, "  second:\n    extends: micro-dpo\n    train: {loss_type: [hinge, sft]}\n")
     assert read(fresh).entries["models/second"].recipe.train.loss_type == ["hinge", "sft"]

@@ -20,7 +20,7 @@ METHOD_OF = {"text_column": "cpt", "desirable_weight": "kto", "center_rewards_co
 METHOD_OF |= {"loss_type": "dpo", "max_prompt_length": "dpo"}  # by a key that other methods have not
 MOVED = {"gpt2": "openai-community/gpt2"}  # a hub id is org/name since
 CHATML = ["<|im_start|>", "<|im_end|>"]
-NEVER = ("no", False)  # YAML 1.1 reads an unquoted `no` as false
+SWITCHES = {"yes": True, "on": True, "no": False, "off": False}  # as YAML 1.1, which the handbook reads, has them
 ORDER = ("method", "base")
 LATER = ("template", "added_tokens", "eos_token", "train", "peft", "quantization", "runtime")
 # What ModelConfig says where a YAML does not, and PEFT has otherwise.
@@ -78,6 +78,7 @@ def read(path: Path, method: str | None, name: str | None, gpus: int, templates:
         templates: the folder of chat templates, to find its own among.
     """
     said, lines = page.read(path)
+    said = {key: SWITCHES.get(str(value).lower(), value) for key, value in said.items()}
     made = Imported(path, said, lines, method or method_of(path, said), gpus)
     name = name or name_of(path, said)
     old = rows.is_old(said)
@@ -229,7 +230,7 @@ def circumstances(made: Imported, tested: bool) -> None:
         made.put("runtime.tracking", trackers[0], "report_to")
     evaluated = made.take("eval_strategy") or made.take("evaluation_strategy")
     made.take("do_eval")
-    if not intervals(made, "eval_steps", evaluated if tested else None) and evaluated not in (None, *NEVER):
+    if not intervals(made, "eval_steps", evaluated if tested else None) and evaluated:
         made.unknown.append(f"eval_steps: the test split's losses were taken by `{evaluated}`; say the steps between")
     saved = made.said.get("save_steps")
     if not intervals(made, "save_steps", made.take("save_strategy", "steps")) and saved:

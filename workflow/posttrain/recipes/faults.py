@@ -1,5 +1,6 @@
 """What is wrong with an entry, in the words of the page."""
 
+import re
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -75,6 +76,8 @@ def mistaken(key: list, value: Any, why: str, fault: str) -> str:
         return f"{value!r} {instead}"
     if isinstance(value, str) and fault.startswith(("float", "int", "bool")) and is_quoted(value):
         why += "; write it without quotes"
+    elif isinstance(value, str) and fault.startswith("bool"):
+        why += "; say true or false"
     if isinstance(value, int | float) and fault.startswith("string"):
         why += "; write it in quotes"
     return f"{value!r}: {why}"
@@ -86,7 +89,7 @@ def is_quoted(word: str) -> bool:
         float(word)
     except ValueError:
         return word in ("true", "false")
-    return True
+    return not re.match(r"[-+]?0\d", word)  # 010 is a word however it is written
 
 
 def fields_at(kind: Any, key: list) -> list[str]:

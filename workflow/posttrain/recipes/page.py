@@ -17,17 +17,28 @@ SCALARS = yaml.constructor.SafeConstructor()
 Where = dict[tuple, str]  # a value's path in the page → "file:line"
 
 
+BOOLEAN, INTEGER, FLOAT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float"))
+
+
 class Loader(yaml.CSafeLoader):
-    """YAML 1.1 in which 1e-5 is a number and 1:30 is none, as in YAML 1.2 and Python."""
+    """YAML 1.1 in which 1e-5 is a number, 1:30 and 010 are none, and `no` is Norwegian's code and no boolean."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in kinds if tag not in (BOOLEAN, INTEGER)]
+        for first, kinds in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 class Dumper(yaml.SafeDumper):
     """What that reads as a number is written in quotes: some commits look like one."""
 
 
+DIGITS = list("-+0123456789")  # a number's first
 EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
 for kind in (Loader, Dumper):
-    kind.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+0123456789"))
+    kind.add_implicit_resolver(FLOAT, EXPONENT, DIGITS)
+Loader.add_implicit_resolver(BOOLEAN, re.compile(r"(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+Loader.add_implicit_resolver(INTEGER, re.compile(r"[-+]?(0|[1-9][\d_]*|0x[\da-fA-F_]+)$"), DIGITS)
 
 
 def file_of(folders: list[Path], name: str, suffix: str) -> Path:
