@@ -134,6 +134,7 @@ FAULTS = {
     "a recipe of ours": ("models: {}\n", {}, "1: model_name_or_path: is missing; is it a training YAML of …"),
     "no rows": ("model_name_or_path: a/b\nlearning_rate: 1\n", {}, "1: dataset_name: is missing, and so are …"),
     "a list for a mixer": ("model_name_or_path: a/b\ndataset_mixer: [c/d]\n", {}, "2: dataset_mixer: maps datasets to shares, …"),
+    "fewer subsets than datasets": ("model_name_or_path: a/b\ndataset_mixer: {c/d: 1, e/f: 1, g/h: 1}\ndataset_configs: [x]\n", {}, "3: dataset_configs: is a list of a subset, or null, of each of the 3 datasets"),
     "a mixture of nothing": ("model_name_or_path: a/b\ndataset_mixture: {datasets: [{split: x}]}\n", {}, "2: dataset_mixture: is a mapping with …"),
     "a method that trains nothing": ("model_name_or_path: a/b\n", {"method": "merge"}, "--method merge: trains nothing. …"),
     "a batch of no number": ("model_name_or_path: a/b\ndataset_name: c/d\ngradient_accumulation_steps: auto\n", {}, "3: gradient_accumulation_steps: 'auto': is to be a whole number, …"),

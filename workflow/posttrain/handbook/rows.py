@@ -30,9 +30,11 @@ def mixer(made: "Imported", columns: Any) -> dict[str, Any]:
     if not isinstance(shares, dict) or not isinstance(splits, list):
         raise made.refuse("dataset_mixer", "maps datasets to shares, and dataset_splits is a list")
     subsets = made.take("dataset_configs") or [None] * len(shares)
+    if not isinstance(subsets, list) or len(subsets) != len(shares):
+        raise made.refuse("dataset_configs", f"is a list of a subset, or null, of each of the {len(shares)} datasets")
     columns = made.take("columns_to_keep") or columns
     sources, test = [], []
-    for (hub, share), subset in zip(shares.items(), subsets, strict=False):
+    for (hub, share), subset in zip(shares.items(), subsets, strict=True):
         for split in splits:
             if "test" in split:
                 test.append(source(hub, subset, split, columns))
