@@ -108,6 +108,17 @@ def test_a_mixer_takes_the_first_rows_and_a_mixture_those_that_a_shuffle_puts_th
     assert ([each["weight"] for each in rows["sources"]], rows["take"], rows["seed"]) == ([0.5, 0.25], "shuffled", 0)
 
 
+def test_what_an_adapter_and_four_bits_are_is_carried_over_where_there_are_any(tmp_path):
+    said = "model_name_or_path: a/b\nlearning_rate: 1e-5\ndataset_name: c/d\nuse_rslora: true\nuse_dora: true\nbnb_4bit_quant_type: fp4\n"
+    for name, more in (("lora", "use_peft: true\n"), ("qlora", "load_in_4bit: true\n"), ("whole", "")):
+        (tmp_path / f"{name}.yaml").write_text(said + more)
+        (tmp_path / "page.yaml").write_text(imported(tmp_path / f"{name}.yaml")[0])
+        model = page.read(tmp_path / "page.yaml")[0]["models"][name]
+        peft, bits = model.get("peft", {}), model.get("quantization", {})
+        assert (peft.get("use_rslora", False), peft.get("use_dora", False)) == ((name != "whole",) * 2)
+        assert bits.get("bnb_4bit_quant_type") == ("fp4" if name == "qlora" else None)
+
+
 # Keys that say nothing, or only whether others are read.
 SILENT = {"do_eval", "max_steps", "model_revision", "use_peft", "save_strategy", "eval_strategy", "bf16"}
 

@@ -195,11 +195,14 @@ def lengths(made: Imported, old: bool) -> None:
 def adapter(made: Imported) -> None:
     bits = made.take("load_in_4bit", False)
     if not made.take("use_peft", bits):
-        for key in [key for key in made.said if key.startswith(("lora_", "bnb_", "use_bnb"))]:
+        for key in [key for key in made.said if key.startswith(("lora_", "bnb_", "use_bnb", "use_rslora", "use_dora"))]:
             made.take(key)
         return
     for key, default in LORA.items():
         made.put(OTHERWISE[key].said, made.take(key, default), key)
+    for key in ("use_rslora", "use_dora", *(["bnb_4bit_quant_type"] if bits else [])):
+        if made.said.get(key) is not None:
+            made.put(OTHERWISE[key].said, made.take(key), key)
     modules = made.take("lora_target_modules")
     if not modules:
         modules = ["q_proj", "v_proj"]
