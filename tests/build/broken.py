@@ -241,6 +241,7 @@ PLAN = [
     Refused("a list for a method", edit("method: dpo", "method: [dpo]"), f"{AT}:29: models.dpo.method: no method ['dpo']. …"),
     Refused("unknown base", edit("base: sft", "base: stf"), f"{AT}:30: models.dpo.base: 'stf' is no model here and no hub id (org/name). Did you mean sft?"),
     Refused("base that is a target", edit("base: sft", "base: models/sft"), f"{AT}:30: models.dpo.base: 'models/sft' is a target; a recipe says sft"),
+    Refused("a foreign adapter as a base", edit("base: sft", "base: alignment-handbook/zephyr-7b-sft-qlora"), "hub/models--alignment-handbook--zephyr-7b-sft-qlora: alignment-handbook/zephyr-7b-sft-qlora is an adapter alone, and a build opens none but its own; name a whole model: …", real=True),
     Refused("base that climbs", edit("base: sft", "base: ../../etc"), f"{AT}:30: models.dpo.base: '../../etc' is no model here and no hub id (org/name). …"),
     Refused("a scan as a base", both(add("  many:\n    extends: sft\n    scan: {seed: [1, 2]}\n"), edit("base: sft", "base: many")), f"{AT}:30: models.dpo.base: many is a scan; name one of its models: models/many@seed=1"),
     Refused("unknown data", edit("data: rows", "data: row"), f"{AT}:20: models.sft.data: there is no data/row. Did you mean rows?"),

@@ -119,6 +119,13 @@ def test_what_an_adapter_and_four_bits_are_is_carried_over_where_there_are_any(t
         assert bits.get("bnb_4bit_quant_type") == ("fp4" if name == "qlora" else None)
 
 
+@pytest.mark.parametrize("yaml", YAMLS)
+def test_a_page_whose_base_is_an_adapter_is_told_to_name_another(yaml):
+    _, made = imported(YAMLS[yaml])
+    adapters = [said for said in made.unknown if said.startswith("base: ") and "is an adapter alone" in said]
+    assert len(adapters) == (yaml in ("2023/dpo/lora.yaml", "2024/dpo/qlora.yaml"))
+
+
 # Keys that say nothing, or only whether others are read.
 SILENT = {"do_eval", "max_steps", "model_revision", "use_peft", "save_strategy", "eval_strategy", "bf16"}
 

@@ -45,6 +45,16 @@ def test_a_gpu_is_said_to_be_too_small_and_a_limit_too_short(shipped, capsys):  
     assert said_of_hours in text
 
 
+def test_what_begins_with_a_foreign_adapter_is_refused_before_it_is_fetched(shipped):  # noqa: F811
+    shipped.edit(
+        "base: zephyr-7b-sft\n", "base: alignment-handbook/zephyr-7b-sft-lora\n", "config/recipes/zephyr-7b.yaml"
+    )
+    with pytest.raises(
+        Refusal, match="hub/models--alignment-handbook--zephyr-7b-sft-lora: .* is an adapter alone, and a"
+    ):
+        said("models/zephyr-7b-dpo")
+
+
 def test_the_site_names_a_gpu(shipped, capsys):  # noqa: F811
     said("models/zephyr-7b-dpo")
     assert "48.4 GB: 80 GB" in line_of(capsys.readouterr().out, "models/zephyr-7b-dpo")

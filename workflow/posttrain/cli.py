@@ -99,8 +99,9 @@ def show_plan(args: argparse.Namespace) -> None:
     if refused := [job.target["refusal"] for job in made.jobs if job.target["refusal"]]:
         raise Refusal("\n".join(refused))
     print(*made.text(), sep="\n")
-    if lacking := list(cost.lacking(made.jobs, plan.store.root, Path("work"))):
-        raise Refusal("\n".join(lacking))
+    refused = [job.target["refusal"] for job in made.jobs if job.target["refusal"]]
+    if refused := [*refused, *cost.lacking(made.jobs, plan.store.root, Path("work"))]:
+        raise Refusal("\n".join(refused))
 
 
 def show_reasons(args: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from posttrain.files import Refusal
 from posttrain.handbook import rows
 from posttrain.handbook.page import written
-from posttrain.recipes import catalogue, faults, page, template
+from posttrain.recipes import bases, catalogue, faults, page, template
 from posttrain.recipes.elsewhere import INSTEAD, OTHERWISE, is_trls
 from posttrain.recipes.methods import METHODS, UNTRAINED
 
@@ -139,6 +139,8 @@ def base_and_template(made: Imported, templates: Path, old: bool) -> None:
     base, revision = made.take("model_name_or_path"), made.take("model_revision", "main")
     at = "" if revision == "main" else f"@{revision}"
     made.put("base", f"{MOVED.get(str(base), base)}{at}", "model_name_or_path")
+    if (known := bases.read(templates.parent / "bases.yaml").get(base)) and known.adapter:
+        made.unknown.append(f"base: {base} {bases.UNOPENED}")
     if at:
         made.renamed.append(f"model_revision → base: …{at}")
     text = made.take("chat_template")

@@ -87,6 +87,7 @@ def freeze(root: Path, config: dict) -> str:
         if name := target.own.get("repo_id") or target.own.get("requirement"):
             known[target.path]["published"] = published[target.own.get("kind", "wheels")].get(name, {})
             known[target.path]["gated"] = name in known_bases and known_bases[name].gated
+            known[target.path]["refusal"] = target.refusal or unopened(target, known_bases)
     mark_twins(known)
     resources.settle(known, read.site.get("gpu"))
     contents.remember()
@@ -127,6 +128,14 @@ def settle(target: Target, known: dict, contents: Contents, store: Store, enviro
         "contents": parts, "key": key, "hit": bool(held), "twin": None,
         "made": {name: made[name] for name in ("files", "content") if name in made},
     }  # fmt: skip
+
+
+def unopened(target: Target, known_bases: dict[str, bases.Base]) -> str:
+    """Why no model can begin with a repository that holds an adapter; nothing of one that holds a model."""
+    repo_id, _ = lock.parts(target.own.get("repo_id", ""))
+    if target.own.get("kind") != "models" or repo_id not in known_bases or not known_bases[repo_id].adapter:
+        return ""
+    return f"{target.path}: {repo_id} {bases.UNOPENED}"
 
 
 def standing(target: Target, parts: dict, complete: bool) -> dict:

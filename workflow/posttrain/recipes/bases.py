@@ -10,6 +10,11 @@ from posttrain.recipes import page
 from posttrain.recipes.fields import Count, Entry
 from posttrain.words import did_you_mean, dotted
 
+UNOPENED = (
+    "is an adapter alone, and a build opens none but its own; name a whole model: the merge of an adapter that you "
+    "train (`peft`, then `method: merge`), or a folder of merged weights (`posttrain adopt`)"
+)
+
 
 class Tokens(Entry):
     """The special tokens of a base's tokenizer, as they are written."""
@@ -27,6 +32,7 @@ class Base(Entry):
 
     licence: str
     gated: bool = Field(False, description="whether the owner's terms must be accepted on the hub")
+    adapter: bool = Field(False, description="whether an adapter is all that it holds")
     config: dict[str, Any] = Field(description="fields of its config.json")
     tokenizer: Tokens
     template: str | None = Field(None, description="the file of config/templates that its own chat template is like")
