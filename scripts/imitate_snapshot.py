@@ -11,7 +11,7 @@ from posttrain.files import digest
 def main() -> None:
     with open_job(__doc__) as job:
         if job.recipe["kind"] == "datasets":
-            imitation.dataset(job.out, *(job.recipe[name] for name in ("repo_id", "files", "splits")))
+            imitation.dataset(job.out, *(job.recipe[name] for name in ("repo_id", "files", "subsets")))
             return
         tokenizer = imitation.tokenizer(job.recipe["tokenizer"])
         tokenizer.chat_template = job.texts.get("template")

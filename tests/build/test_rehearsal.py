@@ -201,6 +201,21 @@ def test_selected_rows_and_pairs_are_there_whatever_the_models_say(rehearsed):
         assert ledger["kept"] > 0, path
 
 
+PARTED = """\
+data:
+  folds:
+    sources: [{hub: a/b, where: {fold: [0, 1], lang: en}}, {hub: a/b, where: {fold: 1, lang: nl}}]
+    test: [{hub: a/b, where: {fold: 2, lang: en}}, {hub: a/b, split: test, where: {fold: 3, lang: fy}}]
+"""
+
+
+def test_a_split_that_is_parted_by_its_columns_gives_rows_to_every_part(fresh):
+    fresh.path("config/recipes/micro.yaml").write_text(PARTED)
+    fresh.make("data/folds", "--profile", "rehearse")
+    run = json.loads(fresh.path("rehearsal/data/folds.run.json").read_text())
+    assert (run["metrics"]["train_rows"], run["metrics"]["test_rows"]) == (3 * 72, 2 * 72)
+
+
 def test_what_a_rehearsal_reads_of_a_file_is_its_first_rows(fresh):
     write_lines(fresh.path("rows.jsonl"), [{"text": f"row {i}"} for i in range(1000)])
     fresh.path("config/recipes/micro.yaml").write_text("data:\n  own: {sources: [{path: rows.jsonl}]}\n")

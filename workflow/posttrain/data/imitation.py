@@ -1,6 +1,7 @@
 """What a rehearsal has in place of a hub repository: rows of the columns that are read, and a tokenizer of bytes."""
 
 import random
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +28,26 @@ def tokenizer(said: dict) -> PreTrainedTokenizerFast:
     return byte_level(named, sorted({*named.values(), *said["chat_tokens"]}), said["add_bos_token"])
 
 
-def dataset(folder: Path, repo_id: str, files: str | None, splits: dict[str, dict[str, dict]]) -> None:
+def dataset(folder: Path, repo_id: str, files: str | None, subsets: dict[str, dict]) -> None:
     """Write a dataset repository: parquet files, and a README.md that names them as the hub's do.
 
     Args:
         files: the pattern that they are read by, where they are not by README.md.
-        splits: by subset and split, how many rows, and what each column holds (a name of `cell`'s, or values).
+        subsets: of each its splits (what each column holds, a name of `cell`'s, and how many rows each way to choose
+            them finds), and the values that they are chosen by.
     """
     configs = []
-    for subset, said in sorted(splits.items()):
-        data_files, columns = [], {name: holds for wanted in said.values() for name, holds in wanted["columns"].items()}
-        for split, wanted in sorted(said.items()):
+    for subset, said in sorted(subsets.items()):
+        splits, where = said["splits"], said["where"]
+        ways = [dict(zip(where, way, strict=True)) for way in product(*where.values())]
+        data_files, columns = [], {name: held for wanted in splits.values() for name, held in wanted["columns"].items()}
+        for split, wanted in sorted(splits.items()):
             path = (files or f"{subset}/{split}.parquet").replace("*", "0")
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            holds = columns | wanted["columns"]
-            made = [row(f"{repo_id} {subset} {split} {i}", i, holds) for i in range(wanted["rows"])]
+            made = [
+                row(f"{repo_id} {subset} {split} {i}", i // len(ways), columns | wanted["columns"]) | ways[i % len(ways)]
+                for i in range(wanted["rows"] * len(ways))
+            ]
             write(Dataset.from_list(made), folder / path)
             data_files.append({"split": split, "path": path})
         configs.append({"config_name": subset, "data_files": data_files})
@@ -64,10 +70,8 @@ def row(seed: str, number: int, columns: dict[str, Any]) -> dict:
 
 def cell(holds: Any, prompt: list[dict], number: int, draw: random.Random) -> Any:
     """What a column holds in one row. Chosen and rejected are whole conversations, as most of the hub's are."""
-    if isinstance(holds, dict) and "hh_rlhf" in holds:
-        return dialogues.text(cell(holds["hh_rlhf"], prompt, number, draw))
     if isinstance(holds, dict):
-        return holds["values"][number % len(holds["values"])]
+        return dialogues.text(cell(holds["hh_rlhf"], prompt, number, draw))
     answer = turn("assistant", sentence(draw))
     return {
         "messages": [*prompt, answer],

@@ -108,8 +108,8 @@ class Repositories:
         self, catalogue: Catalogue, bases: dict[str, Base], datasets: dict[str, Dataset], templates: list[Path]
     ) -> None:
         self.bases, self.datasets, self.templates = bases, datasets, templates
-        # Of each dataset, or some of its files, by subset and split: how many rows, and what its columns hold.
-        self.splits: dict[tuple[str, str | None], dict] = {}
+        # Of each dataset, or some of its files, by subset: what its splits hold, and the values that rows are chosen by.
+        self.subsets: dict[tuple[str, str | None], dict] = {}
         for entry, source in sources_of(catalogue):
             if source.hub:
                 self.add(entry, source)
@@ -121,17 +121,19 @@ class Repositories:
             holds = {name: "question" if held == "messages" else held for name, held in holds.items()}
         holds = {name: {source.format: held} for name, held in holds.items()} if source.format else holds
         rows = ROWS if source.weight is None else max(ROWS, round(SKIPPED / source.weight))
-        subsets = self.splits.setdefault((source.hub, source.files), {})
-        split = subsets.setdefault(source.subset or "default", {}).setdefault(source.split, {"columns": {}, "rows": 0})
+        subsets = self.subsets.setdefault((source.hub, source.files), {})
+        subset = subsets.setdefault(source.subset or "default", {"splits": {}, "where": {}})
+        split = subset["splits"].setdefault(source.split, {"columns": {}, "rows": 0})
         split["rows"] = max(split["rows"], SKIPPED + rows)
         split["columns"] |= holds
         for name, values in (source.where or {}).items():
-            split["columns"][name] = {"values": sources.listed(values)}
+            known = subset["where"].setdefault(name, [])
+            known += [value for value in sources.listed(values) if value not in known]
 
     def snapshot(self, path: str, kind: str, hub_id: str, files: str | None = None) -> Target:
         """In place of a repository of the hub, or of a wheel's model."""
         if kind == "datasets":
-            own = {"kind": kind, "repo_id": hub_id, "files": files, "splits": self.splits[hub_id, files]}
+            own = {"kind": kind, "repo_id": hub_id, "files": files, "subsets": self.subsets[hub_id, files]}
             return stand_in(path, own)
         repo_id, _ = lock.parts(hub_id)
         if repo_id not in self.bases:

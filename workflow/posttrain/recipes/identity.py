@@ -13,7 +13,7 @@ from posttrain.files import canonical, digest
 VERSIONS = {
     "fetch_snapshot": 1,
     "fetch_wheel": 1,
-    "imitate_snapshot": 1,
+    "imitate_snapshot": 2,
     "adopt_folder": 1,
     "mix_data": 4,
     "mix_preferences": 3,
