@@ -20,7 +20,7 @@ TRAINERS |= {"kto": "KTOTrainer", "orpo": "ORPOTrainer"}
 # All that a rehearsal says otherwise of what a target is.
 SMALL = {f"train.{name}" for name in ("batch_size", "max_steps", "warmup_steps", "max_length", "optim")}
 SMALL |= {"max_length", "fewer", "by_lot", "micro_batch_size", "processes", "min_margin", "length_penalty"}
-SMALL |= {f"sampling.{name}" for name in ("n", "max_new_tokens", "block_size", "ends")}
+SMALL |= {f"sampling.{name}" for name in ("engine", "n", "max_new_tokens", "block_size", "ends")}
 SMALL |= {"conversation.few_shot"}
 SMALL |= {f"architecture.{name}" for name in ("hidden_size", "intermediate_size", "num_hidden_layers")}
 SMALL |= {f"{part}.{name}" for part in ("sources", "test") for name in ("rows", "skip")}
