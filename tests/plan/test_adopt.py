@@ -72,6 +72,13 @@ def test_what_the_plan_refuses_is_not_written(project, before):
     assert (project.path(USES).read_text() if before else project.path(USES).exists()) == (before or False)
 
 
+def test_a_linked_folder_in_what_is_adopted_is_refused_for_its_files_have_no_digest(project):
+    project.path("other").mkdir()
+    project.path("theirs/sub").symlink_to("../other")
+    with pytest.raises(Refusal, match="theirs/sub: is a link to a folder, of which no digest would be taken"):
+        adopt(SFT, "theirs")
+
+
 def test_only_what_stands_there_is_dropped(project):
     adopt(SFT, "theirs")
     with pytest.raises(Refusal, match=rf"{USES}: use: has no models/micro-sfd. Did you mean {SFT}?"):

@@ -45,10 +45,19 @@ def file_digest(path: str | Path) -> str:
 
 def folder_digests(folder: str | Path) -> dict[str, str]:
     """The digest of each file below a folder, by its path there, sorted."""
-    paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    paths = files_below(Path(folder))
     with ThreadPoolExecutor() as pool:  # hashlib releases the GIL, and weights come in several files
         digests = pool.map(file_digest, paths)
         return {str(path.relative_to(folder)): value for path, value in zip(paths, digests, strict=True)}
+
+
+def files_below(folder: Path) -> list[Path]:
+    """The files of a folder and of those below it, sorted. Raises: Refusal, if one of those is a link."""
+    paths = sorted(folder.rglob("*"))
+    for path in paths:
+        if path.is_symlink() and path.is_dir():
+            raise Refusal(f"{path}: is a link to a folder, of which no digest would be taken; put the folder there")
+    return [path for path in paths if path.is_file()]
 
 
 def read_json(path: str | Path) -> dict:

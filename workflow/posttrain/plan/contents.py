@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from posttrain.files import Refusal, digest, file_digest, read_json, write_json
+from posttrain.files import Refusal, digest, file_digest, files_below, read_json, write_json
 
 MEMORY = Path(".posttrain/digests.json")
 
@@ -17,8 +17,7 @@ class Contents:
     def of(self, path: str) -> str:
         place = Path(path)
         if place.is_dir():
-            files = sorted(file for file in place.rglob("*") if file.is_file())
-            return digest({str(file.relative_to(place)): self.of_file(file) for file in files})
+            return digest({str(file.relative_to(place)): self.of_file(file) for file in files_below(place)})
         return self.of_file(place)
 
     def of_file(self, path: Path) -> str:
