@@ -9,7 +9,7 @@ from datasets import Dataset, DatasetDict, concatenate_datasets, load_from_disk
 
 from conftest import Project, write_lines
 from posttrain.data import rows
-from posttrain.data.filters import Benchmarks, words_of
+from posttrain.data.filters import Benchmarks, Filters, words_of
 from posttrain.data.spool import Spool
 
 PAGE = "config/recipes/micro.yaml"
@@ -98,6 +98,15 @@ def test_rows_that_hold_text_of_a_benchmark_are_left_out(lab):
     assert found == ["one two three"]
     assert ledger["dropped"]["holds 6 words in a row of bench"]["count"] == 2
     assert of_bench["dropped"]["fewer than 6 words"]["count"] == 1
+
+
+def test_a_row_that_a_benchmark_takes_leaves_the_one_that_was_its_double():
+    filters = Filters({"lengths": None, "deduplicate": "prompts"}, {})
+    filters.benchmarks = Benchmarks(2)
+    filters.benchmarks.add("b", [{"text": "alpha beta"}])
+    asked = {"role": "user", "content": "Which?"}
+    held, other = ({"messages": [asked, {"role": "assistant", "content": said}]} for said in ("Alpha beta.", "Gamma."))
+    assert [filters.why_not(row, "train") for row in (held, other)] == ["holds 2 words in a row of b", None]
 
 
 def test_words_are_found_whatever_stands_between_them():

@@ -86,7 +86,7 @@ class Rows(Entry):
     """Rows, as parquet splits: sources one after the other, in the order written.
 
     What is declared beside them is done in this order: each source's `where`, the rows that it takes, the checks of
-    its rows, `lengths`, `deduplicate`, `decontaminate`, and the shuffle. `ledger.json` counts what each left out.
+    its rows, `lengths`, `decontaminate`, `deduplicate`, and the shuffle. `ledger.json` counts what each left out.
     """
 
     sources: list[Source] = Field(min_length=1, description="what the train split is made of")
