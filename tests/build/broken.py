@@ -318,6 +318,7 @@ PLAN = [
     Refused("scan of an unknown field", add("  many:\n    extends: dpo\n    scan:\n      betta: [0.1]\n"), f"{AT}:43: models.many@betta=0.1.train.betta: no such key. Did you mean beta?"),
     Refused("scan with a point twice", add("  many:\n    extends: dpo\n    scan: {beta: [0.1, 0.10]}\n"), f"{AT}:42: models.many.scan: has models/many@beta=0.1 twice"),
     Refused("scan of what is no name", add("  many:\n    extends: dpo\n    scan: {base: [a/b]}\n"), f"{AT}:42: models.many.scan: 'base=a/b' cannot be part of a name"),
+    Refused("scan of more than a name holds", add("  " + "x" * 100 + ":\n    extends: dpo\n    scan: {learning_rate: [1e-3], lr_scheduler_type: [linear], weight_decay: [0.1], warmup_steps: [1]}\n"), f"{AT}:42: models.{'x' * 100}.scan: a name with its values has no more than 170 characters, and {'x' * 100}@learning_rate=0.001,…; scan fewer fields at once"),
     Refused("scan of an adapter's rank", add("  many:\n    extends: sft\n    peft: {r: 4}\n    scan:\n      r: [8, 16]\n"), f"{AT}:44: models.many.scan.r: cannot be scanned, as a model's own fields and those of `train` can; write an entry for each value, which `extends` many"),
     Refused("scan of adapters", add("  many:\n    extends: sft\n    scan:\n      peft: [{r: 4}, {r: 8}]\n"), f"{AT}:43: models.many.scan.peft: cannot be scanned, …"),
     Refused("scan to a wrong value", add("  many:\n    extends: dpo\n    scan:\n      beta:\n      - 0.1\n      - -0.2\n"), f"{AT}:45: models.many@beta=-0.2.train.beta: -0.2: input should be greater than 0"),
@@ -451,6 +452,7 @@ PLAN = [
     Refused("use of a missing folder", add("use:\n  models/x: no/such/folder\n"), f"{AT}:41: use.models/x: there is no folder no/such/folder, and it is no hub id (org/name)"),
     Refused("use of pickles", both(folder("old", "pytorch_model.bin", "config.json"), add("use: {models/x: old}\n")), f"{AT}:40: use.models/x: old has no *.safetensors, and posttrain opens nothing that can run code"),
     Refused("use of no target", add("use: {x: a}\n"), f"{AT}:40: use.x: say which target, as in `models/zephyr-7b-sft`"),
+    Refused("use of a name that no file has", add("use: {models/" + "x" * 171 + ": a}\n"), f"{AT}:40: use.models/{'x' * 171}: '{'x' * 171}' is not a name of at most 170 characters"),
     Refused("use of rows of the hub", add("use: {data/more: lab/rows}\n"), f"{AT}:40: use.data/more: there is no folder lab/rows, and rows of the hub are read by a recipe: data: {{more: {{sources: [{{hub: lab/rows, split: train}}]}}}}"),
     Refused("use of a revision that climbs", add("use: {models/x: lab/tiny@../etc}\n"), f"{AT}:40: use.models/x: there is no folder lab/tiny@../etc, and it is no hub id (org/name)"),
     # Completions, scores, selections

@@ -15,7 +15,8 @@ from posttrain.recipes.site import Site
 from posttrain.words import did_you_mean, dotted
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-LONGEST = 100  # a file system's 255, less what a scan, a key and an ending add
+LONGEST = 100  # what a person writes
+LONGEST_POINT = 170  # a file system's 255, less `.run.json` and the host and process that a draft is named after
 PART = r"[A-Za-z0-9][\w.-]*"
 # org/name, or org/name@revision. `--` stands for its slashes in a file's name, which ends at 255 bytes.
 HUB_ID = re.compile(rf"(?!.*(--|\.\.)|.{{151}}){PART}/{PART}(@{PART}(/{PART})*)?", re.ASCII)
@@ -145,8 +146,8 @@ def check_use(name: str, item: Any, line: str) -> str:
     section, _, rest = name.partition("/")
     if section not in sections.SECTIONS or section == "evals" or not rest:
         raise Refusal(f"{line}: use.{name}: say which target, as in `models/zephyr-7b-sft`")
-    if not all(map(NAME.fullmatch, re.split("[@=,+]", rest))):
-        raise Refusal(f"{line}: use.{name}: {rest!r} is not a name")
+    if not all(map(NAME.fullmatch, re.split("[@=,+]", rest))) or len(rest) > LONGEST_POINT:
+        raise Refusal(f"{line}: use.{name}: {rest!r} is not a name of at most {LONGEST_POINT} characters")
     if not isinstance(item, str):
         raise Refusal(f"{line}: use.{name}: is the path of a folder, or a hub id")
     return item
@@ -227,10 +228,16 @@ def scanned_field(path: str, recipe: dict, key: str, entry: Written) -> tuple:
 
 
 def check_point(path: str, line: str) -> None:
-    """Raises: Refusal, if a scanned value cannot stand in a file's name."""
-    if not all(NAME.fullmatch(part) for part in re.split("[@=,+]", path.split("/", 1)[1])):
-        name, _, point = path.removeprefix("models/").partition("@")
+    """Raises: Refusal, if scanned values cannot stand in a file's name."""
+    whole = path.split("/", 1)[1]
+    name, _, point = whole.partition("@")
+    if not all(NAME.fullmatch(part) for part in re.split("[@=,+]", whole)):
         raise Refusal(f"{line}: models.{name}.scan: {point!r} cannot be part of a name")
+    if len(whole) > LONGEST_POINT:
+        raise Refusal(
+            f"{line}: models.{name}.scan: a name with its values has no more than {LONGEST_POINT} characters, and "
+            f"{whole} {len(whole)}; scan fewer fields at once"
+        )
 
 
 def spelling(value: Any) -> str:
