@@ -6,7 +6,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from posttrain.data.tokenizer import of_bytes
-from posttrain.plan import size
+from posttrain.plan import rehearsal, size
 
 TINY = {
     "hidden_size": 64,
@@ -52,6 +52,13 @@ def test_parameters_are_counted_as_transformers_counts_them(name):
 def test_what_a_recipe_leaves_unsaid_is_what_transformers_fills_in(kind):
     filled = AutoConfig.for_model(kind).to_dict()
     assert size.architecture({"model_type": kind}) == size.architecture(filled)
+
+
+@pytest.mark.parametrize("kind", size.DEFAULTS)
+@pytest.mark.parametrize("said", [{}, {"num_key_value_heads": 8}], ids=["nothing", "grouped queries"])
+def test_a_rehearsal_makes_small_what_a_recipe_leaves_unsaid(kind, said):
+    made = rehearsal.tiny({"model_type": kind} | (said if kind != "gpt2" else {}))
+    assert weightless({**made, "vocab_size": 300, "pad_token_id": None}).num_parameters() < 120_000
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen2", "gemma2", "gpt2"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from posttrain.files import read_json
+from posttrain.plan import size
 from posttrain.plan.targets import Target
 from posttrain.recipes import fields, lock, methods, sampling, sources, template
 from posttrain.recipes.bases import Base, Dataset
@@ -95,9 +96,11 @@ def small_source(source: sources.Source) -> sources.Source:
 
 def tiny(config: dict[str, Any]) -> dict[str, Any]:
     """An architecture of the same kind, its dimensions as small as may be and its vocabulary the tokenizer's."""
+    said = size.DEFAULTS.get(config["model_type"], {}) | {key: value for key, value in config.items() if value}
     made = {key: TINY.get(key, value) for key, value in config.items() if key != "vocab_size"}
-    if keys := config.get("num_key_value_heads"):
-        made["num_key_value_heads"] = 4 if keys == config["num_attention_heads"] else 2
+    made |= {key: small for key, small in TINY.items() if said.get(key)}
+    if keys := said.get("num_key_value_heads"):
+        made["num_key_value_heads"] = 4 if keys == said.get("num_attention_heads") else 2
     return made
 
 
