@@ -14,6 +14,7 @@ from posttrain.data import tokenizer as tokenizers
 from posttrain.data import tokens
 from posttrain.data.ledger import Ledger
 from posttrain.files import Refusal
+from posttrain.recipes import template
 
 CHATML = (
     "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n"
@@ -206,6 +207,18 @@ def test_an_end_that_is_the_pad_too_is_learnt_and_no_pad_is(tmp_path: Path) -> N
     batch = DataCollatorForPreference(end)(made)
     learnt = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, tokens.IGNORED)
     assert batch["attention_mask"].min() == 0 and (learnt == end).sum(1).tolist() == [1] * len(learnt)
+
+
+@pytest.mark.parametrize("mark", ["{% generation %}", "{%- generation -%}", "{%+ generation +%}", "{%generation%}"])
+def test_answers_are_marked_however_space_is_cut(mark: str) -> None:
+    tokenizer = tokenizer_of("bytes")
+    before = tokenizer.chat_template
+    tokenizer.chat_template = before.replace("{%- generation -%}", mark)
+    assert (tokenizer.chat_template == before) == (mark == "{%- generation -%}")
+    assert template.marks_answers(tokenizer.chat_template)
+    made = tokenizers.render(tokenizer, TALK)
+    learnt = [token for token, marked in zip(made["input_ids"], made["assistant_masks"], strict=True) if marked]
+    assert tokenizer.decode(learnt) == "yes</s>no é</s>"
 
 
 def test_answers_that_no_template_marks_are_refused() -> None:

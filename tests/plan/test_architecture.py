@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "adapters": {"files"},
     "build": {"files", "adapters", "recipes.identity", "recipes.environments"},
     "checkpoints": {"files", "adapters", "recipes.template"},
-    "data": WORK,
+    "data": WORK | {"recipes.template"},
     "sample": WORK | {"data", "recipes.conversations"},
     "score": WORK | {"data", "sample", "recipes.template"},
     "train": WORK | {"data"},

@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from posttrain.checkpoints import refuse_clock
 from posttrain.files import Refusal
+from posttrain.recipes import template
 
 ANSWERS = ["two", "four"]
 PROBE = [
@@ -17,7 +18,6 @@ PROBE = [
     {"role": "user", "content": "three"},
     {"role": "assistant", "content": ANSWERS[1]},
 ]
-MARKS_ANSWERS = re.compile(r"{%-?\s*generation\b")
 MARKER = re.compile(r"<\|[^<>|\s]+\|>|<\w+>|\[/?[A-Z_]+\]")  # <|user|>, <start_of_turn>, [INST]
 
 
@@ -92,7 +92,7 @@ def begins(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
 
 def render(tokenizer: PreTrainedTokenizerBase, turns: list[dict], **options: bool) -> dict:
     """The ids of a conversation and, where the template marks them, a mask of what the assistant says."""
-    marks = MARKS_ANSWERS.search(tokenizer.chat_template) is not None
+    marks = template.marks_answers(tokenizer.chat_template)
     return tokenizer.apply_chat_template(turns, return_dict=True, return_assistant_tokens_mask=marks, **options)
 
 

@@ -66,7 +66,7 @@ def refuse_reach(path: Path, node: nodes.Node) -> None:
 
 def marks_answers(text: str) -> bool:
     """Whether a template marks the assistant's turns, which assistant_only_loss needs."""
-    return re.search(r"{%-?\s*generation\s*-?%}", text) is not None
+    return re.search(r"{%[-+]?\s*generation\b", text) is not None
 
 
 USER, ANSWER = {"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}
