@@ -61,6 +61,15 @@ def test_rows_may_be_adopted_under_a_name_that_no_recipe_has(project, capsys):
     assert "data/bought" in project.path(USES).read_text(), "what others need stays"
 
 
+def test_uses_that_are_none_yet_are_written_and_what_is_no_mapping_stays(project):
+    project.path(USES).write_text("# Mine.\nuse:\n")
+    adopt(SFT, "theirs")
+    assert project.path(USES).read_text() == f"# Mine.\nuse:\n  {SFT}: theirs\n"
+    project.path(USES).write_text("use: [theirs]\n")
+    with pytest.raises(Refusal, match=f"{USES}: use: is a mapping from targets to folders or hub ids"):
+        adopt(SFT, "theirs")
+
+
 @pytest.mark.parametrize("before", [None, "# Mine.\nuse:\n  models/bought: theirs  # for a trial\n"])
 def test_what_the_plan_refuses_is_not_written(project, before):
     if before:

@@ -148,6 +148,12 @@ def mentioned(key: str, notes: str) -> bool:
     return made.get(key, key) in notes
 
 
+@pytest.mark.parametrize("name", ["a/b: {}", "x" * 97, "mine.json"])
+def test_a_name_that_no_recipe_could_have_is_refused(name):
+    with pytest.raises(Refusal, match=r"^--name: (models|preferences)\..*name"):
+        keys.read(YAMLS["2025/dpo/apo.yaml"], None, name, 8, ROOT / "config/templates")
+
+
 FAULTS = {
     "a recipe of ours": ("models: {}\n", {}, "1: model_name_or_path: is missing; is it a training YAML of …"),
     "no rows": ("model_name_or_path: a/b\nlearning_rate: 1\n", {}, "1: dataset_name: is missing, and so are …"),

@@ -86,17 +86,20 @@ def read(path: Path, method: str | None, name: str | None, gpus: int, templates:
     kind = METHODS[made.method]
     base_and_template(made, templates, old)
     section, mixed = kind.rows, rows.rows_of(made, kind.rows)
+    of_rows = f"{name}-{'pairs' if section == 'preferences' else 'rows'}"
+    for part, called in (("models", name), (section, of_rows)):
+        catalogue.check_name(part, called, "--name")
     batch(made)
     lengths(made, old)
     adapter(made)
     circumstances(made, bool(mixed.get("test")))
     precision(made)
     the_rest(made, kind)
-    made.model[section] = f"{name}-{'pairs' if section == 'preferences' else 'rows'}"
+    made.model[section] = of_rows
     model = {key: ordered(made.model[key], kind, key) for key in (*ORDER, section, *LATER) if key in made.model}
-    entries = {section: {made.model[section]: mixed}, "models": {name: model}}
+    entries = {section: {of_rows: mixed}, "models": {name: model}}
     top = {(): f"{path}:1"}
-    catalogue.check(f"{section}/{made.model[section]}", catalogue.Written(mixed, top))
+    catalogue.check(f"{section}/{of_rows}", catalogue.Written(mixed, top))
     catalogue.check(f"models/{name}", catalogue.Written(model, top | made.where))
     return written(f"Imported from the Alignment Handbook's {path.name}, of {made.gpus} GPUs.", entries), made
 

@@ -35,7 +35,10 @@ def page_of_uses() -> Path:
 
 
 def uses_of(file: Path) -> dict[str, str]:
-    return page.read(file)[0].get("use", {}) if file.exists() else {}
+    said = page.read(file)[0].get("use") if file.exists() else None
+    if not isinstance(said, dict | None):
+        raise Refusal(f"{file}: use: is a mapping from targets to folders or hub ids")
+    return said or {}
 
 
 def rewrite(file: Path, uses: dict[str, str]) -> frozen.Plan:
