@@ -99,9 +99,8 @@ def show_plan(args: argparse.Namespace) -> None:
     if refused := [job.target["refusal"] for job in made.jobs if job.target["refusal"]]:
         raise Refusal("\n".join(refused))
     print(*made.text(), sep="\n")
-    refused = [job.target["refusal"] for job in made.jobs if job.target["refusal"]]
-    if refused := [*refused, *cost.lacking(made.jobs, plan.store.root, Path("work"))]:
-        raise Refusal("\n".join(refused))
+    if lacking := list(cost.lacking(made.jobs, plan.store.root, Path("work"))):
+        raise Refusal("\n".join(lacking))
 
 
 def show_reasons(args: argparse.Namespace) -> None:

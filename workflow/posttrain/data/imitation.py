@@ -44,8 +44,9 @@ def dataset(folder: Path, repo_id: str, files: str | None, subsets: dict[str, di
         for split, wanted in sorted(splits.items()):
             path = (files or f"{subset}/{split}.parquet").replace("*", "0")
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            holds = columns | wanted["columns"]
             made = [
-                row(f"{repo_id} {subset} {split} {i}", i // len(ways), columns | wanted["columns"]) | ways[i % len(ways)]
+                row(f"{repo_id} {subset} {split} {i}", i // len(ways), holds) | ways[i % len(ways)]
                 for i in range(wanted["rows"] * len(ways))
             ]
             write(Dataset.from_list(made), folder / path)

@@ -111,7 +111,7 @@ class Repositories:
         self, catalogue: Catalogue, bases: dict[str, Base], datasets: dict[str, Dataset], templates: list[Path]
     ) -> None:
         self.bases, self.datasets, self.templates = bases, datasets, templates
-        # Of each dataset, or some of its files, by subset: what its splits hold, and the values that rows are chosen by.
+        # Of each dataset, or some of its files, by subset: what its splits hold, and the values that part them.
         self.subsets: dict[tuple[str, str | None], dict] = {}
         for entry, source in sources_of(catalogue):
             if source.hub:
