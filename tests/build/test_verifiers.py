@@ -1,6 +1,7 @@
 """Verifiers: they know the right answer, take any text for one, end in time, and never run what a model says."""
 
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -181,10 +182,23 @@ def test_a_call_that_takes_too_long_is_ended_and_the_next_is_answered():
     assert time.monotonic() - began < 10
 
 
-def test_a_power_that_no_signal_ends_is_ended():
-    verify = Limited(lambda: math_verify, 1)
-    with pytest.raises(Failure, match="takes more than 1 s"):
-        verify(completion="$9^{9^{9^9}}$", reference="1")
+AFRESH = """\
+from posttrain.score.limits import Failure
+from posttrain.score.verifying import opened
+
+check = opened('{"verifier": "math_verify", "args": {}, "time_limit": 1}', "")
+for said in ("$1/2$", "$9^{9^{9^9}}$", "$1/2$"):
+    try:
+        print(check(completion=said, reference="0.5", prompt=[]))
+    except Failure as failure:
+        print(failure)
+"""
+
+
+def test_a_power_that_no_signal_ends_is_ended_and_what_is_imported_costs_no_call_its_time():
+    """In a process that has imported nothing yet: the import takes longer than the limit."""
+    made = subprocess.run([sys.executable, "-c", AFRESH], capture_output=True, text=True, check=True)
+    assert made.stdout.splitlines() == ["1.0", "takes more than 1 s", "1.0"]
 
 
 OWN = """\

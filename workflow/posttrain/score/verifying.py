@@ -5,6 +5,7 @@ import json
 import runpy
 from collections.abc import Callable
 from functools import cache, partial
+from importlib import import_module
 
 from posttrain.build import processes
 from posttrain.build.job import Job
@@ -47,8 +48,12 @@ def verify(block: list[dict], told: str, file: str, on_error: str | None) -> lis
 
 @cache
 def opened(told: str, file: str) -> Limited:
-    """One a process, with what it has imported."""
+    """One a process. The package of a known verifier is imported here: what is forked has it, at the first call and
+    after each that was ended, in no call's time.
+    """
     said = json.loads(told)
+    if not file and said["verifier"] in verifiers.PACKAGES:
+        import_module(said["verifier"])
     return Limited(partial(verifier, said, file), said["time_limit"], file)
 
 

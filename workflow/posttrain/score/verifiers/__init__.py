@@ -22,4 +22,5 @@ CHECKS = {
     "constraints": constraints.wrong_constraints,
     "row_constraints": constraints.wrong_beside_rows,
 }
-PACKAGES = {"math_verify": ("math-verify", "math"), "reasoning_gym": ("reasoning-gym", "quickstart")}  # and the extra
+# Of a verifier that is named as the module it needs: that one's package, and the extra.
+PACKAGES = {"math_verify": ("math-verify", "math"), "reasoning_gym": ("reasoning-gym", "quickstart")}
