@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -92,23 +93,34 @@ def test_accuracy_is_that_of_the_samples(once):
     assert said["finished"] == found.finished.mean()
 
 
+def answered(project: Project, work: Path, n: int, says: Callable, **verifier: object) -> Job:
+    """An evaluation whose answers are there, as a killed job left them.
+
+    Args:
+        says: the answer to a prompt, and whether it came to its end; by the sample's number, None of the greedy one.
+    """
+    sampling = {"n": n, "max_new_tokens": 12, "block_size": 128}
+    inputs = {"model": project.path(SFT), "rows": project.path("data/micro-rows")}
+    recipe = {"split": "train", "sampling": sampling, "args": {}, **verifier}
+    job = Job(SPELLING, recipe, inputs, {}, {}, {"processes": 1, "gpus": 0}, work)
+    for how, samples in (("greedy", [None]), ("sampled", list(range(n)))):
+        made = []
+        for prompt, sample in itertools.product(prompts.read(inputs["rows"] / "train.parquet"), samples):
+            said = {"prompt_id": prompt.number, "sample": sample or 0, "prompt": prompt.turns, "tokens": 3}
+            text, finished = says(prompt, sample)
+            made.append(said | {"reference": prompt.reference, "completion": text, "finished": finished})
+        write_json(job.kept / how / "0.json", {"made": made})
+    return job
+
+
 def test_the_figures_of_answers_of_which_some_are_right(micro_built, tmp_path):
-    """What is sampled is as a killed job left it: of the first four prompts 1, 2, 3 and all 4 samples are right."""
-    rows_folder, sampling = micro_built.path("data/micro-rows"), {"n": 4, "max_new_tokens": 12, "block_size": 128}
-    recipe = {"split": "train", "sampling": sampling, "verifier": "exact_match", "args": {}}
-    inputs = {"model": micro_built.path(SFT), "rows": rows_folder}
-    job = Job(SPELLING, recipe, inputs, {}, {}, {"processes": 1, "gpus": 0}, tmp_path)
+    """Of the first four prompts 1, 2, 3 and all 4 samples are right."""
 
-    def drawn(prompt: prompts.Prompt, sample: int, right: bool) -> dict:
-        said = {"prompt_id": prompt.number, "sample": sample, "prompt": prompt.turns, "reference": prompt.reference}
-        return said | {"completion": f" {prompt.reference}" if right else "wrong", "tokens": 3, "finished": right}
+    def says(prompt: prompts.Prompt, sample: int | None) -> tuple[str, bool]:
+        right = prompt.number % 4 == 0 if sample is None else sample <= prompt.number < 4
+        return f" {prompt.reference}" if right else "wrong", right
 
-    asked = prompts.read(rows_folder / "train.parquet")
-    greedy = [drawn(prompt, 0, prompt.number % 4 == 0) for prompt in asked]
-    sampled = [drawn(prompt, j, prompt.number < 4 and j <= prompt.number) for prompt in asked for j in range(4)]
-    write_json(job.kept / "greedy/0.json", {"made": greedy})
-    write_json(job.kept / "sampled/0.json", {"made": sampled})
-    said, made = answers.evaluate(job)
+    said, made = answers.evaluate(answered(micro_built, tmp_path, 4, says, verifier="exact_match"))
     assert said == {
         "prompts": 32,
         "left_out": 0,
@@ -119,7 +131,18 @@ def test_the_figures_of_answers_of_which_some_are_right(micro_built, tmp_path):
         "pass@4": 4 / 32,
         "finished": (8 + 10) / 160,
     }
-    assert [row["score"] for row in made] == [float(row["finished"]) for row in greedy + sampled]
+    assert len(made) == 160 and all(row["score"] == row["finished"] for row in made)
+
+
+def test_an_answer_that_the_verifier_does_not_get_to_the_end_of_is_not_right_and_is_counted(micro_built, tmp_path):
+    pattern = {"verifier": "regex", "args": {"pattern": r"(a+)+$"}, "time_limit": 0.5}
+    job = answered(
+        micro_built, tmp_path, 1, lambda prompt, _: ("a" if prompt.number else "a" * 40 + "b", True), **pattern
+    )
+    said, made = answers.evaluate(job)
+    assert said["unverified"] == 2, "greedily, and sampled"
+    assert said["accuracy"] == said["pass@1"] == 31 / 32
+    assert [row["score"] for row in made] == [0.0, *[1.0] * 31] * 2
 
 
 def test_a_prompt_without_an_answer_to_compare_with_is_named(micro_built, tmp_path):

@@ -1,6 +1,7 @@
 """Verifiers: they know the right answer, take any text for one, end in time, and never run what a model says."""
 
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -262,6 +263,14 @@ def test_a_function_that_fails_costs_its_row_alone_if_the_recipe_says_so(own):
     assert [row["score"] for row in made] == [None, None, 2]
     assert made[0]["why"] == f"the verifier fails: {own}:12: ZeroDivisionError"
     assert made[1]["why"] == "the verifier fails: ends its process"
+
+
+def test_an_evaluation_bears_what_ends_no_more_and_refuses_a_function_that_is_wrong(own):
+    made = verify(own, "ends", "sleeps", "1", on_error=None)
+    assert [row["score"] for row in made] == [None, None, 2]
+    shutil.rmtree(own.parent / "kept")
+    with pytest.raises(Refusal, match=r"sample 0: the verifier fails: .*:12: ZeroDivisionError: [a-z ]+$"):
+        verify(own, "0", on_error=None)
 
 
 def test_a_file_that_cannot_be_run_is_refused_whatever_the_recipe_says(own):

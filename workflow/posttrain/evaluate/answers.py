@@ -16,7 +16,8 @@ def evaluate(job: Job) -> tuple[dict, list[dict]]:
     """Figures, and every sample with its score.
 
     accuracy: share of prompts whose greedy answer is right; sampled_accuracy: share of the samples that are;
-    pass@k: share of prompts of which one of k samples is right, without bias (arXiv 2107.03374, eq. 1).
+    pass@k: share of prompts of which one of k samples is right, without bias (arXiv 2107.03374, eq. 1); unverified: how
+    many answers the verifier did not get to the end of, if any: they are not right.
     """
     sampling, path = job.recipe["sampling"], job.inputs["rows"] / f"{job.recipe['split']}.parquet"
     read = prompts.read(path)
@@ -35,7 +36,8 @@ def evaluate(job: Job) -> tuple[dict, list[dict]]:
         cuts = blocks(len(fit), drawn["n"], drawn["block_size"])
         asked = [fit[cut.start : cut.stop] for cut in cuts]
         made += [{"how": how, **row} for row in completions(job, how, asked, drawn)]
-    made = [row | {"score": given["score"]} for row, given in zip(made, verified(job, made), strict=True)]
+    scores = [given["score"] for given in verified(job, made)]
+    made = [row | {"score": score or 0.0} for row, score in zip(made, scores, strict=True)]
     right = {how: [row["score"] >= 1 for row in made if row["how"] == how] for how in ("greedy", "sampled")}
     n = sampling["n"]
     counts = [sum(right["sampled"][i : i + n]) for i in range(0, len(right["sampled"]), n)]
@@ -46,6 +48,7 @@ def evaluate(job: Job) -> tuple[dict, list[dict]]:
         "sampled_accuracy": mean(right["sampled"]),
         **{f"pass@{k}": mean([pass_at(n, count, k) for count in counts]) for k in powers(n)},
         "finished": mean([row["finished"] for row in made]),
+        **({"unverified": scores.count(None)} if None in scores else {}),
     }
     return figures, made
 

@@ -27,6 +27,10 @@ class Failure(Exception):
         self.kind = kind
 
 
+class Ended(Failure):
+    """A call that was still under way when its process was ended: what it was given is to blame, more than it."""
+
+
 class Limited:
     """A function that gives numbers, with a time limit for each call."""
 
@@ -60,12 +64,12 @@ class Limited:
     def answer(self, seconds: float) -> float:
         if not self.pipe.poll(seconds):
             self.stop()
-            raise Failure(f"takes more than {seconds:g} s")
+            raise Ended(f"takes more than {seconds:g} s")
         try:
             failure, number = self.pipe.recv()
         except EOFError:
             self.stop()
-            raise Failure("ends its process") from None
+            raise Ended("ends its process") from None
         if failure:
             raise Failure(*failure)
         return number

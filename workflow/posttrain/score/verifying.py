@@ -12,10 +12,13 @@ from posttrain.build.job import Job
 from posttrain.build.pool import each_once
 from posttrain.files import Refusal
 from posttrain.score import verifiers
-from posttrain.score.limits import Failure, Limited
+from posttrain.score.limits import Ended, Failure, Limited
 
 BLOCK = 256  # completions
 TOLD = ("verifier", "args", "time_limit")
+# By `on_error` the failures that cost a completion its score, and no more. An evaluation says none: a model that is
+# measured may write what no verifier gets to the end of.
+BORNE: dict[str | None, tuple] = {"refuse": (), "drop": (Failure,), None: (Ended,)}
 TIME_LIMIT = 10  # seconds, where none is part of what a target is: evaluations were there before it
 
 
@@ -38,7 +41,7 @@ def verify(block: list[dict], told: str, file: str, on_error: str | None) -> lis
         try:
             made.append({"score": check(**{key: row[key] for key in verifiers.GIVEN}), "why": None})
         except Failure as failure:
-            if on_error != "drop":
+            if not isinstance(failure, BORNE[on_error]):
                 mend = "; mend it, or say `on_error: drop` to leave such completions unscored" if on_error else ""
                 number = f"prompt {row['prompt_id']}, sample {row['sample']}"
                 raise Refusal(f"{number}: the verifier fails: {failure}{mend}") from None
