@@ -112,6 +112,7 @@ def test_a_scorer_that_fails_is_refused_by_prompt_sample_and_line(once, tmp_path
 def test_a_function_is_its_files_text_wherever_that_lies(fresh, monkeypatch):
     project = adopted(fresh)
     before = planned(project, monkeypatch)
+    assert before["scores/evens"]["texts"] == {"verifier": CHECK}, "a job reads the plan alone"
     project.path("lab").mkdir()
     project.path("lab/mine.py").write_text(CHECK)
     project.edit("check.py", "lab/mine.py")

@@ -187,7 +187,7 @@ AFRESH = """\
 from posttrain.score.limits import Failure
 from posttrain.score.verifying import opened
 
-check = opened('{"verifier": "math_verify", "args": {}, "time_limit": 1}', "")
+check = opened('{"verifier": "math_verify", "args": {}, "time_limit": 1, "file": ""}')
 for said in ("$1/2$", "$9^{9^{9^9}}$", "$1/2$"):
     try:
         print(check(completion=said, reference="0.5", prompt=[]))
@@ -231,13 +231,20 @@ def own(tmp_path: Path) -> Path:
 def verify(own: Path, *said: str, function: str = "check", processes: int = 1, **recipe: object) -> list[dict]:
     recipe = {"verifier": {"function": function}, "args": {}, "time_limit": 1, "on_error": "refuse"} | recipe
     row = {"prompt_id": 3, "reference": None, "prompt": [{"role": "user", "content": "a"}]}
-    job = Job("scores/x", recipe, {}, {"verifier": own}, {}, {"processes": processes}, own.parent)
+    texts = {"verifier": own.read_text()}
+    job = Job("scores/x", recipe, {}, {}, texts, {"processes": processes}, own.parent, identity={"file": str(own)})
     return verified(job, [row | {"sample": i, "completion": one} for i, one in enumerate(said)])
 
 
 def test_a_persons_own_function_gives_scores(own):
     assert verify(own, "2", "4", args={"scale": 2}) == [{"score": 2, "why": None}, {"score": 1.5, "why": None}]
-    assert not list(own.parent.glob("__pycache__"))
+
+
+def test_a_function_is_the_plans_text_whatever_becomes_of_its_file(own):
+    """After a kill too, when it is opened anew."""
+    own.write_text(OWN.replace("os._exit(1)", "os.truncate(__file__, 0)") + f"\n\n__file__ = {str(own)!r}\n")
+    made = verify(own, "ends", "sleeps", "2", on_error="drop")
+    assert own.read_text() == "" and [row["score"] for row in made] == [None, None, 1.5]
 
 
 FAILURES = {

@@ -33,6 +33,7 @@ class Job:
     work: Path
     metrics: dict[str, Any] = field(default_factory=dict)
     main: bool = True  # of several ranks, the one that writes
+    identity: dict = field(default_factory=dict)  # the recipe with its inputs' names, for what is said of these alone
 
     @property
     def out(self) -> Path:
@@ -105,6 +106,7 @@ def open_job(description: str) -> Job:
         runtime=launch.in_force(args.work, target["runtime"]),
         work=args.work,
         main=os.environ.get("RANK", "0") == "0",
+        identity=target["identity"],
     )
 
 

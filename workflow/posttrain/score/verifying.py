@@ -2,10 +2,11 @@
 
 import inspect
 import json
-import runpy
+import sys
 from collections.abc import Callable
 from functools import cache, partial
 from importlib import import_module
+from types import ModuleType
 
 from posttrain.build import processes
 from posttrain.build.job import Job
@@ -28,15 +29,17 @@ def verified(job: Job, completions: list[dict]) -> list[dict]:
     if isinstance(name, str) and name in verifiers.PACKAGES:
         package, extra = verifiers.PACKAGES[name]
         processes.needs(package, f"verifier: {name}", f"-e '.[{extra}]'")
-    told = json.dumps({"time_limit": TIME_LIMIT} | {key: job.recipe[key] for key in TOLD if key in job.recipe})
-    work = partial(verify, told=told, file=str(job.files.get("verifier", "")), on_error=job.recipe.get("on_error"))
+    told = {"time_limit": TIME_LIMIT, "file": ""} | {key: job.recipe[key] for key in TOLD if key in job.recipe}
+    if "verifier" in job.texts:
+        told |= {"text": job.texts["verifier"], "file": job.identity["file"]}
+    work = partial(verify, told=json.dumps(told), on_error=job.recipe.get("on_error"))
     kept = [{key: row[key] for key in ("prompt_id", "sample", *verifiers.GIVEN)} for row in completions]
     blocks = [kept[start : start + BLOCK] for start in range(0, len(kept), BLOCK)]
     return [given for block in each_once(job, "verified", work, blocks) for given in block]
 
 
-def verify(block: list[dict], told: str, file: str, on_error: str | None) -> list[dict]:
-    check, made = opened(told, file), []
+def verify(block: list[dict], told: str, on_error: str | None) -> list[dict]:
+    check, made = opened(told), []
     for row in block:
         try:
             made.append({"score": check(**{key: row[key] for key in verifiers.GIVEN}), "why": None})
@@ -50,14 +53,14 @@ def verify(block: list[dict], told: str, file: str, on_error: str | None) -> lis
 
 
 @cache
-def opened(told: str, file: str) -> Limited:
+def opened(told: str) -> Limited:
     """One a process. The package of a known verifier is imported here: what is forked has it, at the first call and
     after each that was ended, in no call's time.
     """
     said = json.loads(told)
-    if not file and said["verifier"] in verifiers.PACKAGES:
+    if not said["file"] and said["verifier"] in verifiers.PACKAGES:
         import_module(said["verifier"])
-    return Limited(partial(verifier, said, file), said["time_limit"], file)
+    return Limited(partial(verifier, said), said["time_limit"], said["file"])
 
 
 def needs_reference(verifier: str | dict | Callable) -> bool:
@@ -67,9 +70,9 @@ def needs_reference(verifier: str | dict | Callable) -> bool:
     return "reference" in takes and takes["reference"].annotation in (str, "str")
 
 
-def verifier(said: dict, file: str) -> Callable[..., float]:
+def verifier(said: dict) -> Callable[..., float]:
     """The function that a recipe names, to be called by name with all that is given of a completion."""
-    call = runpy.run_path(file)[said["verifier"]["function"]] if file else verifiers.KNOWN[said["verifier"]]
+    call = own_function(said) if said["file"] else verifiers.KNOWN[said["verifier"]]
     takes, needed = inspect.signature(call).parameters, needs_reference(call)
 
     def verify(**given: object) -> float:
@@ -78,3 +81,10 @@ def verifier(said: dict, file: str) -> Callable[..., float]:
         return call(**{name: value for name, value in given.items() if name in takes}, **said["args"])
 
     return verify
+
+
+def own_function(said: dict) -> Callable[..., float]:
+    """A function of the text that was frozen with the plan, whose lines are named as the file's."""
+    module = sys.modules["verifier"] = ModuleType("verifier")  # where dataclasses, say, look for what is defined in it
+    exec(compile(said["text"], said["file"], "exec"), module.__dict__)  # noqa: S102 (a person's own)
+    return getattr(module, said["verifier"]["function"])

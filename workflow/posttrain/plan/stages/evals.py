@@ -38,6 +38,6 @@ def evaluated(plan: Targets, entry: Named) -> Iterator[Target]:
         names |= {"first": recipe.drift_from} if first else {}
         inputs = {**opened(plan, "model", model), **first, "rows": read}
         needs = {"environment": samples.environment(entry, inputs)} if of == "prompts" else {}
-        said = (own, names, inputs, verifies.files)
-        runtime = recipe.runtime.model_dump()
-        yield Target(f"evals/{name}/{suite}", "evaluate_model", *said, runtime=runtime, **needs)
+        made = Target(f"evals/{name}/{suite}", "evaluate_model", own, names, inputs, texts=verifies.texts, **needs)
+        made.runtime = recipe.runtime.model_dump()
+        yield made

@@ -16,7 +16,7 @@ def verified(plan: Targets, entry: Named) -> Target:
     """Scores by a function."""
     verifies = verifying(plan, entry)
     own = verifies.own | {"on_error": entry.recipe.on_error}
-    return scored(plan, entry, own, verifies.names, {}, verifies.files)
+    return scored(plan, entry, own, verifies.names, {}, verifies.texts)
 
 
 def rewarded(plan: Targets, entry: Named) -> Target:
@@ -34,26 +34,26 @@ def judged(plan: Targets, entry: Named) -> Target:
     own = recipe.model_dump(include={"mode", "sampling", *scoring.OF_MODE[recipe.mode]})
     own["sampling"] |= {"ends": True} if plan.stand_ins else {}
     names = {"judge": recipe.judge, "rubric": recipe.rubric}
-    made = scored(plan, entry, own, names, answering(plan, entry, "judge"))
+    folders = [folder.with_name("judges") for folder in plan.templates]
+    try:
+        texts = {"rubric": rubric.read(folders, recipe.rubric, recipe.mode)}
+    except Refusal as refusal:
+        raise entry.refuse(("rubric",), str(refusal)) from None
+    made = scored(plan, entry, own, names, answering(plan, entry, "judge"), texts)
     made.environment = environment(entry, made.inputs)
     if recipe.mode == "pairwise" and plan.all[made.inputs["completions"]].own.get("sampling", {}).get("n") == 1:
         raise entry.refuse(("mode",), f"pairwise compares a prompt's completions, and {recipe.completions} has n: 1")
-    folders = [folder.with_name("judges") for folder in plan.templates]
-    try:
-        made.texts["rubric"] = rubric.read(folders, recipe.rubric, recipe.mode)
-    except Refusal as refusal:
-        raise entry.refuse(("rubric",), str(refusal)) from None
     return made
 
 
-def scored(plan: Targets, entry: Named, own: dict, names: dict, inputs: dict, files: dict | None = None) -> Target:
+def scored(plan: Targets, entry: Named, own: dict, names: dict, inputs: dict, texts: dict | None = None) -> Target:
     """Scores of the completions that a recipe names, or whose scores it adds."""
     if hasattr(entry.recipe, "completions"):
         inputs = {"completions": plan.named_by(entry, "completions", "completions")} | inputs
     names = {"completions": inputs["completions"].partition("/")[2]} | names
     own = own | ({"by_lot": True} if plan.stand_ins else {})
     runtime = entry.recipe.runtime.model_dump()
-    return Target(entry.path, "score_completions", own, names, inputs, files or {}, runtime=runtime)
+    return Target(entry.path, "score_completions", own, names, inputs, texts=texts or {}, runtime=runtime)
 
 
 def combined(plan: Targets, entry: Named) -> Target:

@@ -17,28 +17,29 @@ class Verifying(NamedTuple):
 
     own: dict
     names: dict[str, str] = {}
-    files: dict[str, str] = {}
+    texts: dict[str, str] = {}
 
 
 def verifying(plan: Targets, entry: Named) -> Verifying:
     own = entry.recipe.model_dump(include={"verifier", "args", "time_limit"})
     if not isinstance(entry.recipe.verifier, str):
-        place = own_function(plan, entry)
+        text = own_function(plan, entry)
         names = {"file": entry.recipe.verifier.file}
-        return Verifying(own | {"verifier": {"function": entry.recipe.verifier.function}}, names, {"verifier": place})
+        return Verifying(own | {"verifier": {"function": entry.recipe.verifier.function}}, names, {"verifier": text})
     given = 2  # the completion and the reference
     return Verifying(own | {"args": arguments(entry, (), "verifier", verifiers.KNOWN, verifiers.CHECKS, given)})
 
 
 def own_function(plan: Targets, entry: Named) -> str:
-    """The file of a person's own verifier. Raises: Refusal, if it has no such function that takes such arguments."""
+    """The text of a person's own verifier. Raises: Refusal, if it has no such function that takes such arguments."""
     said, at = entry.recipe.verifier, ("verifier", "file")
     place = plan.here / Path(said.file).expanduser()
     if place.suffix != ".py" or not place.is_file():
         why = f"there is no file {said.file}" if place.suffix == ".py" else f"{said.file} is no file of Python's (.py)"
         raise entry.refuse(at, why)
+    text = text_of(place)
     try:
-        tree = ast.parse(text_of(place))
+        tree = ast.parse(text)
     except SyntaxError as error:
         raise entry.refuse(at, f"{said.file}:{error.lineno}: {error.msg}") from None
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
@@ -46,7 +47,7 @@ def own_function(plan: Targets, entry: Named) -> str:
         why = f"{said.file} has no function {said.function!r}. {did_you_mean(said.function, list(functions))}"
         raise entry.refuse(("verifier", "function"), why)
     check_arguments(entry, functions[said.function].args)
-    return str(place)
+    return text
 
 
 def check_arguments(entry: Named, takes: ast.arguments) -> None:
