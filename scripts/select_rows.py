@@ -13,15 +13,16 @@ from posttrain.score import select
 from posttrain.score.tables import completions_of, scores_of
 
 OF_PAIRS = ("select", "min_score", "min_margin", "max_chars", "seed")
-NO_REASON = "has no score"  # of scores that were not made here
 
 
 def main() -> None:
     with open_job(__doc__) as job:
         recipe, completions = job.recipe, completions_of(job.inputs["completions"])
         scores = scores_of(job.inputs["scores"], completions)
-        worth = [{"score": row["score"], "why": row.get("why") or NO_REASON} for row in scores]
-        scored = pd.DataFrame([row | said for row, said in zip(completions, worth, strict=True)])
+        both = zip(completions, scores, strict=True)
+        scored = pd.DataFrame(
+            [row | {"score": said["score"], "why": select.why_never(row, said)} for row, said in both]
+        )
         scored = select.penalised(scored.astype({"score": float}), recipe.get("length_penalty", 0))
         if job.path.startswith("data/"):
             schema, most = rows.MESSAGES, 1 if recipe["select"] == "best_of_n" else recipe.get("max_per_prompt")

@@ -304,4 +304,4 @@ def test_a_ledger_lies_beside_the_rows(once):
     made = table(once, TRIES)
     cut = [row for row in made if not row["finished"]]
     assert (completions["of"], completions["read"]) == ("completions", 96)
-    assert completions["dropped"].get("cut at max_new_tokens", {"count": 0})["count"] == len(cut)
+    assert completions["dropped"].get("an answer was cut at max_new_tokens", {"count": 0})["count"] == len(cut)

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posttrain.data import rows
 from posttrain.data.ledger import EXAMPLES, Ledger
 from posttrain.score import select
+from posttrain.score.tables import completions_of
 
 PAIRS = ("best_vs_worst", "best_vs_random", "best_vs_second")
 
@@ -17,10 +19,15 @@ PAIRS = ("best_vs_worst", "best_vs_random", "best_vs_second")
 def frame(scores: list[list[float]], texts: list[list[str]], finished: list[list[bool]]) -> pd.DataFrame:
     return pd.DataFrame(
         {"prompt_id": i, "sample": j, "prompt": [{"role": "user", "content": f"p{i}"}], "completion": text}
-        | {"tokens": len(text) + 1, "finished": end, "score": score, "why": "longer than the reward model may read"}
+        | {"tokens": len(text) + 1, "finished": end, "score": score, "why": why_never(text, end, score)}
         for i, group in enumerate(zip(scores, texts, finished, strict=True))
         for j, (score, text, end) in enumerate(zip(*group, strict=True))
     )
+
+
+def why_never(text: str, finished: bool, score: float) -> str | None:
+    said = {"score": None if math.isnan(score) else score, "why": "longer than the reward model may read"}
+    return select.why_never({"completion": text, "finished": finished}, said)
 
 
 @st.composite
@@ -124,7 +131,7 @@ REASONS = {
     "the best does not beat the worst by min_margin": ([[1, 0.9]], [["a", "b"]], [[True, True]]),
     "the best and the worst are the same text": ([[1, 0.5]], [["a", "a "]], [[True, True]]),
     "the best and the worst are the same text up to max_chars": ([[1, 0.5]], [["abc", "abd"]], [[True, True]]),
-    "every completion is cut at max_new_tokens, empty or unscored": ([[1, 0]], [["a", " "]], [[False, True]]),
+    "every completion is cut, empty or unscored": ([[1, 0]], [["a", " "]], [[False, True]]),
 }
 
 
@@ -176,3 +183,20 @@ def test_a_length_penalty_is_of_each_token():
     assert found.score.tolist() == pytest.approx([0.5, 0.6])
     (row,), _ = select.best(found, None, 1)
     assert row["messages"][1]["content"] == "a"
+
+
+def test_a_conversation_without_an_end_is_passed_over_for_its_own_reason(tmp_path):
+    said = [
+        {"role": "user", "content": "p"},
+        {"role": "assistant", "content": "a"},
+        {"role": "user", "content": "more"},
+    ]
+    row = {"prompt_id": 0, "prompt": said[:1], "reference": None, "completion": "a", "tokens": 2, "choice": None}
+    ends = [(said[1:], False), (said[1:2], False), (said[1:2], True)]
+    made = [row | {"sample": i, "turns": turns, "finished": finished} for i, (turns, finished) in enumerate(ends)]
+    rows.write(made, rows.CONVERSATIONS, tmp_path / "completions.parquet")
+    assert [select.why_never(row, {"score": None}) for row in completions_of(tmp_path)] == [
+        "no room for an answer to a follow-up",
+        "an answer was cut at max_new_tokens",
+        "has no score",
+    ]

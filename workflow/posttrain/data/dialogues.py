@@ -2,8 +2,8 @@
 
 import re
 
-from posttrain.data.generators import turn
 from posttrain.data.rows import Unsound
+from posttrain.data.turns import turn
 from posttrain.files import Refusal
 
 ROLES = {"Human": "user", "Assistant": "assistant"}

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from posttrain.data.tasks import wrong_task
+from posttrain.data.turns import turn
 from posttrain.files import Refusal
 
 # reasoning-gym draws an item from its index; this many hold every word of the list many times over.
@@ -83,7 +84,3 @@ def near_miss(answer: str, draw: random.Random) -> str:
     if slip == "swap":
         return answer[:i] + answer[i + 1] + answer[i] + answer[i + 2 :]
     return answer[:i] + answer[i + 1 :] if slip == "drop" else answer[: i + 1] + answer[i:]
-
-
-def turn(role: str, content: str) -> dict:
-    return {"role": role, "content": content}

@@ -10,8 +10,8 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 
 from posttrain.data import dialogues
-from posttrain.data.generators import turn
 from posttrain.data.tokenizer import byte_level
+from posttrain.data.turns import turn
 
 WORDS = "amber birch cedar delta ember fjord grove heath inlet jetty knoll larch maple north ocean pearl quartz river"
 WORDS = (WORDS + " shore tidal umbra vale wharf yield zenith").split()

@@ -48,6 +48,14 @@ class Unsound(Exception):
     """Raised where a row is to be left out and counted, with why."""
 
 
+def why_not_taken(row: dict) -> str | None:
+    """Why no row is made of a completion: it did not come to its end, or says nothing there. None, if one may be."""
+    if not row["finished"]:
+        asked = "turns" in row and row["turns"][-1]["role"] == "user"
+        return "no room for an answer to a follow-up" if asked else "an answer was cut at max_new_tokens"
+    return None if row["completion"].strip() else "an answer is empty"
+
+
 def data_row(row: dict, where: str, ledger: Ledger) -> dict:
     """A row to learn as it stands: a conversation (`messages`), or plain `text`."""
     return text(row, where) if "text" in row and "messages" not in row else conversation(row, where)

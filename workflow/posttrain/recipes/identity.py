@@ -36,11 +36,11 @@ VERSIONS = {
     "average_models": 1,
     "sample_shard": 1,
     "gather_completions": 1,
-    "score_completions": 3,
-    "select_data": 3,
-    "select_preferences": 3,
-    "select_answers": 1,
-    "select_revisions": 1,
+    "score_completions": 4,
+    "select_data": 4,
+    "select_preferences": 4,
+    "select_answers": 2,
+    "select_revisions": 2,
     "evaluate_model": 3,
 }
 

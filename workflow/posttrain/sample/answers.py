@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from posttrain.data.generators import turn
 from posttrain.data.ledger import Ledger
-from posttrain.sample.conversations import why_unfinished
+from posttrain.data.rows import why_not_taken
+from posttrain.data.turns import turn
 
 
 def half_of(rows: list[dict], half: str | None) -> list[dict]:
@@ -42,9 +42,7 @@ def ended(rows: list[dict], ledger: Ledger) -> Iterator[dict]:
     """The conversations that came to their end and say something there."""
     for row in rows:
         ledger.read += 1
-        if why := why_unfinished(row):
+        if why := why_not_taken(row):
             ledger.drop(why, row["prompt"], row["completion"])
-        elif not row["completion"].strip():
-            ledger.drop("the last answer is empty", row["prompt"])
         else:
             yield row

@@ -6,8 +6,8 @@ from typing import Any
 import pyarrow as pa
 
 from posttrain.data import rows
-from posttrain.data.generators import turn
 from posttrain.data.ledger import Ledger
+from posttrain.data.turns import turn
 from posttrain.files import Refusal
 from posttrain.recipes.conversations import Unsayable, rendered
 from posttrain.sample.prompts import Prompt
@@ -83,13 +83,5 @@ def unfinished(cut: list[dict], count: int) -> Ledger:
     ledger = Ledger("conversations")
     ledger.read = count
     for row in cut:
-        ledger.drop(why_unfinished(row), row["prompt"], row["completion"])
+        ledger.drop(rows.why_not_taken(row), row["prompt"], row["completion"])
     return ledger
-
-
-def why_unfinished(row: dict) -> str | None:
-    """Why a conversation ended before its last answer did; None if it did not."""
-    if row["finished"]:
-        return None
-    open_question = row["turns"][-1]["role"] == "user"
-    return "no room for an answer to a follow-up" if open_question else "an answer was cut at max_new_tokens"

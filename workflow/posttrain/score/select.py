@@ -1,7 +1,7 @@
 """Choosing rows from scored completions: pure functions of a frame, with a ledger of what was left out and why.
 
-A frame has a row a completion: prompt_id, sample, prompt (turns), completion, tokens, finished, score, and why there is
-no score. The order of its rows changes nothing.
+A frame has a row a completion: prompt_id, sample, prompt (turns), completion, tokens, score, and why it is never
+chosen, or None. The order of its rows changes nothing.
 """
 
 import random
@@ -9,9 +9,11 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from posttrain.data.generators import turn
 from posttrain.data.ledger import Ledger
+from posttrain.data.rows import why_not_taken
+from posttrain.data.turns import turn
 
+NO_REASON = "has no score"  # of scores that were not made here
 BEST_FIRST = {"by": ["prompt_id", "score", "sample"], "ascending": [True, False, True]}
 
 
@@ -90,17 +92,22 @@ def place(against: str, beaten: pd.DataFrame, seed: int) -> int:
 
 
 def passed_over(frame: pd.DataFrame) -> Ledger:
-    """A ledger of the completions: those that were cut, say nothing or have no score are never chosen."""
+    """A ledger of the completions: those of which no row is made, or that have no score, are never chosen."""
     ledger = Ledger("completions")
     ledger.read = len(frame)
     for row in frame[~choosable(frame)].sort_values(["prompt_id", "sample"]).itertuples():
-        why = row.why if row.completion.strip() else "empty"
-        ledger.drop(why if row.finished else "cut at max_new_tokens", row.prompt, row.completion)
+        ledger.drop(row.why, row.prompt, row.completion)
     return ledger
 
 
 def choosable(frame: pd.DataFrame) -> pd.Series:
-    return frame.finished & (frame.completion.str.strip() != "") & frame.score.notna()
+    return frame.why.isna()
+
+
+def why_never(completion: dict, score: dict) -> str | None:
+    """Why a completion is never chosen, if it is not."""
+    unscored = (score.get("why") or NO_REASON) if score["score"] is None else None
+    return why_not_taken(completion) or unscored
 
 
 def by_prompt(frame: pd.DataFrame, ledger: Ledger) -> Iterator[tuple[list[dict], pd.DataFrame]]:
@@ -109,7 +116,7 @@ def by_prompt(frame: pd.DataFrame, ledger: Ledger) -> Iterator[tuple[list[dict],
         ledger.read += 1
         first, whole = found.iloc[0], found[choosable(found)]
         if whole.empty:
-            why = "every completion is cut at max_new_tokens, empty or unscored"
+            why = "every completion is cut, empty or unscored"
             ledger.drop(why, list(first.prompt), first.completion)
             continue
         yield list(first.prompt), whole

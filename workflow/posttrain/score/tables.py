@@ -15,7 +15,7 @@ Number = tuple[int, int]  # a completion's: its prompt_id and sample
 
 def completions_of(folder: Path) -> list[dict]:
     path = folder / "completions.parquet"
-    found = read(path, rows.COMPLETIONS)
+    found = read(path, rows.COMPLETIONS, rows.CONVERSATIONS.field("turns"))
     if not found:
         raise Refusal(f"{path}: has no rows")
     for i, row in enumerate(found, 1):
