@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "build": {"files", "adapters", "recipes.identity", "recipes.environments"},
     "checkpoints": {"files", "adapters", "recipes.template"},
     "data": WORK | {"recipes.template"},
-    "sample": WORK | {"data", "recipes.conversations"},
+    "sample": WORK | {"data", "recipes.template"},
     "score": WORK | {"data", "sample", "recipes.template"},
     "train": WORK | {"data"},
     "evaluate": WORK | {"data", "sample", "score"},

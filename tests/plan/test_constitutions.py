@@ -9,9 +9,10 @@ import yaml
 from conftest import ROOT, Project
 from posttrain.plan import frozen
 from posttrain.recipes import identity
-from posttrain.recipes.conversations import CRITIQUE_AND_REVISION, Conversation, rendered, resolved, why_not
+from posttrain.recipes.conversations import CRITIQUE_AND_REVISION, Conversation, resolved, why_not
 from posttrain.recipes.sampling import Completions
 from posttrain.recipes.sources import Data
+from posttrain.recipes.template import filled
 
 FOLDER = ROOT / "config/constitutions"
 SHIPPED = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -30,7 +31,11 @@ TALKS, TRIES = "completions/talks", "completions/tries"
 def test_a_shipped_constitution_can_be_asked(name):
     made = resolved(Conversation(constitution=name), [FOLDER])
     assert [why_not(made, i) for i in range(2)] == [None, None]
-    asked = [rendered(text, [], [], choice) for choice in made["choices"] for text in CRITIQUE_AND_REVISION]
+    asked = [
+        filled(text, messages=[], answers=[], choice=choice)
+        for choice in made["choices"]
+        for text in CRITIQUE_AND_REVISION
+    ]
     assert len(set(asked)) == len(asked), "a principle says what another says"
     assert [turn["role"] for turn in made["few_shot"]] == ["user", "assistant"] * (len(made["few_shot"]) // 2)
 
@@ -49,7 +54,7 @@ def test_a_recipes_own_follow_ups_read_a_constitutions_principles():
 
 def test_a_follow_up_is_no_template_of_what_it_quotes():
     """An answer or a principle that looks like one is quoted as it stands."""
-    said = rendered("{{ answers[-1] }} {{ choice.why }}", [], ["{{ 7 * 7 }}"], {"why": "{% raw %}"})
+    said = filled("{{ answers[-1] }} {{ choice.why }}", answers=["{{ 7 * 7 }}"], choice={"why": "{% raw %}"})
     assert said == "{{ 7 * 7 }} {% raw %}"
 
 

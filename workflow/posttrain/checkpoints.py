@@ -7,7 +7,7 @@ from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrained
 
 from posttrain.adapters import adapter_config, content_of_base, is_adapter
 from posttrain.files import Refusal, read_json
-from posttrain.recipes.template import CLOCKS
+from posttrain.recipes.template import CLOCK
 
 if TYPE_CHECKING:  # who makes a tokenizer needs no models, which take seconds to import
     from transformers import PreTrainedModel
@@ -75,8 +75,8 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, turns: list[dict]) -> list[in
 
 def refuse_clock(tokenizer: PreTrainedTokenizerBase) -> None:
     """Refuse a chat template that says what day it is: tomorrow it would make other tokens of the same words."""
-    if clocks := [name for name in CLOCKS if name in (tokenizer.chat_template or "")]:
-        raise Refusal(f"the chat template reads the clock ({clocks[0]}); give the model a `template` of its own")
+    if CLOCK in (tokenizer.chat_template or ""):
+        raise Refusal(f"the chat template reads the clock ({CLOCK}); give the model a `template` of its own")
 
 
 def places(folder: Path) -> int:

@@ -1,11 +1,8 @@
 """What is said around a prompt: a system turn, examples before it, and follow-ups that ask for more."""
 
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-import jinja2
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import Field, ValidationError, model_validator
 
 from posttrain.files import Refusal
@@ -110,40 +107,10 @@ def why_not(conversation: dict, i: int) -> str | None:
     messages, answers = [{"role": "user", "content": "a prompt"}], ["an answer"] * (i + 1)
     for choice in conversation["choices"] or [{}]:
         try:
-            said = rendered(conversation["follow_ups"][i], messages, answers, choice)
-        except Unsayable as error:
+            said = template.filled(conversation["follow_ups"][i], messages=messages, answers=answers, choice=choice)
+        except template.Unsayable as error:
             words = f" ({', '.join(choice)})" if choice else ""
             return f"{error}; it may read messages, answers, choice{words}"
         if not said.strip():
             return "says nothing"
     return None
-
-
-class Unsayable(Exception):
-    """Raised where a follow-up's template fails."""
-
-
-def rendered(follow_up: str, messages: list[dict], answers: list[str], choice: dict[str, str]) -> str:
-    """What a follow-up says.
-
-    Args:
-        messages: the prompt's turns.
-        answers: those given so far.
-    """
-    try:
-        return compiled(follow_up).render(messages=messages, answers=answers, choice=choice)
-    except Exception as error:  # a template fails in any way that Python can
-        raise Unsayable(str(error).rstrip(".") or type(error).__name__) from None
-
-
-@cache
-def compiled(follow_up: str) -> jinja2.Template:
-    return environment().from_string(follow_up)
-
-
-def environment() -> ImmutableSandboxedEnvironment:
-    """Jinja that reaches for nothing but what it is given, and draws nothing by itself."""
-    made = template.environment()
-    made.undefined = jinja2.StrictUndefined
-    del made.filters["random"], made.globals["lipsum"]
-    return made

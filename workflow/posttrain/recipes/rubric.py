@@ -14,6 +14,7 @@ TOLD = {
     "pointwise": ("prompt", "reference", "answer", "lowest", "highest"),
     "pairwise": ("prompt", "reference", "first", "second"),
 }
+LIKE = {"prompt": [{"role": "user", "content": "a prompt"}], "reference": "an answer", "lowest": "1", "highest": "10"}
 SHOWN = {"pointwise": ("answer",), "pairwise": ("first", "second")}
 VERDICT = {"pointwise": "Rating: [[", "pairwise": "Verdict: [["}
 
@@ -32,4 +33,8 @@ def read(folders: list[Path], name: str, mode: str) -> str:
         raise Refusal(f"{name}.jinja: does not show {{{{ {unshown[0]} }}}}, which a {mode} rubric asks about")
     if VERDICT[mode] not in text:
         raise Refusal(f"{name}.jinja: does not ask for `{VERDICT[mode]}…]]`, which is what is read of a reply")
+    try:
+        template.filled(text, **LIKE, **dict.fromkeys(SHOWN[mode], "an answer"))
+    except template.Unsayable as error:
+        raise Refusal(f"{name}.jinja: {error}; a turn of the prompt has a role and a content") from None
     return text

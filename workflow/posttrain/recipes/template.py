@@ -3,6 +3,7 @@
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from jinja2 import nodes
@@ -12,7 +13,13 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from posttrain.files import Refusal
 from posttrain.recipes.page import file_of, text_of
 
-CLOCKS = {"strftime_now"}  # transformers offers it; a date in the training text makes every build another model
+CLOCK = "strftime_now"  # transformers offers it; a date in the training text makes every build another model
+DRAWS = "draws, and every build would be another; say one thing, or leave it out"
+FICKLE = {
+    (nodes.Name, CLOCK): "reads the clock; write the date, or leave it out",
+    (nodes.Name, "lipsum"): DRAWS,
+    (nodes.Filter, "random"): DRAWS,
+}
 
 
 class Generation(Extension):
@@ -43,7 +50,7 @@ def refuse_faults(path: Path, text: str) -> None:
         tree = environment().parse(text)
     except jinja2.TemplateSyntaxError as error:
         raise Refusal(f"{path}:{error.lineno}: {error.message}") from None
-    for node in tree.find_all((nodes.Getattr, nodes.Getitem, nodes.Name)):
+    for node in tree.find_all((nodes.Getattr, nodes.Getitem, nodes.Name, nodes.Filter)):
         refuse_reach(path, node)
 
 
@@ -54,10 +61,32 @@ def environment() -> ImmutableSandboxedEnvironment:
     )
 
 
+class Unsayable(Exception):
+    """Raised where a text of one's own (a rubric, a follow-up) fails as a template."""
+
+
+def filled(text: str, **told: Any) -> str:
+    """What a text of one's own says, told this. Raises: Unsayable, if it asks for more."""
+    try:
+        return compiled(text).render(told)
+    except Exception as error:  # a template fails in any way that Python can
+        raise Unsayable(str(error).rstrip(".") or type(error).__name__) from None
+
+
+@cache
+def compiled(text: str) -> jinja2.Template:
+    """In a Jinja that reaches for nothing but what it is given, and draws nothing by itself."""
+    strict = environment()
+    strict.undefined = jinja2.StrictUndefined
+    for kind, name in FICKLE:
+        (strict.filters if kind is nodes.Filter else strict.globals).pop(name, None)
+    return strict.from_string(text)
+
+
 def refuse_reach(path: Path, node: nodes.Node) -> None:
-    if isinstance(node, nodes.Name):
-        if node.name in CLOCKS:
-            raise Refusal(f"{path}:{node.lineno}: {node.name} reads the clock; write the date, or leave it out")
+    if isinstance(node, nodes.Name | nodes.Filter):
+        if why := FICKLE.get((type(node), node.name)):
+            raise Refusal(f"{path}:{node.lineno}: {node.name} {why}")
         return
     reached = node.attr if isinstance(node, nodes.Getattr) else getattr(node.arg, "value", "")
     if str(reached).startswith("_"):

@@ -9,7 +9,7 @@ from posttrain.data import rows
 from posttrain.data.ledger import Ledger
 from posttrain.data.turns import turn
 from posttrain.files import Refusal
-from posttrain.recipes.conversations import Unsayable, rendered
+from posttrain.recipes.template import Unsayable, filled
 from posttrain.sample.prompts import Prompt
 
 PLAIN = {"system": None, "few_shot": [], "follow_ups": [], "choices": []}  # the prompt alone
@@ -49,7 +49,7 @@ class Talk:
     def ask(self, follow_up: str, choices: list[dict]) -> None:
         choice = {} if self.choice is None else choices[self.choice]
         try:
-            said = rendered(follow_up, self.prompt.turns, self.answers, choice)
+            said = filled(follow_up, messages=self.prompt.turns, answers=self.answers, choice=choice)
         except Unsayable as error:
             where = f"prompt {self.prompt.number}, sample {self.sample}"
             raise Refusal(f"conversation.follow_ups: {follow_up!r}: {where}: {error}") from None
