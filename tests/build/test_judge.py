@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ from posttrain.score.verdicts import Verdict, bias, compared, harmless, ring, ve
 
 RATES = "{{ answer }}: rate it from {{ lowest }} to {{ highest }}, as Rating: [[...]]"
 COMPARES = "{{ first }} or {{ second }}: choose, as Verdict: [[...]]"
-# The judge has learnt to say `Rating: [[7]]` of anything, and that the first of any two is better.
+# What is tried is bytes at random, which come to an end at two that are no letters. The judge has learnt to say
+# `Rating: [[7]]` of anything, and that the first of any two is better.
 PAGE = """\
 data:
   verdicts: {sources: [{path: verdicts.jsonl}]}
@@ -28,7 +30,7 @@ completions:
   tries:
     model: micro-sft
     prompts: micro-rows
-    sampling: {n: 3, max_new_tokens: 8, seed: 1}
+    sampling: {n: 3, max_new_tokens: 12, stop: ["\\ufffd\\ufffd"], seed: 1}
 scores:
   rated: {completions: tries, judge: judge, rubric: rates, sampling: {max_new_tokens: 20}}
   compared: {completions: tries, judge: judge, rubric: compares, mode: pairwise, sampling: {max_new_tokens: 20}}
@@ -86,28 +88,35 @@ def ledgers(project: Project, target: str) -> list[dict]:
     return json.loads((project.path(target) / "ledger.json").read_text())["entries"]
 
 
+def whole(project: Project) -> list[tuple[int, int]]:
+    """The numbers of the completions that a judge is asked about."""
+    made = table(project, "completions/tries/completions.parquet")
+    return [(row["prompt_id"], row["sample"]) for row in made if row["finished"] and row["completion"].strip()]
+
+
 # A real model
 
 
 def test_a_models_ratings_are_scores_and_all_its_other_replies_are_counted(once):
     replies = table(once, "scores/rated/replies.parquet")
-    scores = table(once, "scores/rated/scores.parquet")
-    assert len(replies) == len(scores) == 96
-    for reply, row in zip(replies, scores, strict=True):
-        said = verdict(reply["reply"], "pointwise", 1, 10)
+    scores = {(row["prompt_id"], row["sample"]): row for row in table(once, "scores/rated/scores.parquet")}
+    assert [(reply["prompt_id"], *reply["samples"]) for reply in replies] == whole(once)
+    for number, reply in zip(whole(once), replies, strict=True):
+        said, row = verdict(reply["reply"], "pointwise", 1, 10), scores[number]
         assert (row["score"], row["why"]) == (reply["verdict"], reply["why"]) == (said.value, said.why)
-        assert (reply["prompt_id"], reply["samples"]) == (row["prompt_id"], [row["sample"]])
-    given = [row["score"] for row in scores if row["score"] is not None]
+    given = [row["score"] for row in scores.values() if row["score"] is not None]
     assert given.count(7) > 24, "the judge has not learnt its verdict"
     completions, said = ledgers(once, "scores/rated")
     assert (completions["of"], completions["read"], completions["kept"]) == ("completions", 96, len(given))
-    assert (said["of"], said["read"], said["kept"]) == ("replies", 96, len(given))
+    assert (said["of"], said["read"], said["kept"]) == ("replies", len(replies), len(given))
 
 
 def test_a_judge_that_goes_by_places_is_seen_to_and_changes_no_score(once):
     scores = [row["score"] for row in table(once, "scores/compared/scores.parquet")]
     _, replies, comparisons = ledgers(once, "scores/compared")
-    assert (replies["read"], comparisons["read"]) == (192, 96), "a ring of three has three pairs, each in both orders"
+    several = Counter(prompt_id for prompt_id, _ in whole(once)).values()
+    pairs = sum({1: 0, 2: 1, 3: 3}[count] for count in several)
+    assert (replies["read"], comparisons["read"]) == (2 * pairs, pairs), "each pair of a ring, in both orders"
     run = json.loads(once.path("scores/compared.run.json").read_text())["metrics"]
     assert run["first_place"] > 0.9 and run["inconsistent"] > 0.8
     wins = replies["found"]
@@ -154,7 +163,7 @@ def completions(*texts: str, prompt_ids: tuple[int, ...] = ()) -> list[dict]:
     ids = prompt_ids or (0,) * len(texts)
     prompt = [{"role": "user", "content": "q"}]
     return [
-        {"prompt_id": ids[i], "sample": i, "prompt": prompt, "reference": None, "completion": text}
+        {"prompt_id": ids[i], "sample": i, "prompt": prompt, "reference": None, "completion": text, "finished": True}
         for i, text in enumerate(texts)
     ]
 
@@ -282,11 +291,31 @@ def test_a_judge_that_knows_better_is_followed_whatever_the_order(once, tmp_path
 
 def test_a_comparison_with_one_verdict_counts_for_nobody(once, tmp_path, stub):
     stub(lambda asked: "Verdict: [[A]]" if asked[0] < asked[5] else "choose B")
-    with pytest.raises(Refusal, match="no prompt has two completions"):
+    with pytest.raises(Refusal, match="no prompt has two whole completions"):
         judged(asking(once, tmp_path / "1", "pairwise"), completions("a", "b", prompt_ids=(0, 1)))
     given, (replies, comparisons) = judged(asking(once, tmp_path / "2", "pairwise"), completions("a", "b", "c"))
     assert [row["why"] for row in given] == ["no comparison with a verdict in both orders"] * 3
     assert (replies.kept, comparisons.kept) == (3, 0)
+
+
+def test_a_judge_is_not_asked_about_what_is_cut_or_empty(once, tmp_path, stub):
+    made = completions("a", " ", "c", "b", prompt_ids=(0, 0, 0, 0))
+    made[2]["finished"] = False
+    for mode, says, wanted, asked in (
+        ("pointwise", lambda asked: "Rating: [[5]]", [5, None, None, 5], 2),
+        ("pairwise", lambda asked: f"Verdict: [[{'A' if asked[0] < asked[5] else 'B'}]]", [1, None, None, 0], 2),
+    ):
+        judge = stub(says)
+        given, _ = judged(asking(once, tmp_path / mode, mode), made)
+        assert [row["score"] for row in given] == wanted and len(judge.asked) == asked
+        assert [row["why"] for row in given] == [
+            None,
+            "an answer is empty",
+            "an answer was cut at max_new_tokens",
+            None,
+        ]
+    with pytest.raises(Refusal, match="every completion is cut or empty: there is nothing to judge"):
+        judged(asking(once, tmp_path / "none", "pointwise"), made[1:3])
 
 
 def test_a_question_that_leaves_no_room_is_counted(once, tmp_path, stub):
@@ -300,6 +329,13 @@ def test_what_is_judged_is_never_a_template(once, tmp_path, stub):
     made = stub(lambda asked: "Rating: [[5]]")
     judged(asking(once, tmp_path, "pointwise"), completions("{{ highest }}{% if %}"))
     assert made.asked[0].startswith("{{ highest }}{% if %}")
+
+
+def test_a_rubric_that_a_prompt_does_not_fit_is_refused_with_that_prompt(once, tmp_path):
+    job = asking(once, tmp_path, "pointwise")
+    job.texts["rubric"] = "{{ prompt[1].content }}" + RATES
+    with pytest.raises(Refusal, match=r"^the rubric: prompt 0, sample 0: list object has no element 1$"):
+        judged(job, completions("a"))
 
 
 # Pairs

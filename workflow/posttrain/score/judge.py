@@ -8,7 +8,7 @@ from posttrain.build.job import Job
 from posttrain.data import rows
 from posttrain.data.ledger import Ledger
 from posttrain.files import Refusal
-from posttrain.recipes.template import environment
+from posttrain.recipes.template import Unsayable, filled
 from posttrain.sample.blocks import blocks
 from posttrain.sample.completions import completions as answers
 from posttrain.sample.prompts import Prompt, fitting
@@ -41,6 +41,20 @@ Asked = tuple[Question, str | None, Verdict]  # with the reply, and what was rea
 def judged(job: Job, completions: list[dict]) -> tuple[list[dict], list[Ledger]]:
     """The `score` of each completion, or None and `why`; ledgers of replies and comparisons. Keeps the replies too.
 
+    A judge is not asked about what is never chosen: it would cost as much, and who meets an empty answer wins.
+    """
+    untaken = [rows.why_not_taken(row) for row in completions]
+    whole = [row for row, why in zip(completions, untaken, strict=True) if not why]
+    if not whole:
+        raise Refusal("every completion is cut or empty: there is nothing to judge; sample with more max_new_tokens")
+    given, ledgers = judged_whole(job, whole)
+    scores = iter(given)
+    return [{"score": None, "why": why} if why else next(scores) for why in untaken], ledgers
+
+
+def judged_whole(job: Job, completions: list[dict]) -> tuple[list[dict], list[Ledger]]:
+    """The same of completions that all came to their end and say something.
+
     A score is a rating, or the share of its comparisons that a completion wins, a tie being half of one.
     """
     recipe = job.recipe
@@ -48,7 +62,7 @@ def judged(job: Job, completions: list[dict]) -> tuple[list[dict], list[Ledger]]
     singly = [(place,) for place in range(len(completions))]
     about = [order for pair in pairs for order in (pair, pair[::-1])] if recipe["mode"] == "pairwise" else singly
     if not about:
-        raise Refusal("no prompt has two completions to compare; sample more of each, or judge them pointwise")
+        raise Refusal("no prompt has two whole completions to compare; sample more of each, or judge them pointwise")
     questions = [question(job, completions, places) for places in about]
     replies = ask(job, questions)
     scale = {name: recipe[name] for name in ("lowest", "highest") if name in recipe}
@@ -91,7 +105,10 @@ def question(job: Job, completions: list[dict], places: tuple[int, ...]) -> Ques
         **dict(zip(("first", "second") if len(shown) > 1 else ("answer",), map(harmless, shown), strict=True)),
         **{name: f"{job.recipe[name]:g}" for name in ("lowest", "highest") if name in job.recipe},
     }
-    text = environment().from_string(job.texts["rubric"]).render(told)
+    try:
+        text = filled(job.texts["rubric"], **told)
+    except Unsayable as error:
+        raise Refusal(f"the rubric: prompt {row['prompt_id']}, sample {row['sample']}: {error}") from None
     return Question(places, [{"role": "user", "content": text}], any(harmless(said) != said for said in shown))
 
 
