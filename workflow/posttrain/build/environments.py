@@ -23,6 +23,7 @@ IMAGES = (".sif", ".simg")
 # What the stages' results hang on, and what may be installed beside it on a GPU machine.
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors", "pyarrow")
 PACKAGES += ("numpy", "huggingface-hub", "gguf", "reasoning-gym", "deepspeed", "bitsandbytes", "flash-attn", "kernels")
+PACKAGES += ("math-verify", "latex2sympy2-extended", "sympy", "jinja2", "pandas")
 PACKAGES += tuple(APART.values())
 
 
