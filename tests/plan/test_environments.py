@@ -1,6 +1,7 @@
 """Which environment a stage wants, where it is found, and what is said where it is not."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from test_plan import plan_of
 
 import apart
 from conftest import PAGE, Project
-from posttrain.build import environments
+from posttrain.build import environments, processes
 from posttrain.files import Refusal
 from posttrain.plan import frozen
 from posttrain.recipes import identity
@@ -125,6 +126,37 @@ def test_a_venv_without_vllm_is_none_of_its_environment(tmp_path):
     apart.make(tmp_path / ".venv-sample", CPU, "0.32.0")
     with pytest.raises(Refusal, match="has no vllm, which the environment sample is for; `make vllm` installs it"):
         environments.find("sample", {}, tmp_path)
+
+
+def test_a_python_that_cannot_say_what_it_has_says_why(tmp_path):
+    place = tmp_path / ".venv-sample-cpu/bin"
+    place.mkdir(parents=True)
+    (place / "python").write_text("#!/bin/sh\necho first >&2\necho 'python: no libpython3.11' >&2\nexit 127\n")
+    (place / "python").chmod(0o755)
+    with pytest.raises(Refusal, match="cannot say what the environment sample-cpu has: python: no libpython3.11$"):
+        environments.find(CPU, {}, tmp_path)
+
+
+def test_what_an_environment_lacks_is_installed_by_its_own_lock(tmp_path):
+    """Training's would put another torch in its place."""
+    python = apart.make(tmp_path / "venv", CPU, "0.32.0") / "bin/python"
+    asks = "from posttrain.build.processes import needs; needs('nowhere', 'verifier: far', 'nowhere')"
+    asked = [python, "-c", asks]
+    environment = {"PYTHONPATH": str(processes.PACKAGE)}
+    said = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
+    assert said.stderr.strip() == (
+        "verifier: far needs nowhere, which is not installed here: `make --always-make vllm` installs what "
+        "envs/sample-cpu.lock says; or leave it out"
+    )
+    with pytest.raises(Refusal, match="pip install --constraint envs/train.lock nowhere; or leave it out"):
+        processes.needs("nowhere", "verifier: far", "nowhere")
+
+
+def test_what_verifies_and_renders_is_held_to_its_lock():
+    found = environments.versions()
+    for package in ("math-verify", "latex2sympy2-extended", "sympy", "jinja2", "pandas"):
+        with pytest.raises(Refusal, match=f"{package} .* is installed, and envs/train.lock says 0"):
+            environments.refuse_other_versions("train", found, {package: "0"})
 
 
 @pytest.mark.parametrize("place", ["vllm.sif", "docker://lab/vllm:1"])

@@ -44,7 +44,10 @@ def find(name: str, site: dict, root: Path) -> Environment:
     said = subprocess.run(
         asked, env=os.environ | {"PYTHONPATH": str(PACKAGE)}, capture_output=True, text=True, check=False
     )
-    found = json.loads(said.stdout) if said.returncode == 0 else {}
+    if said.returncode:
+        why = said.stderr.strip().splitlines() or [f"it ended with status {said.returncode}"]
+        raise Refusal(f"{python} cannot say what the environment {name} has: {why[-1]}")
+    found = json.loads(said.stdout)
     if APART[name] not in found:
         raise Refusal(f"{python} has no {APART[name]}, which the environment {name} is for; `make vllm` installs it")
     return Environment(python, found)

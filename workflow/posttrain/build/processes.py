@@ -10,6 +10,7 @@ from pathlib import Path
 
 from posttrain.build.lease import KEY, started
 from posttrain.files import Refusal
+from posttrain.recipes.environments import APART
 
 PR_SET_PDEATHSIG = 1
 PACKAGE = Path(__file__).parents[2]  # where an environment finds posttrain that has it not installed
@@ -114,15 +115,22 @@ def needs(package: str, asked: str, install: str) -> None:
     By its name: W&B leaves a folder `wandb` where it runs, which Python would import.
 
     Args:
-        install: what pip is to install.
+        install: what pip is to install, where training's environment runs this.
     """
+    if installed(package):
+        return
+    mend = f"pip install --constraint envs/train.lock {install}"
+    if apart := next((name for name, its in APART.items() if installed(its)), None):  # training's torch is not its own
+        mend = f"`make --always-make vllm` installs what envs/{apart}.lock says"
+    raise Refusal(f"{asked} needs {package}, which is not installed here: {mend}; or leave it out")
+
+
+def installed(package: str) -> bool:
     try:
         importlib.metadata.distribution(package)
     except importlib.metadata.PackageNotFoundError:
-        raise Refusal(
-            f"{asked} needs {package}, which is not installed here: "
-            f"pip install --constraint envs/train.lock {install}; or leave it out"
-        ) from None
+        return False
+    return True
 
 
 def one_task_a_node(runtime: dict) -> list[str]:
