@@ -39,7 +39,7 @@ def rehearsed(catalogue: Catalogue) -> Catalogue:
 
 def small(recipe: fields.Entry) -> fields.Entry:
     if isinstance(recipe, methods.TrainedModel):
-        return changed(recipe, train=small_train(recipe.train), runtime=small_runtime(recipe.runtime))
+        return changed(recipe, train=small_train(recipe), runtime=small_runtime(recipe.runtime))
     if isinstance(recipe, methods.InitModel):
         return changed(recipe, architecture=tiny(recipe.architecture), runtime=Runtime(**RUNTIME))
     if isinstance(recipe, sources.Rows):
@@ -64,14 +64,16 @@ def changed(entry: fields.Entry, **fields: Any) -> fields.Entry:
     return entry.model_copy(update=fields)
 
 
-def small_train(train: Any) -> Any:
+def small_train(recipe: methods.TrainedModel) -> Any:
+    train = recipe.train
+    packs = recipe.tokens == "cpt" or getattr(train, "packing", False)  # long rows would be fewer than a batch
     steps = max(STEPS, train.keep_checkpoints)
     return changed(
         train,
         batch_size=BATCH,
         max_steps=steps,
         warmup_steps=min(train.warmup_steps, 1),
-        max_length=min(train.max_length, LENGTH),
+        max_length=min(train.max_length, LENGTH) if packs else LENGTH,
         optim="adamw_torch" if train.optim in BITSANDBYTES else train.optim,  # those are for GPUs
     )
 
