@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -104,7 +105,7 @@ class Project:
     def start(self, *args: str, into: int | IO = subprocess.PIPE, **env: str) -> subprocess.Popen:
         """Start snakemake in a session of its own."""
         command = ["snakemake", *(() if "--profile" in args else ("-c2",)), *args]
-        return subprocess.Popen(
+        STARTED.append(process := subprocess.Popen(
             command,
             cwd=self.root,
             env=clean_environment() | env,
@@ -112,7 +113,8 @@ class Project:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-        )
+        ))  # fmt: skip
+        return process
 
     def make(self, *args: str, rc: int = 0, timeout: float | None = 600, **env: str) -> tuple[str, list[str]]:
         """Run snakemake to its end; its output, and the models whose trainer was started.
@@ -211,6 +213,23 @@ class Project:
                 return
             time.sleep(0.02)
         raise AssertionError("waited in vain")
+
+
+STARTED: list[subprocess.Popen] = []
+
+
+def end_started() -> None:
+    """Kill every snakemake that a test has started and left: it would go on beside the tests that follow."""
+    while STARTED:
+        if (process := STARTED.pop()).poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    yield
+    end_started()
 
 
 def clean_environment() -> dict[str, str]:

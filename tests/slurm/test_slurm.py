@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cluster import Cluster, missing
 
-from conftest import DPO, PAGE, SFT, Project, shipped_checkout
+from conftest import DPO, PAGE, SFT, Project, end_started, shipped_checkout
 
 pytestmark = [
     pytest.mark.slurm,
@@ -33,6 +33,7 @@ def one_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def cluster(one_cluster: Cluster) -> Iterator[Cluster]:
     """The module's cluster, up and empty."""
     yield one_cluster
+    end_started()  # or it would submit anew what is cancelled
     one_cluster.clear()
 
 
