@@ -76,6 +76,7 @@ prove: .venv/tested
 
 bench: .venv/tested
 	$(BIN)/python tests/benchmarks/planning.py
+	$(BIN)/python tests/benchmarks/rehearsals.py
 	$(BIN)/python tests/benchmarks/stage_overhead.py
 	$(BIN)/python tests/benchmarks/memory.py
 	$(BIN)/python tests/benchmarks/against_trl.py
