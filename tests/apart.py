@@ -24,7 +24,7 @@ class TokensPrompt(dict):
 
 class LLM:
     def __init__(self, model, **said):
-        self.said = said
+        self.model_config = SimpleNamespace(max_model_len=1024)
 
     def generate(self, prompts, drawn, use_tqdm):
         return [self.answer(said.seed, said.stop_token_ids) for said in drawn]

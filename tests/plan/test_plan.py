@@ -65,7 +65,7 @@ SHIPPED = {
         *("zephyr-7b-rs", "zephyr-7b-iterative-1"),
     ],
     4: ["quickstart-dpo", "quickstart-orpo", "zephyr-7b-rs-dpo", "zephyr-7b-iterative-2"],
-    5: ["zephyr-7b-iterative-3"],
+    5: ["quickstart-dpo-2", "zephyr-7b-iterative-3"],
 }
 
 
