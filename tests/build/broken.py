@@ -235,7 +235,7 @@ PLAN = [
     Refused("mistyped key in runtime", edit("threads: 1", "thraeds: 1"), f"{AT}:27: models.sft.runtime.thraeds: no such key. Did you mean threads?"),
     Refused("mistyped key in a source", edit("skip: 0", "skp: 0"), f"{AT}:5: data.rows.sources.0.skp: no such key. Did you mean skip?"),
     Refused("unknown target", both(), "No recipe makes models/dop. Nearest: models/dpo, …", "models/dop", real=True),
-    Refused("a scan as a target", add("  many:\n    extends: dpo\n    scan: {beta: [0.1, 0.2]}\n"), "models/many is a scan of 2 models: models/many@beta=0.1, models/many@beta=0.2", "models/many", real=True),
+    Refused("a scan as a target", add("  many:\n    extends: dpo\n    scan: {beta: [0.1, 0.2]}\n"), "models/many is a scan of 2 models, to be asked for by name: models/many@beta=0.1 models/many@beta=0.2", "models/many", real=True),
     Refused("unknown method", edit("method: dpo", "method: dppo"), f"{AT}:29: models.dpo.method: no method 'dppo'. Did you mean dpo?"),
     Refused("missing method", edit("    method: dpo\n", ""), f"{AT}:28: models.dpo.method: is missing. Known: cpo, cpt, dpo, gguf, init, kto, linear, merge, orpo, reward, sft, simpo, soup"),
     Refused("a list for a method", edit("method: dpo", "method: [dpo]"), f"{AT}:29: models.dpo.method: no method ['dpo']. …"),

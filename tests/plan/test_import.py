@@ -195,4 +195,7 @@ def test_the_command_prints_a_page_and_says_on_the_error_stream_what_became_of_t
     assert fresh.path("config/recipes/orpo.yaml").read_text() == run.stdout
     again = posttrain(fresh, *asked, "--output", "config/recipes/orpo.yaml")
     assert (again.returncode, again.stderr.splitlines()[-1]) == (1, "--output config/recipes/orpo.yaml: File exists")
+    twice = posttrain(fresh, *asked, "--output", "config/recipes/again.yaml")
+    assert twice.returncode == 1 and "is not kept, for no plan takes it" in twice.stderr
+    assert not fresh.path("config/recipes/again.yaml").exists(), "every target would be refused for its name"
     assert posttrain(fresh, *asked[:2], "--gpus", "0").stderr == "--gpus 0: the handbook trains on GPUs; say how many\n"

@@ -129,6 +129,13 @@ def show_import(args: argparse.Namespace) -> None:
             file.write(text)
     except OSError as error:
         raise Refusal(f"--output {args.output}: {error.strerror}") from None
+    if args.output.parent.resolve() not in map(Path.resolve, frozen.recipe_folders(Path(), frozen.config_here())):
+        return
+    try:
+        frozen.freeze_here()
+    except Refusal as refusal:  # the catalogue would refuse every target from now on
+        args.output.unlink()
+        raise Refusal(f"--output {args.output}: is not kept, for no plan takes it: {refusal}") from None
 
 
 def paths_of(plan: frozen.Plan, target: str) -> list[str]:

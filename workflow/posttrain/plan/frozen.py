@@ -271,7 +271,8 @@ class Plan:
         nope = nope.removesuffix(".json").removesuffix(".run")
         if nope in self.scans:
             some = self.scans[nope]
-            return Refusal(f"{nope} is a scan of {len(some)} models: {', '.join(some[:4])}{' …' * (len(some) > 4)}")
+            shown = f"{' '.join(some[:4])}{' …' * (len(some) > 4)}"
+            return Refusal(f"{nope} is a scan of {len(some)} models, to be asked for by name: {shown}")
         shown = [path for path in self.targets if path.startswith(tuple(f"{kind}/" for kind in NAMED))]
         shown += [f"reports/{path.removeprefix('models/')}.html" for path in self.all("models")]
         shown += [f"reports/{path}.html" for kind in ("data", "preferences") for path in self.all(kind)]
