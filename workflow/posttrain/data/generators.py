@@ -43,11 +43,8 @@ def reasoning_gym(task: str, seed: int = 0, config: dict = NONE) -> Iterator[dic
     Args:
         config: what the task's own configuration takes: the sizes of numbers, say.
     """
-    seen = set()
     for item in drawn(task, seed, config):
-        if item["question"] not in seen:
-            seen.add(item["question"])
-            yield {"messages": [turn("user", item["question"]), turn("assistant", str(item["answer"]))]}
+        yield {"messages": [turn("user", item["question"]), turn("assistant", str(item["answer"]))]}
 
 
 # What a source's `generator:` may name, and what finds the argument that is wrong.
@@ -56,23 +53,23 @@ CHECKS = {"reasoning_gym": wrong_task}
 
 
 def drawn(task: str, seed: int, config: dict) -> Iterator[dict]:
-    """The items of a task. Raises: Refusal, if it takes no such configuration."""
+    """The items of a task, each question once. Raises: Refusal, if it takes no such configuration."""
     from reasoning_gym import create_dataset
 
     try:
         items = create_dataset(task, size=DRAWS, seed=seed, **config)
     except (AssertionError, TypeError, ValueError) as error:
         raise Refusal(f"reasoning_gym's {task} takes no {config}: {error}") from None
-    yield from items
+    seen = set()
+    for item in items:
+        if item["question"] not in seen:
+            seen.add(item["question"])
+            yield item
 
 
 def spelled(seed: int, min_word_len: int, max_word_len: int) -> Iterator[tuple[str, str]]:
-    seen = set()
     for item in drawn("spell_backward", seed, {"min_word_len": min_word_len, "max_word_len": max_word_len}):
-        word = item["metadata"]["word"]
-        if word not in seen:
-            seen.add(word)
-            yield word, item["answer"]
+        yield item["metadata"]["word"], item["answer"]
 
 
 def near_miss(answer: str, draw: random.Random) -> str:
