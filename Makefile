@@ -16,14 +16,14 @@ unexport PYTHONDONTWRITEBYTECODE
 .venv/ready: pyproject.toml envs/train.lock
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --no-compile torch==2.13.0
-	$(BIN)/pip install --quiet --no-compile --constraint envs/train.lock --editable '.[quickstart,math,slurm,dev]'
+	$(BIN)/pip install --quiet --no-compile --constraint envs/train.lock --editable '.[quickstart,math,dev]'
 	touch $@
 
 # What the tests need besides: ZeRO and 4-bit weights, on a CPU too. DeepSpeed's setup looks for torch.
 .venv/tested: .venv/ready
 	$(BIN)/pip install --quiet --no-compile --constraint envs/train.lock "setuptools>=77" wheel py-cpuinfo
 	$(BIN)/pip install --quiet --no-compile --constraint envs/train.lock --no-build-isolation \
-	  --editable '.[quickstart,math,slurm,dev,quantization,sharding]'
+	  --editable '.[quickstart,math,dev,quantization,sharding]'
 	touch $@
 
 # vLLM pins other versions than training does, so it has environments of its own: one for GPUs and one for a CPU, 3 GB and

@@ -10,6 +10,7 @@ gc.freeze()
 
 from posttrain import forkserver
 from posttrain.build.processes import PACKAGE
+from posttrain.plan.asked import SPREAD
 from posttrain.plan.frozen import open_plan
 
 plan = open_plan(
@@ -17,11 +18,15 @@ plan = open_plan(
     config,
     main=workflow.is_main_process,
     deploys=bool(workflow.deployment_settings.deployment_method),
+    gpus=given.value if (given := workflow.global_resources.get("gpu")) else None,
 )
 gc.freeze()
 
-# For the Python of a conda environment or a container, where posttrain is not installed; Snakemake's own begins so too.
-shell.prefix(f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(PACKAGE))}; ")
+# The site's modules, which may put another Python first and know nothing of `set -u`; and the package, for the Python of
+# a conda environment or a container, where it is not installed.
+loads = "".join(f"module load {shlex.quote(name)}; " for name in plan.site["modules"])
+loads += "export PATH={}; ".format(shlex.quote(os.environ["PATH"])) if loads else ""
+shell.prefix(f"{loads}set -euo pipefail; export PYTHONPATH={shlex.quote(str(PACKAGE))}; ")
 
 SIGNATURE = inspect.signature(lambda wildcards: None)  # said once: Snakemake works it out anew for every job
 
@@ -107,34 +112,19 @@ def threads_of(path):
 
 
 @asks
-def gpus(path):
-    return plan.targets[path]["runtime"]["gpus"]
+def resource(path, name):
+    return plan.resource(path, name)
 
 
-def nodes(kind):
-    """What a job of several nodes asks SLURM for besides; one of a single node asks for nothing more."""
-    return {name: of_nodes(kind, name) for name in ("nodes", "tasks", "gres", "mpi")}
-
-
-@asks
-def of_nodes(path, name):
-    runtime = plan.targets[path]["runtime"]
-    count, gpus = runtime["nodes"], runtime["gpus"]
-    if count == 1:
-        return None
-    said = {"nodes": count, "mpi": ""}  # mpi: the shell line itself spreads its work over the nodes, with srun
-    # `gpu` counts all nodes together, so each node's share is said; where there are GPUs, `tasks` would be tasks of each.
-    return (said | ({"gres": f"gpu:{gpus // count}"} if gpus else {"tasks": count})).get(name)
+def asked(kind, *more):
+    """What the job of a target asks the scheduler for: memory, time, and more; and where the site has it."""
+    return {name: resource(kind, name) for name in (*plan.resources, *more)}
 
 
 @asks
-def minutes(path):
-    return round(60 * plan.targets[path]["runtime"]["hours"])
-
-
-@asks
-def memory(path):
-    return round(1000 * plan.targets[path]["runtime"]["mem_gb"])
+def group(path):
+    """The light stages that one SLURM job makes together. A dry run shows each for itself."""
+    return None if workflow.dryrun else plan.group(path)
 
 
 @asks

@@ -18,14 +18,13 @@ rule mix_data:
         "benchmarks/mix_data/{name}.tsv"
     wildcard_constraints:
         name=plan.made_by("mix_data", "data"),
+    group:
+        group("data")
     conda:
         here
     threads: threads_of("data")
     resources:
-        mem_mb=memory("data"),
-        runtime=minutes("data"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
+        **asked("data"),
     shell:
         "exec python -m posttrain.build data/{wildcards.name} > {log} 2>&1"
 
@@ -47,13 +46,12 @@ rule mix_preferences:
         "benchmarks/mix_preferences/{name}.tsv"
     wildcard_constraints:
         name=plan.made_by("mix_preferences", "preferences"),
+    group:
+        group("preferences")
     conda:
         here
     threads: threads_of("preferences")
     resources:
-        mem_mb=memory("preferences"),
-        runtime=minutes("preferences"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
+        **asked("preferences"),
     shell:
         "exec python -m posttrain.build preferences/{wildcards.name} > {log} 2>&1"

@@ -23,10 +23,6 @@ rule evaluate_model:
         container("evals")
     threads: threads_of("evals")
     resources:
-        gpu=gpus("evals"),
-        mem_mb=memory("evals"),
-        runtime=minutes("evals"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
+        **asked("evals", "gpu"),
     shell:
         "exec python -m posttrain.build evals/{wildcards.name} > {log} 2>&1"

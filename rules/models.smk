@@ -16,14 +16,13 @@ rule init_model:
         "logs/init_model/{name}.log",
     wildcard_constraints:
         name=plan.made_by("init_model", "models"),
+    group:
+        group("models")
     conda:
         here
     threads: threads_of("models")
     resources:
-        mem_mb=memory("models"),
-        runtime=minutes("models"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
+        **asked("models"),
     shell:
         "exec python -m posttrain.build models/{wildcards.name} > {log} 2>&1"
 
@@ -48,10 +47,7 @@ rule convert_gguf:
         here
     threads: threads_of("models")
     resources:
-        mem_mb=memory("models"),
-        runtime=minutes("models"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
+        **asked("models"),
     shell:
         "exec python -m posttrain.build models/{wildcards.name} > {log} 2>&1"
 
@@ -76,10 +72,7 @@ rule merge_adapter:
         here
     threads: threads_of("models")
     resources:
-        mem_mb=memory("models"),
-        runtime=minutes("models"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
+        **asked("models"),
     shell:
         "exec python -m posttrain.build models/{wildcards.name} > {log} 2>&1"
 
@@ -104,12 +97,7 @@ rule train_cpt:
         here
     threads: threads_of("models")
     resources:
-        **nodes("models"),
-        gpu=gpus("models"),
-        mem_mb=memory("models"),
-        runtime=minutes("models"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
+        **asked("models", *SPREAD),
     shell:
         "exec python -m posttrain.build models/{wildcards.name} > {log} 2>&1"
 
@@ -204,12 +192,7 @@ rule train_checkpoints:
         here
     threads: threads_of("checkpoints")
     resources:
-        **nodes("checkpoints"),
-        gpu=gpus("checkpoints"),
-        mem_mb=memory("checkpoints"),
-        runtime=minutes("checkpoints"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
+        **asked("checkpoints", *SPREAD),
     shell:
         "exec python -m posttrain.build checkpoints/{wildcards.name} > {log} 2>&1"
 

@@ -24,11 +24,7 @@ rule sample_shard:
         container("shards")
     threads: threads_of("shards")
     resources:
-        gpu=gpus("shards"),
-        mem_mb=memory("shards"),
-        runtime=minutes("shards"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
+        **asked("shards", "gpu"),
     shell:
         "exec python -m posttrain.build shards/{wildcards.name} > {log} 2>&1"
 
@@ -47,16 +43,15 @@ rule gather_completions:
         "logs/gather_completions/{name}.log",
     wildcard_constraints:
         name=plan.made_by("gather_completions", "completions"),
+    group:
+        group("completions")
     conda:
         conda("completions")
     container:
         container("completions")
     threads: threads_of("completions")
     resources:
-        mem_mb=memory("completions"),
-        runtime=minutes("completions"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
+        **asked("completions"),
     shell:
         "exec python -m posttrain.build completions/{wildcards.name} > {log} 2>&1"
 
@@ -77,17 +72,15 @@ rule score_completions:
         "benchmarks/score_completions/{name}.tsv"
     wildcard_constraints:
         name=plan.made_by("score_completions", "scores"),
+    group:
+        group("scores")
     conda:
         conda("scores")
     container:
         container("scores")
     threads: threads_of("scores")
     resources:
-        gpu=gpus("scores"),
-        mem_mb=memory("scores"),
-        runtime=minutes("scores"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
+        **asked("scores", "gpu"),
     shell:
         "exec python -m posttrain.build scores/{wildcards.name} > {log} 2>&1"
 
@@ -106,14 +99,13 @@ rule select_data:
         "logs/select_data/{name}.log",
     wildcard_constraints:
         name=plan.made_by("select_data", "data"),
+    group:
+        group("data")
     conda:
         here
     threads: threads_of("data")
     resources:
-        mem_mb=memory("data"),
-        runtime=minutes("data"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
+        **asked("data"),
     shell:
         "exec python -m posttrain.build data/{wildcards.name} > {log} 2>&1"
 
@@ -132,14 +124,13 @@ rule select_preferences:
         "logs/select_preferences/{name}.log",
     wildcard_constraints:
         name=plan.made_by("select_preferences", "preferences"),
+    group:
+        group("preferences")
     conda:
         here
     threads: threads_of("preferences")
     resources:
-        mem_mb=memory("preferences"),
-        runtime=minutes("preferences"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
+        **asked("preferences"),
     shell:
         "exec python -m posttrain.build preferences/{wildcards.name} > {log} 2>&1"
 
@@ -158,14 +149,13 @@ rule select_answers:
         "logs/select_answers/{name}.log",
     wildcard_constraints:
         name=plan.made_by("select_answers", "data"),
+    group:
+        group("data")
     conda:
         here
     threads: threads_of("data")
     resources:
-        mem_mb=memory("data"),
-        runtime=minutes("data"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
+        **asked("data"),
     shell:
         "exec python -m posttrain.build data/{wildcards.name} > {log} 2>&1"
 
@@ -184,13 +174,12 @@ rule select_revisions:
         "logs/select_revisions/{name}.log",
     wildcard_constraints:
         name=plan.made_by("select_revisions", "preferences"),
+    group:
+        group("preferences")
     conda:
         here
     threads: threads_of("preferences")
     resources:
-        mem_mb=memory("preferences"),
-        runtime=minutes("preferences"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
+        **asked("preferences"),
     shell:
         "exec python -m posttrain.build preferences/{wildcards.name} > {log} 2>&1"

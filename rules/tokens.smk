@@ -16,14 +16,13 @@ rule make_tokenizer:
         "logs/make_tokenizer/{name}.log",
     wildcard_constraints:
         name=plan.made_by("make_tokenizer", "tokenizers"),
+    group:
+        group("tokenizers")
     conda:
         here
     threads: threads_of("tokenizers")
     resources:
-        mem_mb=memory("tokenizers"),
-        runtime=minutes("tokenizers"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
+        **asked("tokenizers"),
     shell:
         "exec python -m posttrain.build tokenizers/{wildcards.name} > {log} 2>&1"
 
@@ -44,14 +43,13 @@ rule tokenize_rows:
         "benchmarks/tokenize_rows/{name}.tsv"
     wildcard_constraints:
         name=plan.made_by("tokenize_rows", "tokens"),
+    group:
+        group("tokens")
     conda:
         here
     threads: threads_of("tokens")
     resources:
-        mem_mb=memory("tokens"),
-        runtime=minutes("tokens"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
+        **asked("tokens"),
     shell:
         "exec python -m posttrain.build tokens/{wildcards.name} > {log} 2>&1"
 
@@ -76,10 +74,6 @@ rule compute_reference:
         here
     threads: threads_of("reference")
     resources:
-        gpu=gpus("reference"),
-        mem_mb=memory("reference"),
-        runtime=minutes("reference"),
-        slurm_account=plan.site.get("account", ""),
-        slurm_partition=plan.site.get("partition", ""),
+        **asked("reference", "gpu"),
     shell:
         "exec python -m posttrain.build reference/{wildcards.name} > {log} 2>&1"

@@ -436,7 +436,7 @@ PLAN = [
     Refused("lock of an unknown kind", put("model: {}\n", "config/lock.yaml"), "config/lock.yaml:1: model: no such key. Did you mean models?"),
     Refused("lock that is a list", put("models: [a/b]\n", "config/lock.yaml"), "config/lock.yaml:1: models: maps hub ids to commits, as in `org/name: <40 hex digits>`"),
     Refused("unknown key of the site", put("stroe: /x\n", "config/site.yaml"), "config/site.yaml:1: stroe: no such key. Did you mean store? (a site says where, never what)"),
-    Refused("identity in the site", put("account: a\ntrain: {beta: 1}\n", "config/site.yaml"), "config/site.yaml:2: train: no such key. Known: account, environments, gpu, partition, runtime, store (a site says where, never what)", real=True),
+    Refused("identity in the site", put("account: a\ntrain: {beta: 1}\n", "config/site.yaml"), "config/site.yaml:2: train: no such key. Did you mean constraint? (a site says where, never what)", real=True),
     Refused("identity in the site's runtime", put('runtime:\n  "d*":\n    beta: 1\n', "config/site.yaml"), "config/site.yaml:3: models.dpo.runtime.beta: no such key here; say train.beta"),
     Refused("a site's list", put("runtime: [a]\n", "config/site.yaml"), "config/site.yaml:1: runtime: maps patterns of names to runtime fields"),
     Refused("a site's list of environments", put("environments: [sample]\n", "config/site.yaml"), "config/site.yaml:1: environments: maps names to a folder or an image"),

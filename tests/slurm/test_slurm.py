@@ -18,8 +18,8 @@ pytestmark = [
     pytest.mark.xdist_group("slurm"),  # one cluster
 ]
 
-# The plugin first asks after 40 s, for jobs that take hours; these take seconds.
-ON_SLURM = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "1")
+# The profile looks after 5 s, for jobs that take minutes; these take seconds.
+ON_SLURM = ("--profile", "slurm", "--slurm-posttrain-init-seconds-before-status-checks", "1")
 TRAINED = f"train_dpo {DPO.removeprefix('models/')}"
 
 

@@ -6,6 +6,7 @@ POSTTRAIN_PLAN=.posttrain/plan/<digest>.json python -m posttrain.build models/qu
 import argparse
 import os
 
+from posttrain.build import sent, slurm, status
 from posttrain.build.processes import die_with_parent
 from posttrain.build.supervise import Supervisor, disk_refusal
 from posttrain.files import Refusal
@@ -24,9 +25,25 @@ def main() -> None:
         )
     supervisor = Supervisor(os.environ["POSTTRAIN_PLAN"], args.target)
     try:
+        made(supervisor)
+    except slurm.TimeIsOver:
+        slurm.requeue()  # the lease is free by now
+    except Refusal as refusal:
+        if slurm.job() and not supervisor.stopping:
+            sent.end(slurm.job(), args.target, supervisor.kind, str(refusal))
+        raise
+    except SystemExit:
+        if slurm.job():
+            sent.end(slurm.job(), args.target, status.MACHINE, "was stopped, and goes on from what it kept")
+        raise
+
+
+def made(supervisor: Supervisor) -> None:
+    """Raises: Refusal, of a disk's faults too."""
+    try:
         supervisor.restore() if supervisor.target["rule"] == "restore" else supervisor.build()
     except OSError as error:
-        raise disk_refusal(args.target, error) from None
+        raise disk_refusal(supervisor.path, error) from None
 
 
 main()

@@ -18,6 +18,8 @@ FULL = (  # how those say it that have no memory left
     "STATUS_ALLOC_FAILED",  # cuBLAS, cuSOLVER, cuSPARSE, cuDNN
     "ALLOCATION_FAILED",  # cuDNN 9
 )
+# A GPU, a link or a disk that fails, by the names of torch's classes, which are not imported for that, and Python's.
+MACHINES = {"AcceleratorError", "DistError", "ConnectionError", "TimeoutError"}
 
 
 @dataclass
@@ -65,7 +67,7 @@ class Job:
         elif not isinstance(error, Stopped):
             said = str(error).strip().splitlines() or [""]
             name = "" if isinstance(error, SystemExit) else f"{kind.__name__}: "
-            status.fail(self.work, f"{name}{said[0]}", status.OUT_OF_MEMORY if out_of_memory(error) else None)
+            status.fail(self.work, f"{name}{said[0]}", kind_of(error))
             if isinstance(error, Refusal) and "POSTTRAIN_SUPERVISOR" in os.environ:
                 raise SystemExit(1) from None  # the supervisor says it, once, with the target's name
 
@@ -78,6 +80,14 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError):  # Python's, NumPy's, Arrow's
         return True
     return isinstance(error, RuntimeError) and any(said in str(error) for said in FULL)  # torch's are
+
+
+def kind_of(error: BaseException) -> str | None:
+    """What may mend an error: less at once, or another machine; None of a mistake, which stays one."""
+    if out_of_memory(error):
+        return status.OUT_OF_MEMORY
+    named = MACHINES & {kind.__name__ for kind in type(error).__mro__}
+    return status.MACHINE if named and "device-side assert" not in str(error) else None
 
 
 class Stopped(SystemExit):

@@ -15,6 +15,7 @@ import threading
 import time
 from pathlib import Path
 
+from posttrain.build import slurm
 from posttrain.files import Refusal, read_json, write_json
 
 BEAT = 2  # seconds
@@ -60,7 +61,7 @@ def holder_of(turn: Path) -> dict:
     if gone(owner):
         return {}
     # Our own SLURM job on another machine is ours from before a requeue, or another `snakemake` of one allocation.
-    ours = owner and owner.get("slurm_job") == os.environ.get("SLURM_JOB_ID", "none")
+    ours = owner and owner.get("slurm_job") == (slurm.job() or "none")
     return (owner or {"name": f"a job that took {turn}"}) if age(turn) < (STALE / 2 if ours else STALE) else {}
 
 
@@ -126,7 +127,7 @@ class Lease:
 
     @staticmethod
     def owner() -> dict:
-        pid, job = os.getpid(), os.environ.get("SLURM_JOB_ID")
+        pid, job = os.getpid(), slurm.job()
         place = f"process {pid} on {socket.gethostname()}"
         name = f"SLURM job {job} ({place})" if job else place
         return {"name": name, "machine": machine(), "pid": pid, "since": started(pid), "slurm_job": job}

@@ -19,6 +19,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)  # SLURM's, a per
 # Settings of another launch, or of the user's shell, that would change this one unseen.
 FOREIGN = ("ACCELERATE_", "FSDP_", "DEEPSPEED_", "PET_", "TORCHELASTIC_")
 FOREIGN_NAMES = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PYTHONPATH"}
+TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 # Snakemake sets them all to a job's threads, of all its processes together. MKL's counts more for torch than OMP's, and
 # with another number of threads a sum is another number.
 THREADS = tuple(f"{library}_NUM_THREADS" for library in ("OMP", "MKL", "OPENBLAS", "GOTO", "NUMEXPR"))
@@ -60,8 +61,9 @@ def environment(work: Path, mark: str, threads: int, online: bool, python: str =
     }
     if not online:
         kept |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(work / "cache")}
-        kept.pop("HF_TOKEN", None)  # who does not fetch needs none
-    return HEAP | kept | {
+        for name in TOKENS:  # who does not fetch needs none
+            kept.pop(name, None)
+    return HEAP | {"NCCL_DEBUG": "WARN"} | kept | {
         KEY: mark,
         "POSTTRAIN_SUPERVISOR": str(os.getpid()),
         "PATH": f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}",
@@ -138,7 +140,7 @@ def one_task_a_node(runtime: dict) -> list[str]:
     nodes = runtime["nodes"]
     threads = runtime["threads"] * runtime["processes"] // nodes
     step = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", f"--cpus-per-task={threads}"]
-    return [*step, "--cpu-bind=none", "--kill-on-bad-exit=1"]
+    return [*step, "--export=ALL", "--cpu-bind=none", "--kill-on-bad-exit=1"]
 
 
 def meeting_port() -> int:

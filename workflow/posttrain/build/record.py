@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from posttrain.build import launch, status
+from posttrain.build import launch, slurm, status
 from posttrain.files import DIGEST_CHARACTERS, read_json
 
 OURS = ("config", "envs", "rules", "scripts", "workflow")  # what a build is made by, in the checkout
@@ -31,7 +31,7 @@ def of_run(work: Path, target: dict, root: Path, versions: dict[str, str]) -> di
         "metrics": read_json(work / "metrics.json"),
         "versions": versions,
         "hardware": hardware(),
-        "slurm_job": os.environ.get("SLURM_JOB_ID"),
+        "slurm_job": slurm.job(),
         "git": git(root),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

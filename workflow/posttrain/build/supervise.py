@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from posttrain.build import environments, gpus, launch, processes, record, status, store, tracking
+from posttrain.build import environments, gpus, launch, processes, record, slurm, status, store, tracking
 from posttrain.build.environments import Environment
 from posttrain.build.lease import Held, Lease, mark
 from posttrain.build.processes import STOP_SIGNALS
@@ -28,6 +28,7 @@ ONLINE = ("fetch_snapshot", "fetch_wheel")  # the stages that may use the networ
 # Inputs that a stage does not open: what did has read them, and a model's weights are not read for their name alone.
 UNOPENED = {"gather_completions": ("model", "model.weights")}
 WAIT = 1  # seconds between looks at another's lease
+LOOK = 1  # seconds between looks at the clock
 RESUME = os.EX_TEMPFAIL  # 75: stopped, with what the same command goes on from
 CHECKPOINTS = "checkpoints/checkpoint-*/complete.json"
 KEPT = (CHECKPOINTS, "kept/*/*.json", "download/*/*")  # in a work folder: what a run goes on from
@@ -45,7 +46,8 @@ class Supervisor:
         self.plan_path, self.path, self.target = plan_path, path, plan["targets"][path]
         self.store, self.root = Store(Path(plan["store"])), Path(plan["root"])
         self.site, self.needs = plan["site"], plan["environments"][self.target["environment"]]
-        self.stopping = False
+        self.stopping = self.time_is_over = False
+        self.kind: str | None = None  # of a failure: what another job may do better
 
     def restore(self) -> None:
         """Link what the store holds, or what a twin recipe has just built."""
@@ -150,9 +152,11 @@ class Supervisor:
         """Take away what an earlier try has half made, and its last words."""
         store.clear(work / "files")
         said = status.read(work)
-        times, spent = said.get("resumes", 0) + keeps(work), status.spent(said)
+        times, spent = said.get("resumes", 0) + bool(kept(work)), status.spent(said)
         status.clear(work)
-        status.write(work, target=self.path, state="running", resumes=times, spent=spent, pid=os.getpid())
+        status.write(
+            work, target=self.path, state="running", resumes=times, spent=spent, pid=os.getpid(), slurm_job=slurm.job()
+        )
 
     def run(self, work: Path, key: str, python: str) -> None:
         """Run the stage's program to its end, again with less at once where memory runs out.
@@ -165,7 +169,8 @@ class Supervisor:
         script = str(self.root / self.target["script"])
         command = processes.command(script, arguments, runtime, self.root, online, python)
         environment = processes.environment(work, mark(self.store.root, key), runtime["threads"], online, python)
-        environment |= tracking.environment(self.path, key)
+        environment |= tracking.environment(self.path, key) | self.site["variables"]
+        kept_before = kept(work)
         with gpus.claimed(runtime.get("gpus", 0)) as mine:
             child = self.start(command, environment | mine, work, key)
             while self.shrinks(work):
@@ -174,7 +179,7 @@ class Supervisor:
         for number in STOP_SIGNALS:  # what is left is to publish, which a stop would only repeat
             signal.signal(number, signal.SIG_IGN)
         if status.read(work).get("state") != "done":
-            self.give_up(work, child.returncode)
+            self.give_up(work, child.returncode, kept(work) != kept_before)
 
     def start(self, command: list[str], environment: dict[str, str], work: Path, key: str) -> subprocess.Popen:
         """The stage's program, started and ended."""
@@ -185,8 +190,21 @@ class Supervisor:
         )
         for number in STOP_SIGNALS:
             signal.signal(number, lambda number, _: self.stop(number, work, child))
-        child.wait()
+        self.wait(work, child)
         return child
+
+    def wait(self, work: Path, child: subprocess.Popen) -> None:
+        """Wait for the stage's program; stop what can be gone on with in time, where SLURM is about to end the job."""
+        clock = slurm.Clock(60 * self.site["grace_minutes"])
+        while True:
+            try:
+                child.wait(timeout=LOOK if slurm.job() else None)
+                return
+            except subprocess.TimeoutExpired:
+                resumes = "launch" in self.target["runtime"] or kept(work)
+                if resumes and not self.stopping and clock.over():
+                    self.time_is_over = True
+                    self.stop(signal.SIGTERM, work, child)
 
     def shrinks(self, work: Path) -> bool:
         """Whether a training has run out of memory, and is to be tried with less at once."""
@@ -204,16 +222,32 @@ class Supervisor:
             return False
         return True
 
-    def give_up(self, work: Path, returncode: int) -> NoReturn:
-        """End with why the stage's program was not done, and whether the next run goes on from what it did."""
+    def give_up(self, work: Path, returncode: int, advanced: bool) -> NoReturn:
+        """End with why the stage's program was not done, and whether the next run goes on from what it did.
+
+        Args:
+            advanced: whether this run has kept anything that was not there.
+
+        Raises: slurm.TimeIsOver, if the next run is this same job's.
+        """
         said = status.read(work)
         stopped = self.stopping and said.get("state") != "broken"
-        if said.get("state") == "resume" or (stopped and keeps(work)):
+        if self.time_is_over and not advanced and said.get("state") != "broken":
+            why = "the job's time was over before it had done anything that is kept"
+            status.write(work, state="resume")
+            self.stopping, self.kind = False, status.TIME
+            raise Refusal(f"{self.path}: {why}; give it more hours, or lower save_steps or block_size")
+        if said.get("state") == "resume" or (stopped and kept(work)):
             status.write(work, state="resume")
             at = status.sentence(said) or "work"
+            if self.time_is_over:
+                print(f"{self.path}: stopped at {at}, for the job's time is over; goes back into the queue", flush=True)
+                raise slurm.TimeIsOver(RESUME)
             print(f"{self.path}: stopped at {at}; run again to go on from what it kept", flush=True)
             sys.exit(RESUME)
-        why = said.get("why") if said.get("state") == "broken" else f"its program ended with status {returncode}"
+        why, self.kind = said.get("why"), said.get("kind")
+        if said.get("state") != "broken":
+            why, self.kind = f"its program ended with status {returncode}", status.MACHINE
         if stopped:
             why = "was stopped, and has kept nothing to go on from; run again to begin anew"
         status.write(work, state="broken", why=why)
@@ -242,9 +276,9 @@ class Supervisor:
         write_json(work / "manifest.json", made | store.describe(work / "files"))
 
 
-def keeps(work: Path) -> bool:
-    """Whether a work folder has something that the next run goes on from."""
-    return any(any(work.glob(pattern)) for pattern in KEPT)
+def kept(work: Path) -> set[Path]:
+    """What a work folder has that the next run goes on from."""
+    return {path for pattern in KEPT for path in work.glob(pattern)}
 
 
 def strip(work: Path) -> None:

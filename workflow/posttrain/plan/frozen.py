@@ -11,7 +11,7 @@ from typing import Any
 from posttrain.build import environments, lease, status
 from posttrain.build.store import Store, read_by, whole
 from posttrain.files import Refusal, digest, read_json, write_text
-from posttrain.plan import rehearsal, resources, triggers
+from posttrain.plan import asked, groups, rehearsal, resources, triggers
 from posttrain.plan.contents import Contents
 from posttrain.plan.lineage import reported
 from posttrain.plan.stages import MAKERS
@@ -28,18 +28,19 @@ NAMED = (*SECTIONS, "checkpoints")  # the kinds whose names a person chose
 KINDS = (*NAMED, "tokenizers", "tokens", "reference", "shards", "hub")
 
 
-def open_plan(root: str, config: dict, main: bool, deploys: bool = False) -> "Plan":
+def open_plan(root: str, config: dict, main: bool, deploys: bool = False, gpus: int | None = None) -> "Plan":
     """The plan: made, frozen and exported by the main process; read, and nothing else, by its jobs.
 
     Args:
         deploys: whether Snakemake makes or opens environments (`--sdm`).
+        gpus: the most that jobs can have (`--resources gpu=8`); Snakemake would give who asks for more no more.
     """
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # jobs run this Python
     if main:
         os.environ["POSTTRAIN_PLAN"] = freeze(Path(root), config)
     elif "POSTTRAIN_PLAN" not in os.environ:
         raise Refusal("a job found no POSTTRAIN_PLAN: its environment was not passed on (sbatch --export=ALL does)")
-    return Plan(os.environ["POSTTRAIN_PLAN"], main, deploys)
+    return Plan(os.environ["POSTTRAIN_PLAN"], main, deploys, gpus)
 
 
 def freeze_here() -> str:
@@ -72,9 +73,12 @@ def freeze(root: Path, config: dict) -> str:
     known_datasets = bases.read(root / "config/datasets.yaml", bases.Dataset)
     stand_ins = rehearsal.Repositories(read, known_bases, known_datasets, templates) if rehearses else None
     read = rehearsal.rehearsed(read) if rehearses else read
-    store = Store(Path("store" if rehearses else read.site.get("store", "store")).expanduser())
+    site = read.site
+    store = Store(Path("store" if rehearses else site.get("store", "store")))
     if store.root.exists() and not store.root.is_dir():
         raise Refusal(f"config/site.yaml: store: {store.root} is no folder; name one")
+    if "scratch" in site and not rehearses:
+        work_in(Path(site["scratch"]))
     contents = Contents()
     locks, here = lock.read(root / "config/lock.yaml"), root if rehearses else Path()
     targets = Targets(read, templates, here, locks, contents, MAKERS, stand_ins)
@@ -89,10 +93,10 @@ def freeze(root: Path, config: dict) -> str:
             known[target.path]["gated"] = name in known_bases and known_bases[name].gated
             known[target.path]["refusal"] = target.refusal or unopened(target, known_bases)
     mark_twins(known)
-    resources.settle(known, read.site.get("gpu"))
+    resources.settle(known, site.get("gpu"))
     contents.remember()
     plan = {
-        "root": str(root), "store": str(store.root), "environments": locked, "site": read.site,
+        "root": str(root), "store": str(store.root), "environments": locked, "site": site,
         "scans": read.scans, "rehearses": rehearses, "targets": known,
         "hub_ids": {kind: sorted(ids) for kind, ids in targets.hub_ids.items()},
     }  # fmt: skip
@@ -101,6 +105,23 @@ def freeze(root: Path, config: dict) -> str:
     write_text(path, text, durable=False)
     triggers.prepare(known)
     return path
+
+
+def work_in(scratch: Path) -> None:
+    """Have `work` be a folder of this checkout's on the site's scratch. Raises: Refusal, if it is another."""
+    link, folder = Path("work"), scratch / f"{Path.cwd().name}.{digest(str(Path.cwd()))}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if link.is_dir() and not link.is_symlink() and not any(link.iterdir()):
+            link.rmdir()
+        if not (link.exists() or link.is_symlink()):
+            link.symlink_to(folder)
+    except OSError as error:
+        raise Refusal(f"config/site.yaml: scratch: {error.filename}: {error.strerror}") from None
+    if link.resolve() != folder.resolve():
+        raise Refusal(
+            f"config/site.yaml: scratch: what is begun is in {link.resolve()}; move that to {folder}, and delete work"
+        )
 
 
 def read_environment(path: Path) -> dict[str, Any]:
@@ -188,11 +209,11 @@ def any_of(names: Iterable[str]) -> str:
 class Plan:
     """What the rules ask of the frozen plan."""
 
-    def __init__(self, path: str, main: bool, deploys: bool = False) -> None:
+    def __init__(self, path: str, main: bool, deploys: bool = False, gpus: int | None = None) -> None:
         plan = read_json(path)
         if not plan:
             raise Refusal(f"the plan {path} cannot be read; run snakemake again to make it anew")
-        self.path, self.main, self.deploys = path, main, deploys
+        self.path, self.main, self.deploys, self.gpus = path, main, deploys, gpus
         self.targets, self.scans, self.site = plan["targets"], plan["scans"], plan["site"]
         self.root, self.environments, self.store = Path(plan["root"]), plan["environments"], Store(Path(plan["store"]))
         self.asked: set[str] = set()
@@ -230,6 +251,7 @@ class Plan:
             self.asked.add(path)
             if self.targets[path]["refusal"] and not self.targets[path]["made"]:
                 raise Refusal(self.targets[path]["refusal"])
+            self.refuse_too_many_gpus(path)
             self.refuse_if_held(path)
             triggers.update(path, self.targets[path], self.environments)
             for said in warnings(self.targets[path]):
@@ -250,6 +272,26 @@ class Plan:
         """The image that config/site.yaml names for a target's environment, from here."""
         image = environments.image(self.targets[path]["environment"], self.site)
         return image if image is None or "://" in image else str(self.root / image)
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The names of what every job asks for here."""
+        return (*asked.SIZED, *(name for name, key in asked.PLACED.items() if key in self.site))
+
+    def resource(self, path: str, name: str) -> Any:
+        return asked.of(self.targets[path], self.site, name)
+
+    def group(self, path: str) -> str | None:
+        return groups.of(self.targets, path)
+
+    def refuse_too_many_gpus(self, path: str) -> None:
+        target = self.targets[path]
+        count = target["runtime"].get("gpus", 0)
+        if self.gpus is not None and count > self.gpus and not target["made"]:
+            raise Refusal(
+                f"{path}: runtime.gpus: {count} are asked for, and there are {self.gpus} (`--resources gpu`); "
+                "lower it in the recipe, or in config/site.yaml"
+            )
 
     def refuse_if_held(self, path: str) -> None:
         target = self.targets[path]

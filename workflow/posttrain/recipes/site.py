@@ -1,19 +1,107 @@
-"""The site's overlay, config/site.yaml: where and how fast, never what."""
+"""The site's file, config/site.yaml: where and how fast, never what. config/site.example.yaml is one to copy."""
 
 import fnmatch
+import functools
+import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationError
 
 from posttrain.files import Refusal
 from posttrain.recipes import page, sections
 from posttrain.recipes.environments import APART
+from posttrain.recipes.fields import Entry, Positive
 from posttrain.recipes.gpus import GPUS
 from posttrain.recipes.page import Where
-from posttrain.words import did_you_mean
+from posttrain.words import did_you_mean, dotted
 
-KEYS = ("store", "account", "partition", "gpu", "environments", "runtime")
+OURS = ("POSTTRAIN_", "SLURM_", "OMP_", "MKL_", "HF_TOKEN")  # variables that others set, or that are secret
+TYPES = {"string_type": "a word is wanted; write it in quotes", "float_type": "a number is wanted"}
+SHAPES = {
+    "runtime": "maps patterns of names to runtime fields",
+    "environments": "maps names to a folder or an image",
+    "variables": "maps names of environment variables to values, in quotes where they are numbers",
+    "modules": "is a list of modules to load",
+}
+
+
+def safe(word: str) -> str:
+    """A word that a scheduler's option or a shell's line takes as one."""
+    if not re.fullmatch(r"[\w.,:@/+&|*()\[\]=-]+", word):
+        raise ValueError(f"{word!r} is no word that a scheduler takes")
+    return word
+
+
+def settable(name: str) -> str:
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
+        raise ValueError(f"{name} is no name of an environment variable")
+    if name.startswith(OURS):
+        raise ValueError(f"{name} is nothing that a site sets")
+    return name
+
+
+def known_environment(name: str) -> str:
+    if name not in APART:
+        raise ValueError(f"no such environment. {did_you_mean(name, list(APART))}")
+    return name
+
+
+def known_gpu(name: str) -> str:
+    if name not in GPUS:
+        raise ValueError(f"no {name} is known. {did_you_mean(name, list(GPUS))}")
+    return name
+
+
+def expanded(path: str) -> str:
+    """A path with `~` and `$NAME` put in."""
+    made = os.path.expandvars(str(Path(path).expanduser()) if path.startswith("~") else path)
+    if missing := re.search(r"\$\{?(\w+)", made):
+        raise ValueError(f"{path}: ${missing[1]} is not set here")
+    return made
+
+
+Word = Annotated[str, AfterValidator(safe)]
+Place = Annotated[str, AfterValidator(expanded)]
+
+
+class Both(Entry):
+    """What jobs with GPUs ask for, and what those without."""
+
+    gpu: Word | None = Field(None, description="of jobs that ask for GPUs")
+    cpu: Word | None = Field(None, description="of all others")
+
+
+class Settings(Entry):
+    store: Place | None = Field(
+        None, description="folder of finished artifacts, which a lab can share; `store` if unsaid"
+    )
+    scratch: Place | None = Field(
+        None,
+        description="folder to work in, which all nodes see: checkpoints until they are finished; `work` if unsaid",
+    )
+    account: Word | Both | None = Field(None, description="SLURM account, or one each: `{gpu: …, cpu: …}`")
+    partition: Word | Both | None = Field(None, description="SLURM partition, or one each: `{gpu: …, cpu: …}`")
+    qos: Word | Both | None = Field(None, description="SLURM quality of service, or one each")
+    constraint: Word | Both | None = Field(None, description="features that a node must have, or one each: `h100&ib`")
+    max_hours: Positive | None = Field(
+        None, description="the longest that one job may run; what takes longer goes on in the next"
+    )
+    grace_minutes: Positive = Field(
+        5, description="before a job's time is over it saves, and goes back into the queue: so long before"
+    )
+    modules: list[Word] = Field([], description="environment modules that every job loads: `[cuda/12.8]`")
+    variables: dict[Annotated[str, AfterValidator(settable)], str] = Field(
+        {}, description="environment variables of every job, by name: `{NCCL_SOCKET_IFNAME: ib0}`"
+    )
+    gpu: Annotated[str, AfterValidator(known_gpu)] | None = Field(None, description="the GPU that plans are costed for")
+    environments: dict[Annotated[str, AfterValidator(known_environment)], Place] = Field(
+        {}, description="folder or image of vLLM's environments: `{sample: ../images/sample.sif}`"
+    )
+    runtime: dict[str, dict] = Field({}, description="runtime fields by patterns of names")
 
 
 @dataclass(frozen=True)
@@ -42,38 +130,35 @@ class Site:
 
 
 def read(path: Path) -> Site:
-    if not path.exists():
-        return Site({}, {})
-    said, where = page.read(path)
-    for key in said:
-        if key not in KEYS:
-            hint = did_you_mean(key, list(KEYS))
-            raise Refusal(f"{where[(key,)]}: {key}: no such key. {hint} (a site says where, never what)")
-    for key in ("store", "account", "partition", "gpu"):
-        if not isinstance(said.get(key, ""), str):
-            raise Refusal(f"{where[(key,)]}: {key}: {said[key]!r}: a word is wanted; write it in quotes")
-    if "gpu" in said and said["gpu"] not in GPUS:
-        raise Refusal(f"{where[('gpu',)]}: gpu: no {said['gpu']} is known. {did_you_mean(said['gpu'], list(GPUS))}")
-    check_environments(said, where)
-    patterns = said.get("runtime", {})
-    if not isinstance(patterns, dict) or not all(isinstance(value, dict) for value in patterns.values()):
-        raise Refusal(f"{where[('runtime',)]}: runtime: maps patterns of names to runtime fields")
-    for pattern in patterns:
+    """The file, its paths expanded and what is unsaid put in. Raises: Refusal, with the line of the first fault."""
+    said, where = page.read(path) if path.exists() else ({}, {})
+    try:
+        settings = Settings.model_validate(said).model_dump(exclude_none=True)
+    except ValidationError as error:
+        raise Refusal(fault(error.errors()[0], said, where)) from None
+    for pattern in settings["runtime"]:
         section = whole_path(pattern).split("/")[0]
         if not fnmatch.filter(sections.SECTIONS, section):
             hint = did_you_mean(section, list(sections.SECTIONS))
             raise Refusal(f"{where[('runtime', pattern)]}: runtime.{pattern}: no such section. {hint}")
-    return Site(said, where)
+    return Site(settings, where)
 
 
-def check_environments(said: dict, where: Where) -> None:
-    places = said.get("environments", {})
-    if not isinstance(places, dict) or not all(isinstance(place, str) for place in places.values()):
-        raise Refusal(f"{where[('environments',)]}: environments: maps names to a folder or an image")
-    for name in places:
-        if name not in APART:
-            hint = did_you_mean(name, list(APART))
-            raise Refusal(f"{where[('environments', name)]}: environments.{name}: no such environment. {hint}")
+def fault(error: dict, said: dict, where: Where) -> str:
+    """What is wrong, where, in one line."""
+    key = tuple(part for part in error["loc"] if part != "[key]")
+    while key not in where:  # the type that was tried of several, or an item of a list
+        key = key[:-1]
+    at = f"{where[key]}: {dotted(key)}: "
+    if error["type"] == "extra_forbidden":
+        known = list((Settings if len(key) == 1 else Both).model_fields)
+        return f"{at}no such key. {did_you_mean(key[-1], known)} (a site says where, never what)"
+    if error["type"] == "value_error":
+        return at + error["msg"].removeprefix("Value error, ")
+    if key[0] in SHAPES:
+        return at + SHAPES[key[0]]
+    value = functools.reduce(lambda inner, part: inner[part], key, said)
+    return f"{at}{value!r}: {TYPES.get(error['type'], error['msg'])}"
 
 
 def whole_path(pattern: str) -> str:

@@ -1,0 +1,56 @@
+"""What a target's job asks the scheduler for, by its runtime, by the site, and by what it was found to need."""
+
+from pathlib import Path
+from typing import Any
+
+from posttrain.files import read_json, write_json
+
+NEEDS = Path(".posttrain/needs")  # by intent: what a job was too small for, the next is not
+MORE = 2  # times what was not enough
+# Of a job: the site's key of what Snakemake's plugin calls otherwise.
+PLACED = {"slurm_account": "account", "slurm_partition": "partition", "qos": "qos", "constraint": "constraint"}
+SIZED = ("mem_mb", "runtime")
+SPREAD = ("gpu", "nodes", "tasks", "gres", "mpi")
+
+
+def of(target: dict, site: dict, name: str) -> Any:
+    """A resource of a target's job by the name that Snakemake has for it; None if nothing is asked for."""
+    if name in PLACED:
+        said = site.get(PLACED[name])
+        return said.get("gpu" if target["runtime"].get("gpus") else "cpu") if isinstance(said, dict) else said
+    return sized(target, site, name) if name in SIZED else spread(target["runtime"]).get(name)
+
+
+def sized(target: dict, site: dict, name: str) -> int:
+    """MB of a node's memory, or minutes of one job."""
+    runtime = target["runtime"]
+    said = round(1000 * runtime["mem_gb"]) if name == "mem_mb" else round(60 * runtime["hours"])
+    asked = max(said, read_json(needs(target)).get(name, 0))
+    return min(asked, longest(site)) if name == "runtime" else asked
+
+
+def spread(runtime: dict) -> dict[str, Any]:
+    """GPUs, and of a job of several nodes what it asks SLURM for besides."""
+    gpus, nodes = runtime.get("gpus") or None, runtime.get("nodes", 1)
+    if nodes == 1:
+        return {"gpu": gpus}
+    # `gpu` counts all nodes together, so each one's share is said; where there are GPUs, `tasks` would be of each.
+    share = {"gres": f"gpu:{gpus // nodes}"} if gpus else {"tasks": nodes}
+    return {"gpu": gpus, "nodes": nodes, "mpi": ""} | share  # mpi: the shell line itself spreads its work, with srun
+
+
+def grow(target: dict, site: dict, name: str, asked: int) -> bool:
+    """Have the next job of a target ask for more than that; whether it can."""
+    if name == "runtime" and asked >= longest(site):
+        return False
+    write_json(needs(target), read_json(needs(target)) | {name: MORE * asked})
+    return True
+
+
+def longest(site: dict) -> float:
+    """Minutes."""
+    return 60 * site.get("max_hours", float("inf"))
+
+
+def needs(target: dict) -> Path:
+    return NEEDS / f"{target['intent']}.json"

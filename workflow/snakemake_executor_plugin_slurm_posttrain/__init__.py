@@ -1,0 +1,195 @@
+"""Snakemake's SLURM executor, with what a job that failed is worth: `executor: slurm-posttrain`, of profiles/slurm.
+
+Of snakemake-executor-plugin-slurm 2.8.0 it replaces three things. A job that failed is sent again only where another
+may do better: with more memory, with more time, or on another machine. Job arrays hold jobs that ask for the same, and
+wait for no others: the plugin gives all what the first asks for, and drops those that it would collect. States come
+from squeue alone, so nothing waits for an accounting database, for a job that SLURM has forgotten, or for one that can
+never be scheduled.
+"""
+
+import asyncio
+import os
+import re
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from snakemake_executor_plugin_slurm import Executor as Slurm
+from snakemake_executor_plugin_slurm import ExecutorSettings, common_settings
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
+
+from posttrain.build import sent, slurm, status
+from posttrain.plan import asked
+from posttrain.plan.frozen import Plan
+
+__all__ = ["Executor", "ExecutorSettings", "common_settings"]
+
+FAILED = ("BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "OUT_OF_MEMORY", "TIMEOUT")
+LOST = ("NODE_FAIL", "PREEMPTED")  # SLURM puts such a job back into the queue, where it may be put back
+# Why a job waits that will wait for ever: what is asked for is not there, or not this user's to have.
+NEVER = re.compile(
+    "PartitionTimeLimit|PartitionNodeLimit|BadConstraints|InvalidAccount|InvalidQOS|AccountNotAllowed|QOSNotAllowed"
+    "|DependencyNeverSatisfied|PartitionConfig|(QOS|Assoc)Max.*PerJob.*|(QOS|Assoc)Max(WallDuration|Nodes)PerJob.*"
+)
+UNREACHABLE = re.compile("Unable to contact slurm controller|Socket timed out|Zero Bytes were transmitted")
+OUT_OF_MEMORY = re.compile(
+    "oom.?kill|exceeded memory limit|Out Of Memory", re.IGNORECASE
+)  # slurmstepd's, in a job's log
+SLOWER, SLOWEST = 1.5, 60  # each look at a queue in which nothing ends comes later, at most so many seconds
+LOOKS = 3  # at a job that the queue has lost, or does not know, before that is believed
+PAUSE = 10  # seconds, when the controller does not answer
+SIZES = {status.MEMORY: "mem_mb", status.TIME: "runtime"}
+
+
+class Executor(Slurm):
+    def __post_init__(self, test_mode: bool = False) -> None:
+        super().__post_init__(test_mode)
+        self.plan = Plan(os.environ["POSTTRAIN_PLAN"], main=False)
+        self.looks: defaultdict[str, int] = defaultdict(int)
+
+    # Arrays
+
+    def run_jobs(self, jobs: list[JobExecutorInterface]) -> None:
+        """Send jobs, as one array those of a rule in `array_jobs` that ask for the same."""
+        self._main_event_loop = self._main_event_loop or running_loop()
+        alike = defaultdict(list)
+        for job in jobs:
+            arrays = not job.is_group() and job.rule.name in self.array_jobs
+            alike[(job.rule.name, *asks(job)) if arrays else job].append(job)
+        for same in alike.values():
+            self._submit_array_jobs(same) if len(same) > 1 else self._submit_job(same[0])
+
+    # What becomes of jobs
+
+    def report_job_submission(self, job_info: SubmittedJobInfo, register_job: bool = True) -> None:
+        number = job_info.external_jobid
+        if "_" in number:  # of an array, whose log has another place than the plugin says
+            job_info.aux["slurm_logfile"] = self.slurm_logdir / f"rule_{job_info.job.rule.name}" / f"{number}.log"
+        sent.remember(number, targets(job_info.job))
+        super().report_job_submission(job_info, register_job)
+
+    def report_job_error(self, job_info: SubmittedJobInfo, msg: str | None = None, **said: object) -> None:
+        """Told of a job that was not taken, too. Snakemake sends it again if it has an attempt left."""
+        if job_info.external_jobid is None:
+            self.refused(job_info.job, msg or "")
+        super().report_job_error(job_info, msg, **said)
+
+    def refused(self, job: JobExecutorInterface, msg: str) -> None:
+        """Decide on a job that SLURM has not taken: while it cannot be reached, no attempt is used up."""
+        if UNREACHABLE.search(msg) or slurm.ask("scontrol", "ping") is None:
+            time.sleep(PAUSE)  # in the thread that sends jobs
+            job.attempt -= 1
+        else:
+            give_up(job)
+
+    async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncIterator[SubmittedJobInfo]:
+        first = self.workflow.executor_settings.init_seconds_before_status_checks
+        found = await self.queue() if active_jobs else {}
+        ended = False
+        for job_info in active_jobs:
+            state, reason = found.get(job_info.external_jobid, (None, "")) if found is not None else ("", "")
+            if state is None and (state := self.missing(job_info)) is None:
+                yield job_info
+            elif state == "COMPLETED":
+                job_info.aux["slurm_logfile"].unlink(missing_ok=True)
+                self.report_job_success(job_info)
+                ended = True
+            elif state in FAILED or (state in LOST and self.looked(job_info) >= LOOKS):
+                self.failed(job_info, state)
+                ended = True
+            elif state == "PENDING" and NEVER.fullmatch(reason):
+                await run("scancel", job_info.external_jobid)
+                give_up(job_info.job)
+                self.report_job_error(job_info, f"SLURM can never begin it ({reason}), so it was cancelled. ")
+                ended = True
+            else:
+                yield job_info
+        idle = min(SLOWER * (self.next_seconds_between_status_checks or first), SLOWEST)
+        self.next_seconds_between_status_checks = first if ended or not active_jobs else idle
+
+    async def queue(self) -> dict[str, tuple[str, str]] | None:
+        """State and reason of this run's jobs by their numbers; None if the controller does not answer."""
+        lines = await run(
+            "squeue", "--array", "--noheader", "--states=all", f"--name={self.run_uuid}", "--format=%i|%T|%r"
+        )
+        if lines is None:
+            return None
+        rows = (line.split("|", 2) for line in lines.splitlines())
+        return {number: (state, reason) for number, state, reason in rows}
+
+    def missing(self, job_info: SubmittedJobInfo) -> str | None:
+        """What became of a job that SLURM does not know any more (its MinJobAge is over); None: look again first."""
+        if self.looked(job_info) < LOOKS:
+            return None
+        made = all(Path(path).exists() for path in job_info.job.output)
+        return "COMPLETED" if made else "FAILED"
+
+    def looked(self, job_info: SubmittedJobInfo) -> int:
+        """How often a job was not where it should be, now too."""
+        self.looks[job_info.external_jobid] += 1
+        return self.looks[job_info.external_jobid]
+
+    def failed(self, job_info: SubmittedJobInfo, state: str) -> None:
+        """Decide whether another job may do better, and what that is to ask for; say why this one failed."""
+        number = job_info.external_jobid
+        said, kind = sent.words(number), cause(job_info, state)
+        job, why = job_info.job, f"SLURM job {number}: {said.get('why') or state}. "
+        if kind is None:
+            give_up(job)
+        for member in members(job) if kind in SIZES else []:
+            name, path = SIZES[kind], targets(member)[0]
+            if asked.grow(self.plan.targets[path], self.plan.site, name, member.resources.get(name)):
+                why += f"The next job of {path} asks for more {kind}. "
+            else:
+                give_up(job)
+        self.report_job_error(job_info, why, aux_logs=[str(job_info.aux["slurm_logfile"])])
+
+
+def cause(job_info: SubmittedJobInfo, state: str) -> str | None:
+    """What a job failed of that another may not; None if that would fail like it."""
+    said = sent.words(job_info.external_jobid)
+    if state == "OUT_OF_MEMORY" or OUT_OF_MEMORY.search(text(job_info.aux["slurm_logfile"])):
+        return status.MEMORY
+    if state == "CANCELLED":  # by a person
+        return None
+    if state == "TIMEOUT" and said.get("kind") != status.MACHINE:
+        return status.TIME
+    kind = said["kind"] if said else status.MACHINE
+    return kind if kind in (status.TIME, status.MACHINE) else None
+
+
+def text(log: Path) -> str:
+    return log.read_text(errors="replace") if log.exists() else ""
+
+
+def give_up(job: JobExecutorInterface) -> None:
+    """Use up a job's attempts."""
+    job.attempt = job.restart_times + 1
+
+
+def members(job: JobExecutorInterface) -> list[JobExecutorInterface]:
+    return list(job.jobs) if job.is_group() else [job]
+
+
+def targets(job: JobExecutorInterface) -> list[str]:
+    made = [str(path) for member in members(job) for path in member.output]
+    return sorted(path.removesuffix(".run.json") for path in made if path.endswith(".run.json"))
+
+
+def asks(job: JobExecutorInterface) -> tuple:
+    """What a job asks for."""
+    return (job.threads, *sorted((name, value) for name, value in job.resources.items() if name != "tmpdir"))
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+async def run(*command: str) -> str | None:
+    """What a command prints; None if it fails. Meanwhile jobs are sent."""
+    return await asyncio.to_thread(slurm.ask, *command)
