@@ -3,7 +3,9 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -45,10 +47,20 @@ class Cluster:
     def next_job(self) -> str:
         return re.search(r"NEXT_JOB_ID\s*=\s*(\d+)", self.ask("scontrol", "show", "config"))[1]
 
+    def controller(self, command: str) -> None:
+        """`stop` slurmctld, or `start` it with what it knew."""
+        if command == "start":
+            self.ask("slurmctld", "-f", str(self.folder / "slurm.conf"))
+            return
+        pid = int((self.folder / "run/slurmctld.pid").read_text())
+        os.kill(pid, signal.SIGTERM)
+        while Path(f"/proc/{pid}").exists():
+            time.sleep(0.1)
+
     def partitions(self, state: str) -> None:
         """UP, or DOWN: jobs are taken, and wait."""
         for name in ("debug", "high"):
-            self.ask("scontrol", "update", f"PartitionName={name}", f"State={state}")
+            self.ask("scontrol", "update", f"PartitionName={name}", f"State={state}", "MaxTime=UNLIMITED")
 
     def clear(self) -> None:
         """End what is left of a failed test."""

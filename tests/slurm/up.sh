@@ -21,14 +21,16 @@ mkdir -p "$DIR"/{bin,gpus,log,run,spool,state}
 for i in $(seq 0 $((GPUS - 1))); do ln -sfn /dev/null "$DIR/gpus/gpu$i"; done
 
 # Snakemake's jobstep plugin strips SLURM_CONF from a job's environment, so each command finds its own.
-for command in sacct sbatch scancel scontrol sinfo squeue srun; do
+for command in sbatch scancel scontrol sinfo squeue srun; do
   printf '#!/bin/sh\nSLURM_CONF=%s exec %s "$@"\n' "$DIR/slurm.conf" "$(PATH=/usr/bin:/bin command -v $command)" \
     > "$DIR/bin/$command"
   chmod 755 "$DIR/bin/$command"
 done
+# It hangs for ever where there is no accounting database: nothing may ask it.
+printf '#!/bin/sh\nexec sleep infinity\n' > "$DIR/bin/sacct"
 # Accounts are the accounting database's, which there is none of; the plugin looks for `account` in this list.
 printf '#!/bin/sh\necho lab\n' > "$DIR/bin/sacctmgr"
-chmod 755 "$DIR/bin/sacctmgr"
+chmod 755 "$DIR/bin/sacct" "$DIR/bin/sacctmgr"
 echo "export PATH=$DIR/bin:\$PATH" > "$DIR/env"
 
 read -r -a ports < <(python3 - $((NODES + 1)) <<'PYTHON'
@@ -54,6 +56,10 @@ SlurmdPidFile=$DIR/run/slurmd-%n.pid
 SlurmctldLogFile=$DIR/log/slurmctld
 SlurmdLogFile=$DIR/log/slurmd-%n
 AccountingStorageType=accounting_storage/none
+# Each second the memory of a job's processes is looked at: too much, and they are killed.
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SwitchType=switch/none

@@ -1,10 +1,10 @@
 """Snakemake's SLURM executor, with what a job that failed is worth: `executor: slurm-posttrain`, of profiles/slurm.
 
-Of snakemake-executor-plugin-slurm 2.8.0 it replaces three things. A job that failed is sent again only where another
+Of snakemake-executor-plugin-slurm 2.8.0 it replaces four things. A job that failed is sent again only where another
 may do better: with more memory, with more time, or on another machine. Job arrays hold jobs that ask for the same, and
 wait for no others: the plugin gives all what the first asks for, and drops those that it would collect. States come
 from squeue alone, so nothing waits for an accounting database, for a job that SLURM has forgotten, or for one that can
-never be scheduled.
+never be scheduled. And no account is guessed.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import os
 import re
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from snakemake_executor_plugin_slurm import Executor as Slurm
@@ -33,6 +33,7 @@ NEVER = re.compile(
     "PartitionTimeLimit|PartitionNodeLimit|BadConstraints|InvalidAccount|InvalidQOS|AccountNotAllowed|QOSNotAllowed"
     "|DependencyNeverSatisfied|PartitionConfig|(QOS|Assoc)Max.*PerJob.*|(QOS|Assoc)Max(WallDuration|Nodes)PerJob.*"
 )
+HELD = ("launch failed requeued held", "JobHoldMaxRequeue")  # put back by SLURM, which will not begin it again
 UNREACHABLE = re.compile("Unable to contact slurm controller|Socket timed out|Zero Bytes were transmitted")
 OUT_OF_MEMORY = re.compile(
     "oom.?kill|exceeded memory limit|Out Of Memory", re.IGNORECASE
@@ -61,13 +62,17 @@ class Executor(Slurm):
         for same in alike.values():
             self._submit_array_jobs(same) if len(same) > 1 else self._submit_job(same[0])
 
+    def get_account_arg(self, job: JobExecutorInterface) -> Iterator[str]:
+        """Nothing where the site says none: SLURM has a default, and `sacct`, which the plugin would ask, may hang."""
+        yield from super().get_account_arg(job) if job.resources.get("slurm_account") else [""]
+
     # What becomes of jobs
 
     def report_job_submission(self, job_info: SubmittedJobInfo, register_job: bool = True) -> None:
         number = job_info.external_jobid
         if "_" in number:  # of an array, whose log has another place than the plugin says
             job_info.aux["slurm_logfile"] = self.slurm_logdir / f"rule_{job_info.job.rule.name}" / f"{number}.log"
-        sent.remember(number, targets(job_info.job))
+        sent.remember(number, {path: self.plan.targets[path]["intent"] for path in targets(job_info.job)})
         super().report_job_submission(job_info, register_job)
 
     def report_job_error(self, job_info: SubmittedJobInfo, msg: str | None = None, **said: object) -> None:
@@ -103,6 +108,10 @@ class Executor(Slurm):
                 await run("scancel", job_info.external_jobid)
                 give_up(job_info.job)
                 self.report_job_error(job_info, f"SLURM can never begin it ({reason}), so it was cancelled. ")
+                ended = True
+            elif state == "PENDING" and reason in HELD:
+                await run("scancel", job_info.external_jobid)
+                self.failed(job_info, reason)
                 ended = True
             else:
                 yield job_info

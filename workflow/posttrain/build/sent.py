@@ -20,13 +20,13 @@ FORGOTTEN = 3600  # seconds after which a job that SLURM has forgotten is forgot
 @dataclass(frozen=True)
 class Sent:
     number: str
-    targets: list[str]
+    targets: dict[str, str]  # each with its intent
     state: str  # PENDING, RUNNING, …
     reason: str  # why it waits
     nodes: str
 
 
-def remember(number: str, targets: list[str]) -> None:
+def remember(number: str, targets: dict[str, str]) -> None:
     write_json(FOLDER / f"{number}.json", {"targets": targets, "time": time.time()})
 
 
@@ -51,7 +51,7 @@ def live() -> Iterator[Sent]:
     queue = queued() if records else None
     for path in records if queue is not None else []:
         if path.stem in queue:
-            yield Sent(path.stem, read_json(path).get("targets", []), *queue[path.stem])
+            yield Sent(path.stem, read_json(path).get("targets", {}), *queue[path.stem])
         elif time.time() - path.stat().st_mtime > FORGOTTEN:
             forget(path.stem)
 

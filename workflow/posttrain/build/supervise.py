@@ -245,14 +245,15 @@ class Supervisor:
                 raise slurm.TimeIsOver(RESUME)
             print(f"{self.path}: stopped at {at}; run again to go on from what it kept", flush=True)
             sys.exit(RESUME)
-        why, self.kind = said.get("why"), said.get("kind")
+        why, kind = said.get("why"), said.get("kind")
         if said.get("state") != "broken":
-            why, self.kind = f"its program ended with status {returncode}", status.MACHINE
+            why, kind = f"its program ended with status {returncode}", status.MACHINE
         if stopped:
             why = "was stopped, and has kept nothing to go on from; run again to begin anew"
         status.write(work, state="broken", why=why)
         if shutil.disk_usage(work).free < 1 << 20 or "No space left" in str(why):
             raise Refusal(f"{self.path}: no space left on the disk of {work}; free some and run again, it will go on")
+        self.kind = kind
         raise Refusal(f"{self.path}: {why}")
 
     def stop(self, number: int, work: Path, child: subprocess.Popen) -> None:

@@ -1,14 +1,16 @@
 """The frozen plan: the catalogue resolved once, what is known of each target, and which rule makes it."""
 
+import functools
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from posttrain.build import environments, lease, status
+from posttrain.build import environments, lease, sent, status
 from posttrain.build.store import Store, read_by, whole
 from posttrain.files import Refusal, digest, read_json, write_text
 from posttrain.plan import asked, groups, rehearsal, resources, triggers
@@ -112,8 +114,8 @@ def work_in(scratch: Path) -> None:
     link, folder = Path("work"), scratch / f"{Path.cwd().name}.{digest(str(Path.cwd()))}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if link.is_dir() and not link.is_symlink() and not any(link.iterdir()):
-            link.rmdir()
+        if link.is_dir() and not link.is_symlink() and not any(path.is_file() for path in link.rglob("*")):
+            shutil.rmtree(link)
         if not (link.exists() or link.is_symlink()):
             link.symlink_to(folder)
     except OSError as error:
@@ -293,9 +295,22 @@ class Plan:
                 "lower it in the recipe, or in config/site.yaml"
             )
 
+    @functools.cached_property
+    def queue(self) -> list[sent.Sent]:
+        """The jobs that an earlier snakemake of this checkout sent to SLURM, and that wait or run."""
+        return list(sent.live())
+
     def refuse_if_held(self, path: str) -> None:
         target = self.targets[path]
-        if target["key"] is None or target["hit"]:
+        if target["hit"]:
+            return
+        for job in self.queue if not target["made"] else []:
+            if job.targets.get(path) == target["intent"] and job.state == "PENDING":
+                raise Refusal(
+                    f"{path}: SLURM job {job.number} waits in the queue to build this ({job.reason}); wait for it, or "
+                    f"`scancel {job.number}` first"
+                )
+        if target["key"] is None:
             return
         if who := lease.holder(self.store.root, target["key"]):
             at = status.sentence(status.read(Path("work") / f"{path}.{target['key']}"))
