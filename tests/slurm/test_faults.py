@@ -1,3 +1,4 @@
+# ruff: noqa: F401, F811 (fixtures)
 """What a cluster does to jobs, done by the running daemons: each ends in the model of an undisturbed build."""
 
 import os
@@ -7,9 +8,20 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster, missing
-from test_slurm import ON_SLURM, TRAINED, cluster, lengthened, long, one_cluster, state, stop_the_clock, trainer  # noqa: F401
+from test_slurm import (
+    ON_SLURM,
+    TRAINED,
+    cluster,
+    lengthened,
+    long,
+    one_cluster,
+    processes,
+    state,
+    stop_the_clock,
+    trainer,
+)
 
-from conftest import DPO, Project
+from conftest import DPO, PAGE, Project
 
 pytestmark = [
     pytest.mark.slurm,
@@ -30,21 +42,21 @@ def go_on(project: Project) -> None:
     os.kill(trainer(project), signal.SIGCONT)
 
 
-def number_of(cluster: Cluster, project: Project) -> str:  # noqa: F811
+def number_of(cluster: Cluster, project: Project) -> str:
     return cluster.jobs(project.root)[TRAINED]["JobId"]
 
 
-def begin_now(cluster: Cluster, project: Project) -> None:  # noqa: F811
+def begin_now(cluster: Cluster, project: Project) -> None:
     """A job that was put back is not begun for two minutes."""
     project.wait(lambda: state(cluster, project) == "PENDING")
     cluster.ask("scontrol", "update", f"JobId={number_of(cluster, project)}", "StartTime=now")
 
 
-def sent(cluster: Cluster) -> int:  # noqa: F811
+def sent(cluster: Cluster) -> int:
     return int(cluster.next_job())
 
 
-def test_a_job_longer_than_any_may_be_goes_on_in_the_next(cluster, long, undisturbed):  # noqa: F811
+def test_a_job_longer_than_any_may_be_goes_on_in_the_next(cluster, long, undisturbed):
     """Three runs of a minute each, none of them an attempt; the partition takes no longer job."""
     long.path("config/site.yaml").write_text(f"max_hours: {1 / 60}\n")
     cluster.ask("scontrol", "update", "PartitionName=debug", "MaxTime=1")
@@ -65,7 +77,7 @@ def test_a_job_longer_than_any_may_be_goes_on_in_the_next(cluster, long, undistu
     assert long.content() == undisturbed
 
 
-def test_a_cancelled_job_is_not_sent_again_and_goes_on_when_it_is_asked_for(cluster, long, undisturbed):  # noqa: F811
+def test_a_cancelled_job_is_not_sent_again_and_goes_on_when_it_is_asked_for(cluster, long, undisturbed):
     main = long.start(DPO, *ON_SLURM, PATH=cluster.path)
     stop_the_clock(long)
     before = sent(cluster)
@@ -78,7 +90,7 @@ def test_a_cancelled_job_is_not_sent_again_and_goes_on_when_it_is_asked_for(clus
     assert long.content() == undisturbed
 
 
-def test_a_job_whose_node_goes_down_is_begun_on_another(cluster, long, undisturbed):  # noqa: F811
+def test_a_job_whose_node_goes_down_is_begun_on_another(cluster, long, undisturbed):
     main = long.start(DPO, *ON_SLURM, PATH=cluster.path)
     held = stop_the_clock(long)
     node = cluster.jobs(long.root)[TRAINED]["NodeList"]
@@ -93,17 +105,17 @@ def test_a_job_whose_node_goes_down_is_begun_on_another(cluster, long, undisturb
     assert long.content() == undisturbed
 
 
-def test_a_job_killed_for_memory_is_sent_again_with_twice_as_much(cluster, long, undisturbed):  # noqa: F811
+def test_a_job_killed_for_memory_is_sent_again_with_twice_as_much(cluster, long, undisturbed):
     long.edit("save_steps: 1000,", "save_steps: 1000, mem_gb: 0.7,")
     before = sent(cluster)
     output, _ = long.make(DPO, *ON_SLURM, PATH=cluster.path)
     assert sent(cluster) == before + 2, output
-    assert "asks for more memory" in output
+    assert "models/micro-dpo: the next job asks for more memory" in output
     assert cluster.jobs(long.root)[TRAINED]["MinMemoryNode"] == "1400M"
     assert long.content() == undisturbed
 
 
-def test_a_recipes_mistake_is_not_sent_again(cluster, built):  # noqa: F811
+def test_a_recipes_mistake_is_not_sent_again(cluster, built):
     built.edit("learning_rate: 1e-3, batch_size: 8", "learning_rate: 1e-3, batch_size: 64")
     before = sent(cluster)
     output, _ = built.make(DPO, *ON_SLURM, rc=1, PATH=cluster.path)
@@ -111,7 +123,7 @@ def test_a_recipes_mistake_is_not_sent_again(cluster, built):  # noqa: F811
     assert sent(cluster) == before + 1
 
 
-def test_a_controller_that_is_away_for_a_minute_is_waited_for(cluster, long, undisturbed):  # noqa: F811
+def test_a_controller_that_is_away_for_a_minute_is_waited_for(cluster, long, undisturbed):
     """First when a job is to be sent, then when it has ended."""
     cluster.controller("stop")
     main = long.start(DPO, *ON_SLURM, "--retries", "0", PATH=cluster.path)
@@ -137,7 +149,7 @@ def log_of(project: Project) -> str:
     [("mem_gb: 2000", "Requested node configuration is not available"), ("hours: 2", "PartitionTimeLimit")],
     ids=["that SLURM refuses", "that would wait for ever"],
 )
-def test_a_job_that_can_never_begin_ends_at_once(cluster, built, asks, words):  # noqa: F811
+def test_a_job_that_can_never_begin_ends_at_once(cluster, built, asks, words):
     built.edit("beta: 0.1,", "beta: 0.2,")
     built.path("config/site.yaml").write_text(f"runtime: {{micro-dpo: {{{asks}}}}}\n")
     cluster.ask("scontrol", "update", "PartitionName=debug", "MaxTime=90")
@@ -150,7 +162,7 @@ def test_a_job_that_can_never_begin_ends_at_once(cluster, built, asks, words):  
     assert built.manifest(DPO)["identity"]["train"]["beta"] == 0.2
 
 
-def test_a_full_scratch_costs_nothing_but_time(cluster, long, undisturbed, tmp_path):  # noqa: F811
+def test_a_full_scratch_costs_nothing_but_time(cluster, long, undisturbed, tmp_path):
     disk = tmp_path / "scratch"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", disk], check=False).returncode:
@@ -168,7 +180,7 @@ def test_a_full_scratch_costs_nothing_but_time(cluster, long, undisturbed, tmp_p
         subprocess.run(["umount", "--lazy", disk], check=True)
 
 
-def test_a_job_that_waits_is_not_sent_twice(cluster, built):  # noqa: F811
+def test_a_job_that_waits_is_not_sent_twice(cluster, built):
     """The Snakemake that sent it is dead; the next says which job it is, and leaves it alone."""
     built.edit("beta: 0.1,", "beta: 0.2,")
     cluster.partitions("DOWN")
@@ -184,3 +196,22 @@ def test_a_job_that_waits_is_not_sent_twice(cluster, built):  # noqa: F811
     cluster.partitions("UP")
     built.wait(lambda: state(cluster, built) == "COMPLETED", seconds=300)
     assert built.make(DPO, *ON_SLURM, PATH=cluster.path)[1] == []
+
+
+def test_a_stage_with_nothing_to_go_on_from_is_given_twice_the_time(cluster, built):
+    page = built.path(PAGE)
+    page.write_text(page.read_text().replace("data:\n", "data:\n  more: {sources: [{path: rows.jsonl}], seed: 3}\n"))
+    built.path("config/site.yaml").write_text("runtime: {data/more: {hours: 0.0167}}\n")
+    before = sent(cluster)
+    main = built.start("data/more", *ON_SLURM, PATH=cluster.path)
+    built.wait(lambda: mixers(built))
+    os.kill(mixers(built)[0], signal.SIGSTOP)
+    output = main.communicate(timeout=600)[0]
+    assert main.returncode == 0, output
+    assert "data/more: the next job asks for more time" in output
+    assert sent(cluster) == before + 2
+    assert "00:02:00" in {job["TimeLimit"] for job in cluster.jobs(built.root).values()}
+
+
+def mixers(project: Project) -> list[int]:
+    return processes(project, "scripts/mix_rows.py")

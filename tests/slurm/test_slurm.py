@@ -62,6 +62,11 @@ def submitted(project: Project) -> int:
 
 def trainer(project: Project) -> int:
     """The process that trains in this checkout; those that read batches for it are younger."""
+    return min(processes(project, "scripts/train_dpo.py"))
+
+
+def processes(project: Project, script: str) -> list[int]:
+    """Those that run a stage's program in this checkout, but for their launcher."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -69,9 +74,9 @@ def trainer(project: Project) -> int:
             here = Path(f"/proc/{pid}/cwd").readlink() == project.root
         except OSError:
             continue
-        if here and "scripts/train_dpo.py" in words and "-m" not in words:
+        if here and any(word.endswith(script) for word in words) and "-m" not in words:
             found.append(int(pid))
-    return min(found)
+    return sorted(found)
 
 
 def stop_the_clock(project: Project) -> int:
@@ -122,10 +127,15 @@ def test_a_recipe_edited_while_its_job_waits_waits_for_the_next_plan(cluster: Cl
     assert "rule train_dpo:" in planned, "the dry run during the wait hid the edit from the next plan"
 
 
+@pytest.mark.parametrize("nodes", [1, 2])
 def test_a_preempted_job_saves_where_it_is_and_goes_on_from_there(
-    cluster: Cluster, long: Project, tmp_path: Path
+    cluster: Cluster, long: Project, tmp_path: Path, nodes: int
 ) -> None:
+    if nodes > 1:
+        long.edit("micro_batch_size: 1,", "micro_batch_size: 1, processes: 2, launch: ddp,")
     uninterrupted = long.copy(tmp_path / "q")
+    if nodes > 1:
+        long.edit("processes: 2,", "processes: 2, nodes: 2,")
     main = long.start(DPO, *ON_SLURM, PATH=cluster.path)
     stop_the_clock(long)
     number = cluster.jobs(long.root)[TRAINED]["JobId"]

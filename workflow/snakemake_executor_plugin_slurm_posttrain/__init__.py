@@ -142,18 +142,17 @@ class Executor(Slurm):
 
     def failed(self, job_info: SubmittedJobInfo, state: str) -> None:
         """Decide whether another job may do better, and what that is to ask for; say why this one failed."""
-        number = job_info.external_jobid
-        said, kind = sent.words(number), cause(job_info, state)
-        job, why = job_info.job, f"SLURM job {number}: {said.get('why') or state}. "
+        job, number, kind = job_info.job, job_info.external_jobid, cause(job_info, state)
         if kind is None:
             give_up(job)
         for member in members(job) if kind in SIZES else []:
             name, path = SIZES[kind], targets(member)[0]
             if asked.grow(self.plan.targets[path], self.plan.site, name, member.resources.get(name)):
-                why += f"The next job of {path} asks for more {kind}. "
+                self.logger.warning(f"{path}: the next job asks for more {kind}")
             else:
                 give_up(job)
-        self.report_job_error(job_info, why, aux_logs=[str(job_info.aux["slurm_logfile"])])
+        why = sent.words(number).get("why") or state
+        self.report_job_error(job_info, f"SLURM job {number}: {why}. ", aux_logs=[str(job_info.aux["slurm_logfile"])])
 
 
 def cause(job_info: SubmittedJobInfo, state: str) -> str | None:

@@ -7,6 +7,7 @@ import argparse
 import os
 
 from posttrain.build import sent, slurm, status
+from posttrain.build.attempt import Cut
 from posttrain.build.processes import die_with_parent
 from posttrain.build.supervise import Supervisor, disk_refusal
 from posttrain.files import Refusal
@@ -28,14 +29,20 @@ def main() -> None:
         made(supervisor)
     except slurm.TimeIsOver:
         slurm.requeue()  # the lease is free by now
+    except Cut:
+        raise  # by whom, SLURM knows
     except Refusal as refusal:
-        if slurm.job() and not supervisor.stopping:
-            sent.end(slurm.job(), args.target, supervisor.kind, str(refusal))
+        end(args.target, getattr(refusal, "kind", None), str(refusal))
         raise
     except SystemExit:
-        if slurm.job():
-            sent.end(slurm.job(), args.target, status.MACHINE, "was stopped, and goes on from what it kept")
+        end(args.target, status.MACHINE, f"{args.target}: was stopped, and goes on from what it kept")
         raise
+
+
+def end(target: str, kind: str | None, why: str) -> None:
+    """Tell the Snakemake that sent this job, if one did."""
+    if slurm.job():
+        sent.end(slurm.job(), target, kind, why)
 
 
 def made(supervisor: Supervisor) -> None:

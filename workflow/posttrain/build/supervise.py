@@ -8,18 +8,14 @@ import contextlib
 import errno
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
-from posttrain.build import environments, gpus, launch, processes, record, slurm, status, store, tracking
+from posttrain.build import environments, gpus, launch, processes, record, slurm, store, tracking
+from posttrain.build.attempt import CHECKPOINTS, Attempt
 from posttrain.build.environments import Environment
-from posttrain.build.lease import Held, Lease, mark
-from posttrain.build.processes import STOP_SIGNALS
+from posttrain.build.lease import STALE, Held, Lease, mark
 from posttrain.build.store import Store
 from posttrain.files import Refusal, digest, file_digest, folder_digests, read_json, write_json
 from posttrain.recipes import identity
@@ -28,10 +24,6 @@ ONLINE = ("fetch_snapshot", "fetch_wheel")  # the stages that may use the networ
 # Inputs that a stage does not open: what did has read them, and a model's weights are not read for their name alone.
 UNOPENED = {"gather_completions": ("model", "model.weights")}
 WAIT = 1  # seconds between looks at another's lease
-LOOK = 1  # seconds between looks at the clock
-RESUME = os.EX_TEMPFAIL  # 75: stopped, with what the same command goes on from
-CHECKPOINTS = "checkpoints/checkpoint-*/complete.json"
-KEPT = (CHECKPOINTS, "kept/*/*.json", "download/*/*")  # in a work folder: what a run goes on from
 
 
 class Supervisor:
@@ -46,8 +38,6 @@ class Supervisor:
         self.plan_path, self.path, self.target = plan_path, path, plan["targets"][path]
         self.store, self.root = Store(Path(plan["store"])), Path(plan["root"])
         self.site, self.needs = plan["site"], plan["environments"][self.target["environment"]]
-        self.stopping = self.time_is_over = False
-        self.kind: str | None = None  # of a failure: what another job may do better
 
     def restore(self) -> None:
         """Link what the store holds, or what a twin recipe has just built."""
@@ -85,10 +75,13 @@ class Supervisor:
 
     @contextlib.contextmanager
     def lease(self, key: str) -> Iterator[Lease]:
-        """The lease of a key. That two targets of a plan are the same may show only now: then the second waits for the
-        first, and links what that has made; but not with GPUs in its hands.
+        """The lease of a key.
+
+        That two targets of a plan are the same may show only now: then the second waits for the first, and links what
+        that has made; but not with GPUs in its hands. And a job that SLURM has put back waits until its last run, on a
+        node that is gone, is known to be dead.
         """
-        plan = str(Path(self.plan_path).resolve())
+        plan, until = str(Path(self.plan_path).resolve()), time.monotonic() + STALE
         while True:
             try:
                 with Lease(self.store.root, key, self.path, plan) as lease:
@@ -96,7 +89,8 @@ class Supervisor:
                     return
             except Held as held:
                 twin = held.owner.get("plan") == plan and held.owner["target"] != self.path
-                if not twin or self.target["runtime"].get("gpus"):
+                earlier = held.owner.get("slurm_job") == slurm.job() is not None and time.monotonic() < until
+                if not earlier and (not twin or self.target["runtime"].get("gpus")):
                     raise
                 time.sleep(WAIT)
 
@@ -145,126 +139,18 @@ class Supervisor:
                 "set it back to go on, or delete the folder to start over"
             )
         launch.settle(work, self.target["runtime"])
-        self.begin(work)
         return work
 
-    def begin(self, work: Path) -> None:
-        """Take away what an earlier try has half made, and its last words."""
-        store.clear(work / "files")
-        said = status.read(work)
-        times, spent = said.get("resumes", 0) + bool(kept(work)), status.spent(said)
-        status.clear(work)
-        status.write(
-            work, target=self.path, state="running", resumes=times, spent=spent, pid=os.getpid(), slurm_job=slurm.job()
-        )
-
     def run(self, work: Path, key: str, python: str) -> None:
-        """Run the stage's program to its end, again with less at once where memory runs out.
-
-        On a signal, ask it to stop at the end of its step.
-        """
+        """Run the stage's program in its work folder."""
+        attempt = Attempt(self.path, self.target, work, key, 60 * self.site["grace_minutes"])
+        attempt.begin()
         runtime, online = self.target["runtime"], self.target["stage"] in ONLINE
-        (work / "stop").unlink(missing_ok=True)
         arguments = [self.path, "--plan", self.plan_path, "--work", str(work)]
         script = str(self.root / self.target["script"])
         command = processes.command(script, arguments, runtime, self.root, online, python)
         environment = processes.environment(work, mark(self.store.root, key), runtime["threads"], online, python)
-        environment |= tracking.environment(self.path, key) | self.site["variables"]
-        kept_before = kept(work)
-        with gpus.claimed(runtime.get("gpus", 0)) as mine:
-            child = self.start(command, environment | mine, work, key)
-            while self.shrinks(work):
-                self.begin(work)
-                child = self.start(command, environment | mine, work, key)
-        for number in STOP_SIGNALS:  # what is left is to publish, which a stop would only repeat
-            signal.signal(number, signal.SIG_IGN)
-        if status.read(work).get("state") != "done":
-            self.give_up(work, child.returncode, kept(work) != kept_before)
-
-    def start(self, command: list[str], environment: dict[str, str], work: Path, key: str) -> subprocess.Popen:
-        """The stage's program, started and ended."""
-        record.note("start", self.path, key)
-        status.write(work, began=time.time())
-        child = subprocess.Popen(
-            command, env=environment, preexec_fn=processes.ignore_stop_signals, start_new_session=True
-        )
-        for number in STOP_SIGNALS:
-            signal.signal(number, lambda number, _: self.stop(number, work, child))
-        self.wait(work, child)
-        return child
-
-    def wait(self, work: Path, child: subprocess.Popen) -> None:
-        """Wait for the stage's program; stop what can be gone on with in time, where SLURM is about to end the job."""
-        clock = slurm.Clock(60 * self.site["grace_minutes"])
-        while True:
-            try:
-                child.wait(timeout=LOOK if slurm.job() else None)
-                return
-            except subprocess.TimeoutExpired:
-                resumes = "launch" in self.target["runtime"] or kept(work)
-                if resumes and not self.stopping and clock.over():
-                    self.time_is_over = True
-                    self.stop(signal.SIGTERM, work, child)
-
-    def shrinks(self, work: Path) -> bool:
-        """Whether a training has run out of memory, and is to be tried with less at once."""
-        if self.stopping or status.read(work).get("kind") != status.OUT_OF_MEMORY:
-            return False
-        if why := launch.too_large(self.target["stage"], self.target["own"]):
-            status.write(work, why=why)
-            return False
-        if "gradient_accumulation_steps" not in self.target["runtime"]:  # no training
-            return False
-        try:
-            print(f"{self.path}: {launch.shrink(work, self.target)}", flush=True)
-        except Refusal as refusal:
-            status.write(work, why=str(refusal))
-            return False
-        return True
-
-    def give_up(self, work: Path, returncode: int, advanced: bool) -> NoReturn:
-        """End with why the stage's program was not done, and whether the next run goes on from what it did.
-
-        Args:
-            advanced: whether this run has kept anything that was not there.
-
-        Raises: slurm.TimeIsOver, if the next run is this same job's.
-        """
-        said = status.read(work)
-        stopped = self.stopping and said.get("state") != "broken"
-        if self.time_is_over and not advanced and said.get("state") != "broken":
-            why = "the job's time was over before it had done anything that is kept"
-            status.write(work, state="resume")
-            self.stopping, self.kind = False, status.TIME
-            raise Refusal(f"{self.path}: {why}; give it more hours, or lower save_steps or block_size")
-        if said.get("state") == "resume" or (stopped and kept(work)):
-            status.write(work, state="resume")
-            at = status.sentence(said) or "work"
-            if self.time_is_over:
-                print(f"{self.path}: stopped at {at}, for the job's time is over; goes back into the queue", flush=True)
-                raise slurm.TimeIsOver(RESUME)
-            print(f"{self.path}: stopped at {at}; run again to go on from what it kept", flush=True)
-            sys.exit(RESUME)
-        why, kind = said.get("why"), said.get("kind")
-        if said.get("state") != "broken":
-            why, kind = f"its program ended with status {returncode}", status.MACHINE
-        if stopped:
-            why = "was stopped, and has kept nothing to go on from; run again to begin anew"
-        status.write(work, state="broken", why=why)
-        if shutil.disk_usage(work).free < 1 << 20 or "No space left" in str(why):
-            raise Refusal(f"{self.path}: no space left on the disk of {work}; free some and run again, it will go on")
-        self.kind = kind
-        raise Refusal(f"{self.path}: {why}")
-
-    def stop(self, number: int, work: Path, child: subprocess.Popen) -> None:
-        """Ask a trainer to save and stop; another stage ends at once, and at a second Ctrl-C a trainer too.
-
-        At a second SIGTERM it does not: SLURM sends it to all of a step's processes, and srun once more.
-        """
-        again, self.stopping = self.stopping, True
-        (work / "stop").touch()
-        if (again and number == signal.SIGINT) or "launch" not in self.target["runtime"]:
-            child.kill()
+        attempt.run(command, environment | tracking.environment(self.path, key) | self.site["variables"])
 
     def finish(self, work: Path, key: str, inputs: dict[str, str], versions: dict[str, str]) -> None:
         """Say what was made. From here on a kill costs a rename."""
@@ -275,11 +161,6 @@ class Supervisor:
         made = {"identity": self.target["identity"], "key": key, "inputs": inputs}
         made |= {"environment": self.needs["digest"]}
         write_json(work / "manifest.json", made | store.describe(work / "files"))
-
-
-def kept(work: Path) -> set[Path]:
-    """What a work folder has that the next run goes on from."""
-    return {path for pattern in KEPT for path in work.glob(pattern)}
 
 
 def strip(work: Path) -> None:
