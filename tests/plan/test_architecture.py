@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "plan": {"files", "words", "recipes", "build", "data.generators", "score.verifiers"},
     "handbook": {"files", "words", "recipes"},
     "hub": {"files", "words", "recipes.lock"},
-    "cli": {"files", "words", "build", "recipes", "plan", "handbook", "hub"},
+    "progress": {"files", "words", "build"},
+    "cli": {"files", "words", "build", "recipes", "plan", "handbook", "hub", "progress"},
     "forkserver": {"build.processes"},  # and by name, when it serves, what stages import
 }
 

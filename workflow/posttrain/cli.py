@@ -4,11 +4,12 @@ import argparse
 import re
 import sys
 import time
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from posttrain.build import gc, lease, status
-from posttrain.files import Refusal, read_json
+from posttrain import progress
+from posttrain.build import gc
+from posttrain.files import Refusal
 from posttrain.handbook import keys
 from posttrain.plan import adopt, cost, frozen
 from posttrain.plan.table import Table, explained
@@ -23,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="posttrain", description="Post-training recipes as files.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("status", help="what is being built here, and how far it is")
-    command.add_argument("--follow", action="store_true", help="look again every two seconds, until interrupted")
+    command.add_argument("--follow", action="store_true", help="look again and again, until interrupted")
     command.set_defaults(run=show_status)
     command = commands.add_parser("plan", help="what a build would take: jobs, GPU-hours, memory, disk")
     command.add_argument("target", nargs="*", help="what would be built: models/zephyr-7b-dpo; every model if unsaid")
@@ -62,31 +63,14 @@ def main() -> None:
 
 
 def show_status(args: argparse.Namespace) -> None:
-    """Print one line for each work folder."""
-    while True:
-        lines = list(work_lines(Path("work"), Path(store_of_newest_plan())))
-        print((CLEAR if args.follow else "") + ("\n".join(lines) or "nothing is being built here"), flush=True)
-        if not args.follow:
-            return
-        try:
-            time.sleep(2)
-        except KeyboardInterrupt:
-            return
-
-
-def work_lines(work: Path, store: Path) -> Iterator[str]:
-    """`models/x  running  step 4 of 10, loss 0.5  (process 7 on n1, 3 s ago)`, by name."""
-    for path in sorted(work.glob("*/*/status.json")) + sorted(work.glob("evals/*/*/status.json")):
-        folder = path.parent
-        said = status.read(folder)
-        key = folder.name.rpartition(".")[2]
-        who = lease.holder(store, key)
-        state = said["state"] if who or said["state"] != "running" else "killed"
-        hint = {"resume": "run snakemake again to go on", "killed": "run snakemake again to go on"}
-        ago = f"{time.time() - said['time']:.0f} s ago"
-        about = who.get("name") or hint.get(state) or said.get("why", "")
-        at = status.sentence(said) or ("at work" if state == "running" else "")
-        yield f"{said['target']:32} {state:8} {at}{'  ' if at else ''}({about}, {ago})"
+    """Print one line for each work folder, and each job that waits in a queue."""
+    with suppress(KeyboardInterrupt):
+        while True:
+            lines = list(progress.lines(Path("work"), progress.store_of_newest_plan()))
+            print((CLEAR if args.follow else "") + ("\n".join(lines) or "nothing is being built here"), flush=True)
+            if not args.follow:
+                return
+            time.sleep(progress.pause())
 
 
 def show_plan(args: argparse.Namespace) -> None:
@@ -221,8 +205,3 @@ def seconds(said: str) -> float:
 
 def days(age: float) -> str:
     return f"{age / 86400:.0f} d" if age >= 86400 else f"{max(age, 0) / 3600:.0f} h"
-
-
-def store_of_newest_plan() -> str:
-    plans = sorted(Path(".posttrain/plan").glob("*.json"), key=lambda path: path.stat().st_mtime)
-    return read_json(plans[-1])["store"] if plans else "store"

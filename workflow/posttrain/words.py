@@ -30,6 +30,14 @@ def volume(count: float) -> str:
     return f"{count:.3g} TB"
 
 
+def lasting(seconds: float) -> str:
+    """A time as a person says it: 40 s, 12 min, 3.4 h."""
+    for unit, count in (("s", 1), ("min", 60)):
+        if seconds < 99.5 * count:
+            return f"{seconds / count:.0f} {unit}"
+    return f"{seconds / 3600:.3g} h"
+
+
 def columns(rows: list[tuple[str, ...]]) -> list[str]:
     """Columns as wide as they must be."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -47,6 +47,14 @@ def spent(said: dict) -> float:
     return said.get("spent", 0) + (said["time"] - said["began"] if "began" in said else 0)
 
 
+def left(said: dict) -> float | None:
+    """The seconds until a training's last step, at the rate of this run of it; None if that has no step yet."""
+    done = said.get("step", 0) - said.get("from_step", float("inf"))
+    if done <= 0:
+        return None
+    return (said["max_steps"] - said["step"]) * (said["time"] - said["from_time"]) / done
+
+
 def sentence(status: dict) -> str:
     """`step 400 of 1000, loss 0.52`, or as much of it as is known."""
     parts = []

@@ -92,7 +92,8 @@ class Watch(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         launch.check_learnt(self.trainer, self.job)
         state.compute_steps(args, state.max_steps)  # how often is for the runtime to say, not for a checkpoint
-        self.job.say(step=state.global_step, max_steps=state.max_steps)
+        begins = {"from_step": state.global_step, "from_time": time.time()}
+        self.job.say(step=state.global_step, max_steps=state.max_steps, **begins)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         stop = self.asked or (self.job.main and (self.job.work / "stop").exists())
