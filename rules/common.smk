@@ -3,14 +3,12 @@ import functools
 import gc
 import inspect
 import os
-import shlex
 
 # What Snakemake imported, and the plan, stay to the end: a collection that looks through them costs a tenth of a dry run.
 gc.freeze()
 
 from posttrain import forkserver
-from posttrain.build.processes import PACKAGE
-from posttrain.plan.asked import SPREAD
+from posttrain.plan.asked import SPREAD, shell_prefix, threads
 from posttrain.plan.frozen import open_plan
 
 plan = open_plan(
@@ -22,11 +20,7 @@ plan = open_plan(
 )
 gc.freeze()
 
-# The site's modules, which may put another Python first and know nothing of `set -u`; and the package, for the Python of
-# a conda environment or a container, where it is not installed.
-loads = "".join(f"module load {shlex.quote(name)}; " for name in plan.site["modules"])
-loads += "export PATH={}; ".format(shlex.quote(os.environ["PATH"])) if loads else ""
-shell.prefix(f"{loads}set -euo pipefail; export PYTHONPATH={shlex.quote(str(PACKAGE))}; ")
+shell.prefix(shell_prefix(plan.site))
 
 SIGNATURE = inspect.signature(lambda wildcards: None)  # said once: Snakemake works it out anew for every job
 
@@ -106,9 +100,7 @@ def sources(path):
 
 @asks
 def threads_of(path):
-    """The threads of one node's processes."""
-    runtime = plan.targets[path]["runtime"]
-    return runtime["threads"] * runtime.get("processes", 1) // runtime.get("nodes", 1)
+    return threads(plan.targets[path]["runtime"])
 
 
 @asks

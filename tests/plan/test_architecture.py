@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "handbook": {"files", "words", "recipes"},
     "hub": {"files", "words", "recipes.lock"},
     "progress": {"files", "words", "build"},
-    "cli": {"files", "words", "build", "recipes", "plan", "handbook", "hub", "progress"},
+    "doctor": {"files", "words", "build", "recipes", "plan", "hub"},
+    "cli": {"files", "words", "build", "recipes", "plan", "handbook", "hub", "progress", "doctor"},
     "forkserver": {"build.processes"},  # and by name, when it serves, what stages import
 }
 

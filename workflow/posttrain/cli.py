@@ -26,6 +26,13 @@ def main() -> None:
     command = commands.add_parser("status", help="what is being built here, and how far it is")
     command.add_argument("--follow", action="store_true", help="look again and again, until interrupted")
     command.set_defaults(run=show_status)
+    command = commands.add_parser("doctor", help="whether this machine, or a cluster, can build, and what to mend")
+    command.add_argument("target", nargs="*", help="what would be built: models/zephyr-7b-dpo; every model if unsaid")
+    command.add_argument("--profile", choices=["slurm"], help="look at SLURM too, and send it one small job")
+    command.add_argument(
+        "--wait", type=float, default=10, metavar="MINUTES", help="that it may be in the queue; 10 if unsaid"
+    )
+    command.set_defaults(run=examine)
     command = commands.add_parser("plan", help="what a build would take: jobs, GPU-hours, memory, disk")
     command.add_argument("target", nargs="*", help="what would be built: models/zephyr-7b-dpo; every model if unsaid")
     command.add_argument("--gpu", choices=GPUS, help="what it would run on; config/site.yaml's `gpu:` if unsaid")
@@ -71,6 +78,23 @@ def show_status(args: argparse.Namespace) -> None:
             if not args.follow:
                 return
             time.sleep(progress.pause())
+
+
+def examine(args: argparse.Namespace) -> None:
+    """Print a line for each check; end with status 1 if one found something wrong."""
+    from posttrain import doctor  # huggingface_hub, as below
+
+    plan = frozen.Plan(frozen.freeze_here(), main=False)
+    asked = asked_for(plan, args.target or plan.all("models"))
+    well = True
+    try:
+        for finding in doctor.examine(plan, asked, args.profile == "slurm", args.wait):
+            print(finding, flush=True)
+            well &= finding.well
+    except KeyboardInterrupt:
+        raise Refusal("stopped; a job that was sent is cancelled") from None
+    if not well:
+        sys.exit(1)
 
 
 def show_plan(args: argparse.Namespace) -> None:

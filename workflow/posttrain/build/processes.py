@@ -88,8 +88,7 @@ def command(
     python = [python, *(["-m", "posttrain.forkserver"] if forks(runtime, online) else [])]
     if "launch" not in runtime:
         return [*python, script, *arguments]
-    if runtime["launch"].startswith("zero"):
-        needs("deepspeed", f"runtime.launch: {runtime['launch']}", "--no-build-isolation -e '.[sharding]'")
+    check_launch(runtime["launch"])
     config = root / "config/launch" / f"{runtime['launch']}.yaml"
     if not config.exists():
         raise Refusal(f"runtime.launch: there is no {config}")
@@ -101,6 +100,12 @@ def command(
     meet = ["--main_process_ip", socket.gethostname(), "--main_process_port", str(meeting_port())]
     asked += ["--num_machines", str(runtime["nodes"]), *meet]
     return [*one_task_a_node(runtime), *python, "-m", "posttrain.build.node", *asked, script, *arguments]
+
+
+def check_launch(launch: str) -> None:
+    """Raises: Refusal, if a launch wants a package that is not installed."""
+    if launch.startswith("zero"):
+        needs("deepspeed", f"runtime.launch: {launch}", "--no-build-isolation -e '.[sharding]'")
 
 
 def forks(runtime: dict, online: bool) -> bool:

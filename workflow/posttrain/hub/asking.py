@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import httpx2
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -15,7 +15,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import parse_ratelimit_headers
+from huggingface_hub.utils import get_session, parse_ratelimit_headers
 
 from posttrain.files import Refusal
 from posttrain.recipes import lock
@@ -25,7 +25,17 @@ TYPES = {"models": "model", "tokenizers": "model", "datasets": "dataset"}  # the
 FAULTS = (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, httpx2.TransportError)
 TRIES = 4  # of a question that is answered by "too many"
 LONGEST_WAIT = 300  # seconds: the hub counts anew every five minutes
+ANSWERS = 10  # seconds within which it does, when it is only to show that it is there
 LOGIN = "set HF_TOKEN, or run `hf auth login`"
+
+
+def unreached() -> str | None:
+    """Why the hub cannot be reached from here, if it cannot."""
+    try:
+        answer = get_session().head(constants.ENDPOINT, timeout=ANSWERS)
+    except FAULTS as error:
+        return type(error).__name__
+    return f"it says {answer.status_code}" if answer.is_server_error else None
 
 
 def commit_of(kind: str, repo_id: str, revision: str) -> str:

@@ -1,8 +1,11 @@
 """What a target's job asks the scheduler for, by its runtime, by the site, and by what it was found to need."""
 
+import os
+import shlex
 from pathlib import Path
 from typing import Any
 
+from posttrain.build.processes import PACKAGE
 from posttrain.files import read_json, write_json
 
 NEEDS = Path(".posttrain/needs")  # by intent: what a job was too small for, the next is not
@@ -27,6 +30,11 @@ def sized(target: dict, site: dict, name: str) -> int:
     said = round(1000 * runtime["mem_gb"]) if name == "mem_mb" else round(60 * runtime["hours"])
     asked = max(said, read_json(needs(target)).get(name, 0))
     return min(asked, longest(site)) if name == "runtime" else asked
+
+
+def threads(runtime: dict) -> int:
+    """Those of one node's processes."""
+    return runtime["threads"] * runtime.get("processes", 1) // runtime.get("nodes", 1)
 
 
 def spread(runtime: dict) -> dict[str, Any]:
@@ -54,3 +62,12 @@ def longest(site: dict) -> float:
 
 def needs(target: dict) -> Path:
     return NEEDS / f"{target['intent']}.json"
+
+
+def shell_prefix(site: dict) -> str:
+    """What a job's shell does first: load the site's modules, which may put another Python first and know nothing of
+    `set -u`; and name the package, for the Python of a conda environment or a container, where it is not installed.
+    """
+    loads = "".join(f"module load {shlex.quote(name)}; " for name in site["modules"])
+    loads += f"export PATH={shlex.quote(os.environ['PATH'])}; " if loads else ""
+    return f"{loads}set -euo pipefail; export PYTHONPATH={shlex.quote(str(PACKAGE))}; "
