@@ -69,7 +69,7 @@ def test_all_is_well_on_the_cluster_and_nothing_is_left(here: Project, cluster: 
         ("partition: short", f"{SFT} asks for 1, and short ends jobs after 0.5; say `max_hours: 0.5`"),
         (
             "runtime: {micro-dpo: {mem_gb: 2000}}",
-            f"{DPO} asks for 1 with 1 CPUs, 2 TB, and of the 4 of debug the largest has 8 GPUs, 64 CPUs, 1 TB",
+            f"{DPO} asks for a node with 1 CPUs, 2 TB, and the largest of the 4 of debug has 8 GPUs, 64 CPUs, 1 TB;",
         ),
     ],
     ids=["no partition", "unwanted partition", "closed", "account", "max_hours", "too long", "too large"],

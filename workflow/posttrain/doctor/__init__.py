@@ -57,3 +57,5 @@ def found(checks: Iterable[tuple[str, Check]]) -> Iterator[Finding]:
             yield Finding(name, check())
         except Refusal as refusal:
             yield Finding(name, str(refusal), well=False)
+        except OSError as error:
+            yield Finding(name, f"{error.filename}: {error.strerror}", well=False)

@@ -108,15 +108,19 @@ class Heard:
 
 
 def heard(place: Path) -> Heard:
-    said, other = [], []
-    for line in (place / LOG).read_text(errors="replace").splitlines():
-        try:
-            said.append(json.loads(line))
-        except ValueError:
-            other.append(line)
-    said.sort(key=lambda words: words["rank"])
-    seen, summed = ([words for words in said if key in words] for key in ("torch", "backend"))
-    return Heard(place / LOG, seen, summed, [*filter(None, other)])
+    lines = (place / LOG).read_text(errors="replace").splitlines()
+    said = sorted(filter(None, map(words, lines)), key=lambda by: by["rank"])
+    seen, summed = ([by for by in said if key in by] for key in ("torch", "backend"))
+    return Heard(place / LOG, seen, summed, [line for line in lines if line and not words(line)])
+
+
+def words(line: str) -> dict:
+    """What a line of the log says; {} of one that no probe has said."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) and "rank" in said else {}
 
 
 def names(nodes: Iterable[str]) -> str:

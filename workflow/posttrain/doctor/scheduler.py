@@ -25,8 +25,8 @@ class Node(NamedTuple):
     cpus: int
     mb: int
 
-    def holds(self, asked: "Node") -> bool:
-        return all(has >= wanted for has, wanted in zip(self, asked, strict=True))
+    def holds(self, wanted: "Node") -> bool:
+        return all(has >= asks for has, asks in zip(self, wanted, strict=True))
 
     def __str__(self) -> str:
         gpus = f"{self.gpus} GPUs, " if self.gpus else ""
@@ -141,7 +141,8 @@ def refuse_too_large(plan: Plan, jobs: list[Job], names: str, nodes: list[Node])
         count = runtime.get("nodes", 1)
         wanted = Node(job.gpus // count, asked.threads(runtime), plan.resource(job.path, "mem_mb"))
         if sum(node.holds(wanted) for node in nodes) < count:
+            which = "a node" if count == 1 else f"{count} nodes"
             raise Refusal(
-                f"{job.path} asks for {count} with {wanted}, and of the {len(nodes)} of {names} the largest has "
+                f"{job.path} asks for {which} with {wanted}, and the largest of the {len(nodes)} of {names} has "
                 f"{max(nodes)}; lower gpus, nodes, threads or mem_gb under `runtime:` in {SITE}, or name another"
             )

@@ -62,9 +62,11 @@ class Trial:
                 )
             self.heard = launched.heard(place)
             self.unseen = [folder for folder in folders if not all(shown(folder / rank) for rank in self.heard.ranks)]
-            if said["state"] == "COMPLETED":
-                log.unlink()
-        return f"SLURM job {number} on {said['nodes']}, which waited {lasting(said['waited'])}: {said['state']}"
+            where = f"SLURM job {number} on {said['nodes']}"
+            if said["state"] != "COMPLETED":
+                raise Refusal(f"{where}: {said['state']}: {self.heard.fault()} ({log})")
+            log.unlink()
+        return f"{where}, which waited {lasting(said['waited'])}"
 
     def send(self, place: Path) -> str:
         """The number of the job. Raises: Refusal, if SLURM does not take it."""
@@ -75,11 +77,11 @@ class Trial:
                 options.append(f"--{option}={said}")
         options += [f"--nodes={nodes}", f"--ntasks={nodes}", f"--cpus-per-task={asked.threads(self.runtime)}"]
         options += [f"--gres=gpu:{share}"] if share else []
-        options += [f"--mem={MEMORY}", f"--time={MINUTES}"]
+        options += [f"--mem={MEMORY}", f"--time={MINUTES}", "--no-requeue", "--export=ALL"]
         log = (place / launched.LOG).absolute()
         words = shlex.join([sys.executable, "-m", "posttrain.doctor", str(place.absolute())])
         sent = subprocess.run(
-            ["sbatch", "--parsable", "--job-name=posttrain-doctor", "--no-requeue", f"--output={log}", *options],
+            ["sbatch", "--parsable", "--job-name=posttrain-doctor", f"--output={log}", *options],
             input=f"#!/bin/bash\n{asked.shell_prefix(self.plan.site)}exec {words}\n",
             capture_output=True,
             text=True,

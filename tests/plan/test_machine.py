@@ -146,7 +146,7 @@ def test_slurms_gpus_are_counted(said: str, count: int) -> None:
 
 
 def test_states_that_slurm_forgets_at_once_are_a_fault_and_no_accounting_is_none() -> None:
-    config = "SLURM_VERSION = 22.05.8\nJobRequeue = 1\nAccountingStorageType = accounting_storage/none"
+    config = "SLURM_VERSION = 22.05.8\nJobRequeue = 1\nMinJobAge = {} sec\nAccountingStorageType = a/none"
     said = "22.05.8, MinJobAge 300 s, JobRequeue 1, AccountingStorageType none"
     assert scheduler.settings(config.format(300)) == said
     with pytest.raises(Refusal, match="MinJobAge is 10 s: of what a job failed is forgotten"):
