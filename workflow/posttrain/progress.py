@@ -42,7 +42,7 @@ def line(said: dict, owner: dict, job: Sent | None) -> str:
         return row(said["target"], state, about, status.sentence(said))
     state = said["state"] if owner or said["state"] != "running" else "killed"
     at = status.sentence(said) or ("at work" if state == "running" else "")
-    if owner and (left := status.left(said)) is not None:
+    if owner and state == "running" and (left := status.left(said)):
         at += f", {lasting(left)} left"
     about = place(owner, job) if owner else AGAIN.get(state) or said.get("why", "")
     return row(said["target"], state, f"{about}, {lasting(time.time() - said['time'])} ago", at)
