@@ -35,7 +35,7 @@ APPTAINER = """\
 if [ "$1" = --version ]; then echo apptainer version 1.4.0; exit; fi
 echo "$*" >> HERE/opened
 while [ "$1" != HERE/vllm.sif ]; do shift; done
-export PATH="$1/bin:HERE/bin:/usr/bin:/bin"
+export PATH="$1/bin:HERE/bin:/usr/bin:/bin" APPTAINER_CONTAINER="$1"
 shift
 exec "$@"
 """
@@ -76,7 +76,8 @@ def test_conda_makes_the_environment_of_what_it_is_needed_for_and_no_other(asked
 
 def test_apptainer_opens_the_image_that_the_site_names(asked, tmp_path):
     (tmp_path / "vllm").rename(tmp_path / "vllm.sif")
-    asked.path("config/site.yaml").write_text(f"environments: {{sample: {tmp_path}/vllm.sif}}\n")
+    site = f"environments: {{sample: {tmp_path}/vllm.sif}}\nmodules: [cuda]\n"  # which no image has
+    asked.path("config/site.yaml").write_text(site)
     assert_sampled(asked, asked.make(TRIES, "--sdm", "apptainer", "--resources", "gpu=1")[1])
     assert all(f"posttrain.build {path}" in (tmp_path / "opened").read_text() for path in (SHARD, TRIES))
 

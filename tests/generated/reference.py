@@ -6,6 +6,7 @@ from pydantic.json_schema import models_json_schema
 
 from posttrain.recipes import methods, sections
 from posttrain.recipes.fields import Entry
+from posttrain.recipes.site import Settings
 
 HEAD = """\
 # What a recipe may say
@@ -15,12 +16,15 @@ Every section, method and field, written by `python tests/generate.py --fix` fro
 
 Any entry may say `extends:`, the name of another of its section: it then says differences only, and `null` of what it
 leaves out. A model may say `scan:`, which maps its own fields or those of `train` to lists of values.
+
+What `config/site.yaml` may say stands [behind the sections](#configsiteyaml).
 """
+SITE = "What is one place's and no recipe's: `config/site.example.yaml` is one to copy.\n"
 
 
 def page() -> str:
     entries = {name: sections.KINDS.get(name, tuple(methods.METHODS.values())) for name in sections.SECTIONS}
-    classes = concerned([kind for kinds in entries.values() for kind in kinds])
+    classes = concerned([*(kind for kinds in entries.values() for kind in kinds), Settings])
     _, made = models_json_schema([(kind, "validation") for kind in classes])
     lines = [HEAD]
     for section, kinds in entries.items():
@@ -29,9 +33,9 @@ def page() -> str:
             if section == "models":
                 lines.append(f"### method: {kind.model_fields['method'].annotation.__args__[0]}\n")
             lines += told(kind, made["$defs"])
-    lines.append("## Parts\n")
+    lines += ["## config/site.yaml\n", SITE, *told(Settings, made["$defs"]), "## Parts\n"]
     for kind in classes:
-        if not any(kind in kinds for kinds in entries.values()):
+        if kind is not Settings and not any(kind in kinds for kinds in entries.values()):
             lines += [f"### {kind.__name__}\n", *told(kind, made["$defs"])]
     return "\n".join(lines).rstrip() + "\n"
 

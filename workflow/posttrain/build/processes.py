@@ -10,15 +10,12 @@ from pathlib import Path
 
 from posttrain.build.lease import KEY, started
 from posttrain.files import Refusal
-from posttrain.recipes.environments import APART
+from posttrain.recipes.environments import APART, FOREIGN, FOREIGN_NAMES
 
 PR_SET_PDEATHSIG = 1
 PACKAGE = Path(__file__).parents[2]  # where an environment finds posttrain that has it not installed
 FORKSERVER = "POSTTRAIN_FORKSERVER"  # in the environment: the socket of a process that forks for small stages
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)  # SLURM's, a person's, and what some sites send
-# Settings of another launch, or of the user's shell, that would change this one unseen.
-FOREIGN = ("ACCELERATE_", "FSDP_", "DEEPSPEED_", "PET_", "TORCHELASTIC_")
-FOREIGN_NAMES = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PYTHONPATH"}
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 # Snakemake sets them all to a job's threads, of all its processes together. MKL's counts more for torch than OMP's, and
 # with another number of threads a sum is another number.

@@ -1,6 +1,6 @@
 """What a target's job asks the scheduler for, by its runtime, by the site, and by what it was found to need."""
 
-import os
+import math
 import shlex
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,9 @@ NEEDS = Path(".posttrain/needs")  # by intent: what a job was too small for, the
 MORE = 2  # times what was not enough
 # Of a job: the site's key of what Snakemake's plugin calls otherwise.
 PLACED = {"slurm_account": "account", "slurm_partition": "partition", "qos": "qos", "constraint": "constraint"}
+LOAD = (
+    'ours=$(command -v python); [ -v APPTAINER_CONTAINER ] || module load {} || exit; PATH="$(dirname "$ours"):$PATH"; '
+)
 SIZED = ("mem_mb", "runtime")
 SPREAD = ("gpu", "nodes", "tasks", "gres", "mpi")
 
@@ -56,8 +59,8 @@ def grow(target: dict, site: dict, name: str, asked: int) -> bool:
 
 
 def longest(site: dict) -> float:
-    """Minutes."""
-    return 60 * site.get("max_hours", float("inf"))
+    """Whole minutes: SLURM takes no others, and none for no limit."""
+    return max(1, int(60 * site["max_hours"])) if "max_hours" in site else math.inf
 
 
 def needs(target: dict) -> Path:
@@ -65,9 +68,10 @@ def needs(target: dict) -> Path:
 
 
 def shell_prefix(site: dict) -> str:
-    """What a job's shell does first: load the site's modules, which may put another Python first and know nothing of
-    `set -u`; and name the package, for the Python of a conda environment or a container, where it is not installed.
+    """What a job's shell does first: load the site's modules, and name the package.
+
+    Modules know nothing of `set -u`, and may put another Python first; an image has its own. The Python of a conda
+    environment or a container has the package not installed.
     """
-    loads = "".join(f"module load {shlex.quote(name)}; " for name in site["modules"])
-    loads += f"export PATH={shlex.quote(os.environ['PATH'])}; " if loads else ""
+    loads = LOAD.format(shlex.join(site["modules"])) if site["modules"] else ""
     return f"{loads}set -euo pipefail; export PYTHONPATH={shlex.quote(str(PACKAGE))}; "

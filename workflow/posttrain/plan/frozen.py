@@ -4,7 +4,6 @@ import functools
 import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from posttrain.build import environments, lease, sent, status
 from posttrain.build.store import Store, read_by, whole
 from posttrain.files import Refusal, digest, read_json, write_text
-from posttrain.plan import asked, groups, rehearsal, resources, triggers
+from posttrain.plan import asked, groups, rehearsal, resources, scratch, triggers
 from posttrain.plan.contents import Contents
 from posttrain.plan.lineage import reported
 from posttrain.plan.stages import MAKERS
@@ -79,8 +78,8 @@ def freeze(root: Path, config: dict) -> str:
     store = Store(Path("store" if rehearses else site.get("store", "store")))
     if store.root.exists() and not store.root.is_dir():
         raise Refusal(f"config/site.yaml: store: {store.root} is no folder; name one")
-    if "scratch" in site and not rehearses:
-        work_in(Path(site["scratch"]))
+    if not rehearses:
+        scratch.settle(site.get("scratch"))
     contents = Contents()
     locks, here = lock.read(root / "config/lock.yaml"), root if rehearses else Path()
     targets = Targets(read, templates, here, locks, contents, MAKERS, stand_ins)
@@ -107,23 +106,6 @@ def freeze(root: Path, config: dict) -> str:
     write_text(path, text, durable=False)
     triggers.prepare(known)
     return path
-
-
-def work_in(scratch: Path) -> None:
-    """Have `work` be a folder of this checkout's on the site's scratch. Raises: Refusal, if it is another."""
-    link, folder = Path("work"), scratch / f"{Path.cwd().name}.{digest(str(Path.cwd()))}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if link.is_dir() and not link.is_symlink() and not any(path.is_file() for path in link.rglob("*")):
-            shutil.rmtree(link)
-        if not (link.exists() or link.is_symlink()):
-            link.symlink_to(folder)
-    except OSError as error:
-        raise Refusal(f"config/site.yaml: scratch: {error.filename}: {error.strerror}") from None
-    if link.resolve() != folder.resolve():
-        raise Refusal(
-            f"config/site.yaml: scratch: what is begun is in {link.resolve()}; move that to {folder}, and delete work"
-        )
 
 
 def read_environment(path: Path) -> dict[str, Any]:

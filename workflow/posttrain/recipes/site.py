@@ -1,7 +1,6 @@
 """The site's file, config/site.yaml: where and how fast, never what. config/site.example.yaml is one to copy."""
 
 import fnmatch
-import functools
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -12,36 +11,46 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError
 
 from posttrain.files import Refusal
-from posttrain.recipes import page, sections
-from posttrain.recipes.environments import APART
+from posttrain.recipes import faults, page, sections
+from posttrain.recipes.environments import APART, FOREIGN, FOREIGN_NAMES
 from posttrain.recipes.fields import Entry, Positive
 from posttrain.recipes.gpus import GPUS
 from posttrain.recipes.page import Where
 from posttrain.words import did_you_mean, dotted
 
-OURS = ("POSTTRAIN_", "SLURM_", "OMP_", "MKL_", "HF_TOKEN")  # variables that others set, or that are secret
-TYPES = {"string_type": "a word is wanted; write it in quotes", "float_type": "a number is wanted"}
+# Variables that Snakemake and SLURM set for a job, and those that it sets itself, for results hang on them.
+SET = ("POSTTRAIN_", "SNAKEMAKE_", "SLURM_", "PYTHON", "CUDA_VISIBLE_DEVICES", "TRL_", "TQDM_", "TOKENIZERS_")
+SET_NAMES = {"PATH", "HF_HOME", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "HF_DATASETS_CACHE"}
+SECRET = re.compile(r"(^|_)(TOKEN|KEY|SECRET|PASSWORD)(_|$)")
 SHAPES = {
-    "runtime": "maps patterns of names to runtime fields",
-    "environments": "maps names to a folder or an image",
-    "variables": "maps names of environment variables to values, in quotes where they are numbers",
-    "modules": "is a list of modules to load",
+    "runtime": (dict, "maps patterns of names to runtime fields"),
+    "environments": (dict, "maps names to a folder or an image"),
+    "variables": (dict, "maps names of environment variables to values"),
+    "modules": (list, "is a list of modules to load"),
 }
 
 
 def safe(word: str) -> str:
     """A word that a scheduler's option or a shell's line takes as one."""
-    if not re.fullmatch(r"[\w.,:@/+&|*()\[\]=-]+", word):
-        raise ValueError(f"{word!r} is no word that a scheduler takes")
+    if not re.fullmatch(r"(?!-)[\w.,:@/+&|*()\[\]=-]+", word, re.ASCII):
+        raise ValueError(f"{word!r} is not one word of letters, digits and .,:@/+&|*()[]=-")
     return word
 
 
 def settable(name: str) -> str:
     if not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
-        raise ValueError(f"{name} is no name of an environment variable")
-    if name.startswith(OURS):
-        raise ValueError(f"{name} is nothing that a site sets")
+        raise ValueError("is no name of an environment variable (capitals, digits and _)")
+    if name.startswith((*SET, *FOREIGN)) or name in SET_NAMES | FOREIGN_NAMES or name.endswith("_NUM_THREADS"):
+        raise ValueError("is set by each job itself, or by what starts it; leave it out")
+    if SECRET.search(name):
+        raise ValueError("is a secret, and plans keep what a site says; set it where you call snakemake")
     return name
+
+
+def printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f"{text!r} has a character that cannot be seen")
+    return text
 
 
 def known_environment(name: str) -> str:
@@ -58,14 +67,20 @@ def known_gpu(name: str) -> str:
 
 def expanded(path: str) -> str:
     """A path with `~` and `$NAME` put in."""
-    made = os.path.expandvars(str(Path(path).expanduser()) if path.startswith("~") else path)
+    made = os.path.expandvars(path)
     if missing := re.search(r"\$\{?(\w+)", made):
         raise ValueError(f"{path}: ${missing[1]} is not set here")
-    return made
+    if not made:
+        raise ValueError("names no place; leave it out")
+    try:
+        return str(Path(made).expanduser()) if made.startswith("~") else made  # Path would make docker:/ of docker://
+    except RuntimeError:
+        raise ValueError(f"{path}: there is no such home") from None
 
 
 Word = Annotated[str, AfterValidator(safe)]
-Place = Annotated[str, AfterValidator(expanded)]
+Text = Annotated[str, AfterValidator(printable)]
+Place = Annotated[Text, AfterValidator(expanded)]
 
 
 class Both(Entry):
@@ -94,7 +109,7 @@ class Settings(Entry):
         5, description="before a job's time is over it saves, and goes back into the queue: so long before"
     )
     modules: list[Word] = Field([], description="environment modules that every job loads: `[cuda/12.8]`")
-    variables: dict[Annotated[str, AfterValidator(settable)], str] = Field(
+    variables: dict[Annotated[str, AfterValidator(settable)], Text] = Field(
         {}, description="environment variables of every job, by name: `{NCCL_SOCKET_IFNAME: ib0}`"
     )
     gpu: Annotated[str, AfterValidator(known_gpu)] | None = Field(None, description="the GPU that plans are costed for")
@@ -135,7 +150,7 @@ def read(path: Path) -> Site:
     try:
         settings = Settings.model_validate(said).model_dump(exclude_none=True)
     except ValidationError as error:
-        raise Refusal(fault(error.errors()[0], said, where)) from None
+        raise Refusal(fault(said, error, where)) from None
     for pattern in settings["runtime"]:
         section = whole_path(pattern).split("/")[0]
         if not fnmatch.filter(sections.SECTIONS, section):
@@ -144,21 +159,15 @@ def read(path: Path) -> Site:
     return Site(settings, where)
 
 
-def fault(error: dict, said: dict, where: Where) -> str:
-    """What is wrong, where, in one line."""
-    key = tuple(part for part in error["loc"] if part != "[key]")
-    while key not in where:  # the type that was tried of several, or an item of a list
-        key = key[:-1]
-    at = f"{where[key]}: {dotted(key)}: "
-    if error["type"] == "extra_forbidden":
-        known = list((Settings if len(key) == 1 else Both).model_fields)
-        return f"{at}no such key. {did_you_mean(key[-1], known)} (a site says where, never what)"
-    if error["type"] == "value_error":
-        return at + error["msg"].removeprefix("Value error, ")
-    if key[0] in SHAPES:
-        return at + SHAPES[key[0]]
-    value = functools.reduce(lambda inner, part: inner[part], key, said)
-    return f"{at}{value!r}: {TYPES.get(error['type'], error['msg'])}"
+def fault(said: dict, error: ValidationError, where: Where) -> str:
+    """What is wrong first, and where, in one line."""
+    key, why = next(iter(faults.of(Settings, said, error, frozenset(), frozenset()).items()))
+    kind, shape = SHAPES.get(key[0], (object, ""))
+    if not isinstance(said[key[0]], kind):
+        why = shape
+    if key[0] not in Settings.model_fields:
+        why += " (a site says where, never what)"
+    return f"{where[key]}: {dotted(key)}: {why}"
 
 
 def whole_path(pattern: str) -> str:
