@@ -271,7 +271,7 @@ class Plan:
     def refuse_too_many_gpus(self, path: str) -> None:
         target = self.targets[path]
         count = target["runtime"].get("gpus", 0)
-        if self.gpus is not None and count > self.gpus and not target["made"]:
+        if self.gpus is not None and count > self.gpus and not (target["made"] or target["twin"]):
             raise Refusal(
                 f"{path}: runtime.gpus: {count} are asked for, and there are {self.gpus} (`--resources gpu`); "
                 "lower it in the recipe, or in config/site.yaml"
