@@ -30,6 +30,13 @@ PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_
 
 from posttrain.build.job import open_job
 """
+# transformers says it where there are GPUs only.
+WAITS = """\
+        import torch.distributed
+        group = torch.distributed.group.WORLD._get_backend(torch.device("cpu"))
+        assert group.options._timeout.total_seconds() == 77
+        run.train(trainer, job)
+"""
 
 
 def spread(project: Project, target: str, said: str) -> None:
@@ -56,7 +63,7 @@ def forms(tensors: dict[str, torch.Tensor]) -> dict[str, tuple]:
         (SFT, "launch: ddp"),
         (SFT, "launch: zero2"),
         (DPO, "launch: zero3"),
-        (SFT, "launch: fsdp, activation_checkpointing: true"),
+        (SFT, "launch: fsdp, activation_checkpointing: true, ddp_timeout: 77"),
     ],
     ids=lambda value: value.split(",")[0].replace("launch: ", "").rpartition("-")[2],
 )
@@ -66,6 +73,7 @@ def test_two_processes_make_the_model_that_one_makes(built: Project, target: str
     if "fsdp" in said:
         built.edit("from posttrain.build.job import open_job\n", FSDP_ON_A_CPU, SCRIPT)
         built.edit("sft(job)", 'sft(dataclasses.replace(job, runtime={**job.runtime, "gpus": 1}))', SCRIPT)
+        built.edit("        run.train(trainer, job)\n", WAITS, SCRIPT)
     assert built.make(target)[1] == [target]
     made = run_of(built, target)["launch"]
     assert (f"launch: {made['launch']}", made["processes"], made["micro_batch_size"]) == (said.split(",")[0], 2, 4)

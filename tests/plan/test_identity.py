@@ -118,7 +118,7 @@ OTHER_RUNTIME = {
     "hours": "9", "mem_gb": "99", "threads": "3", "gpus": "1", "processes": "2", "launch": "ddp",
     "micro_batch_size": "4", "attn_implementation": "eager", "activation_checkpointing": "true", "save_steps": "7",
     "logging_steps": "3", "dataloader_num_workers": "2", "shards": "3", "nodes": "2", "offload": "optimizer",
-    "use_kernels": "true", "eval_steps": "2", "tracking": "tensorboard",
+    "use_kernels": "true", "eval_steps": "2", "tracking": "tensorboard", "ddp_timeout": "7200",
 }  # fmt: skip
 
 

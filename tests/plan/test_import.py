@@ -57,6 +57,7 @@ BECOMES = {
     "2025/orpo/full.yaml": ("mistral-7b-orpo", {"method": "orpo", "train.beta": 0.05, "train.batch_size": 64}),
     "2025/sft/mid.yaml": ("SmolLM3-3B-mid", {
         "method": "sft", "eos_token": "<|im_end|>", "template": "chatml", "train.packing_strategy": "bfd", "train.num_train_epochs": 5,
+        "runtime.ddp_timeout": 14400,
     }),
     "2025/sft/mix.yaml": ("smollm-360M-instruct-new", {
         "method": "sft", "train.packing": None, "train.batch_size": 128, "eos_token": "<|im_end|>", "template": "chatml",

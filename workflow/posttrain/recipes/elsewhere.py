@@ -124,7 +124,6 @@ OTHERWISE = {
     "fsdp_config": LAUNCHED,
     "num_processes": Elsewhere("runtime.gpus", "GPUs of all nodes together; runtime.processes on a CPU"),
     "num_machines": Elsewhere("runtime.nodes"),
-    "ddp_timeout": Elsewhere(None, "rows are tokenised before training begins, and nobody waits for them"),
     "use_cpu": Elsewhere(None, "`gpus: 0` trains on the CPU"),
     # what is seen, kept and published
     "do_eval": EVALUATED,

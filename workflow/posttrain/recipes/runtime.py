@@ -73,6 +73,7 @@ class TrainRuntime(Runtime):
     eval_steps: Count | None = Field(None, description="steps between losses on the rows' test split; never if unsaid")
     tracking: Literal["none", "tensorboard", "trackio", "wandb"] = Field("none", description="who draws the curves")
     dataloader_num_workers: int = Field(0, ge=0, description="processes that read batches")
+    ddp_timeout: Count = Field(1800, description="seconds that GPUs wait for one of them before all give up")
     shards: Count = Field(1, description="processes that tokenise the rows")
 
     @property

@@ -28,6 +28,7 @@ def common(job: Job) -> dict[str, Any]:
         "per_device_train_batch_size": runtime["micro_batch_size"],
         "gradient_accumulation_steps": runtime["gradient_accumulation_steps"],
         "use_cpu": runtime["gpus"] == 0,
+        "ddp_timeout": runtime["ddp_timeout"],
         "activation_checkpointing": runtime["activation_checkpointing"],
         "dataloader_num_workers": runtime["dataloader_num_workers"],
         "dataloader_pin_memory": runtime["gpus"] > 0,
@@ -102,5 +103,6 @@ def kto(job: Job) -> KTOConfig:
 
 def reference(job: Job) -> TrainingArguments:
     """What a model is opened and launched by whose log-probs are only read."""
-    said = {"output_dir": str(job.checkpoints), "use_cpu": job.runtime["gpus"] == 0}
-    return made(TrainingArguments, job, **said, bf16=job.recipe["train"]["bf16"])
+    runtime = job.runtime
+    said = {"use_cpu": runtime["gpus"] == 0, "ddp_timeout": runtime["ddp_timeout"], "bf16": job.recipe["train"]["bf16"]}
+    return made(TrainingArguments, job, **said, output_dir=str(job.checkpoints))
