@@ -23,6 +23,6 @@ rule evaluate_model:
         container("evals")
     threads: threads_of("evals")
     resources:
-        **asked("evals", "gpu"),
+        **asked("evals", *SPREAD),
     shell:
         "exec python -m posttrain.build evals/{wildcards.name} > {log} 2>&1"

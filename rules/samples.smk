@@ -24,7 +24,7 @@ rule sample_shard:
         container("shards")
     threads: threads_of("shards")
     resources:
-        **asked("shards", "gpu"),
+        **asked("shards", *SPREAD),
     shell:
         "exec python -m posttrain.build shards/{wildcards.name} > {log} 2>&1"
 
@@ -80,7 +80,7 @@ rule score_completions:
         container("scores")
     threads: threads_of("scores")
     resources:
-        **asked("scores", "gpu"),
+        **asked("scores", *SPREAD),
     shell:
         "exec python -m posttrain.build scores/{wildcards.name} > {log} 2>&1"
 

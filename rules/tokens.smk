@@ -74,6 +74,6 @@ rule compute_reference:
         here
     threads: threads_of("reference")
     resources:
-        **asked("reference", "gpu"),
+        **asked("reference", *SPREAD),
     shell:
         "exec python -m posttrain.build reference/{wildcards.name} > {log} 2>&1"

@@ -210,7 +210,7 @@ def test_what_a_recipe_and_a_site_ask_for_arrives_in_the_queue(cluster: Cluster,
     )
     asked = {name: [job.get(field) for field in fields] for name, job in cluster.jobs(built.root).items()}
     assert asked == {
-        "train_dpo wide": ["gres:gpu:2", None, "1", "6", "5000M", "01:30:00", "lab", "high", "1"],
+        "train_dpo wide": ["gres:gpu:2", None, "1-1", "6", "5000M", "01:30:00", "lab", "high", "1"],
         # 8 processes on each node: 4 GB each, and half as much to spare
         "train_dpo broad": ["gres:gpu:16", "gres:gpu:8", "2-2", "24", "49000M", "01:00:00", "lab", "high", "1"],
         "train_dpo plain": [None, None, "1", "1", "8000M", "01:00:00", "lab", "high", "1"],

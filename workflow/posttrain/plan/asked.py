@@ -44,7 +44,7 @@ def spread(runtime: dict) -> dict[str, Any]:
     """GPUs, and of a job of several nodes what it asks SLURM for besides."""
     gpus, nodes = runtime.get("gpus") or None, runtime.get("nodes", 1)
     if nodes == 1:
-        return {"gpu": gpus}
+        return {"gpu": gpus, "nodes": 1 if gpus else None}  # unsaid, SLURM gathers a job's GPUs from several
     # `gpu` counts all nodes together, so each one's share is said; where there are GPUs, `tasks` would be of each.
     share = {"gres": f"gpu:{gpus // nodes}"} if gpus else {"tasks": nodes}
     return {"gpu": gpus, "nodes": nodes, "mpi": ""} | share  # mpi: the shell line itself spreads its work, with srun
