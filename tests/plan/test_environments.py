@@ -1,6 +1,7 @@
 """Which environment a stage wants, where it is found, and what is said where it is not."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import yaml
 from test_plan import plan_of
 
 import apart
-from conftest import PAGE, Project
+from conftest import PAGE, ROOT, Project
 from posttrain.build import environments, processes
 from posttrain.files import Refusal
 from posttrain.plan import frozen
@@ -83,11 +84,51 @@ def test_the_versions_of_an_environment_are_in_the_keys_of_what_it_makes(asked):
         assert {package, "torch", "transformers", "pyarrow"} <= plan["environments"][name]["locked"].keys()
 
 
-def test_condas_file_says_what_is_locked(asked):
-    said = yaml.safe_load(asked.path("envs/sample.yaml").read_text())["dependencies"][-1]["pip"]
-    locked = frozen.read_environment(asked.path("envs/sample.lock"))["locked"]
-    assert dict(pin.split("==") for pin in said).items() <= locked.items()
-    assert set(environments.PACKAGES) & locked.keys() <= {pin.split("==")[0] for pin in said}
+def of_conda(name: str) -> tuple[list[str], dict[str, str]]:
+    """What conda's file of an environment has pip install, and what is locked."""
+    said = yaml.safe_load((ROOT / f"envs/{name}.yaml").read_text())["dependencies"]
+    assert "python=3.11" in said
+    return said[-1]["pip"], frozen.read_environment(ROOT / f"envs/{name}.lock")["locked"]
+
+
+@pytest.mark.parametrize(("name", "package"), [("sample", "vllm"), ("evaluate", "lm-eval")])
+def test_condas_file_says_what_is_locked(name, package):
+    said, locked = of_conda(name)
+    pins = dict(pin.split("==") for pin in said)
+    assert pins.items() <= locked.items()
+    assert {package, *environments.PACKAGES} & locked.keys() <= pins.keys()
+
+
+def test_condas_file_of_training_takes_its_lock_whole():
+    said, locked = of_conda("train")
+    assert said == [f"torch=={locked['torch']}", "-c train.lock", "-e ..[quickstart,math]"]
+
+
+def test_evaluations_have_trainings_versions_of_what_both_have():
+    (_, train), (_, evaluate) = of_conda("train"), of_conda("evaluate")
+    assert {name: evaluate[name] for name in train if name in evaluate} == {
+        name: train[name] for name in train if name in evaluate
+    }
+    assert {"torch", "transformers", "tokenizers", "datasets", "peft"} <= train.keys() & evaluate.keys()
+
+
+@pytest.mark.parametrize(("name", "asks"), [("sample", "BESIDE_VLLM"), ("evaluate", "LM_EVAL")])
+def test_make_installs_what_is_locked(name, asks):
+    makefile, locked = (ROOT / "Makefile").read_text(), of_conda(name)[1]
+    asked = re.search(rf"^{asks} := (.*)$", makefile, re.M)[1]
+    pins = dict(re.findall(r"([\w-]+)(?:\[[\w,]+\])?==([\w.]+)", asked))
+    assert pins
+    assert pins.items() <= locked.items()
+
+
+@pytest.mark.parametrize("name", ["sample", "evaluate"])
+def test_an_image_is_of_its_environments_lock(name):
+    """Apptainer is not to be had here: its definition is read, and was never built."""
+    said = (ROOT / "envs/posttrain.def").read_text().replace("{{ environment }}", name)
+    copied, placed = re.search(r"^%files\n +(\S+) (\S+)$", said, re.M).groups()
+    assert (ROOT / copied).is_file()
+    assert re.search(r"^%post\n +pip install .*--requirement (\S+)$", said, re.M)[1] == placed
+    assert "==" not in said
 
 
 @pytest.mark.parametrize("said", [{}, {CPU: "elsewhere"}], ids=["nowhere", "elsewhere"])
