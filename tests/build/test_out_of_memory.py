@@ -14,10 +14,12 @@ from stages import STILL, Stage, difference, weights
 
 from conftest import SFT, Project, clean_environment
 from posttrain.build import launch, status
+from posttrain.build.attempt import Attempt
 from posttrain.build.job import Job
 from posttrain.build.pool import BATCH, BATCH_TOKENS
 from posttrain.build.supervise import Supervisor
 from posttrain.files import Refusal, read_json, write_json
+from posttrain.recipes import site
 
 pytest_plugins = ["stage_fixtures"]
 
@@ -61,7 +63,7 @@ class Machine:
         plan = {
             "store": "store",
             "root": ".",
-            "site": {},
+            "site": site.read(Path("no-site.yaml")).said,
             "environments": {"train": {"digest": "e", "locked": {}}},
             "targets": {"models/x": target | {"unlocked": []}},
         }
@@ -250,12 +252,12 @@ def test_what_trains_nothing_and_does_not_fit_says_what_to_lower(
     stage: str, own: dict, knob: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = opened(machine, "k", monkeypatch)
-    supervisor = Supervisor("plan.json", "models/x")
-    supervisor.target |= {"stage": stage, "own": own}
+    target = Supervisor("plan.json", "models/x").target | {"stage": stage, "own": own}
+    attempt = Attempt("models/x", target, work, "k", grace=0)
     status.fail(work, "OutOfMemoryError: CUDA out of memory.", status.OUT_OF_MEMORY)
-    assert not supervisor.shrinks(work)
+    assert not attempt.shrinks()
     with pytest.raises(Refusal) as refused:
-        supervisor.give_up(work, 1)
+        attempt.give_up(1, advanced=False)
     assert str(refused.value).startswith("models/x: out of memory ") and knob in str(refused.value)
 
 
