@@ -116,7 +116,7 @@ def asked(kind, *more):
 @asks
 def group(path):
     """The light stages that one SLURM job makes together. A dry run shows each for itself."""
-    return None if workflow.dryrun else plan.group(path)
+    return None if workflow.dryrun else plan.groups.of(path)
 
 
 @asks

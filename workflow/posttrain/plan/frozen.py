@@ -12,8 +12,9 @@ from typing import Any
 from posttrain.build import environments, lease, sent, status
 from posttrain.build.store import Store, read_by, whole
 from posttrain.files import Refusal, digest, read_json, write_text
-from posttrain.plan import asked, groups, rehearsal, resources, scratch, triggers
+from posttrain.plan import asked, rehearsal, resources, scratch, triggers
 from posttrain.plan.contents import Contents
+from posttrain.plan.groups import Groups
 from posttrain.plan.lineage import reported
 from posttrain.plan.stages import MAKERS
 from posttrain.plan.targets import Target, Targets
@@ -265,8 +266,9 @@ class Plan:
     def resource(self, path: str, name: str) -> Any:
         return asked.of(self.targets[path], self.site, name)
 
-    def group(self, path: str) -> str | None:
-        return groups.of(self.targets, path)
+    @functools.cached_property
+    def groups(self) -> Groups:
+        return Groups(self.targets)
 
     def refuse_too_many_gpus(self, path: str) -> None:
         target = self.targets[path]
