@@ -44,6 +44,10 @@ class Cluster:
         ours = [job for job in shown if job.get("WorkDir") == str(root)]
         return {job["Comment"].removeprefix("rule_").replace("_wildcards_", " "): job for job in ours}
 
+    def asked(self, number: str, fields: str) -> str:
+        """What a job asks for, in squeue's fields; all that waits of an array is one."""
+        return self.ask("squeue", "--noheader", f"--jobs={number}", f"--format={fields}").strip()
+
     def next_job(self) -> str:
         return re.search(r"NEXT_JOB_ID\s*=\s*(\d+)", self.ask("scontrol", "show", "config"))[1]
 

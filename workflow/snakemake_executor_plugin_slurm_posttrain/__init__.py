@@ -12,9 +12,11 @@ import os
 import re
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 
+from snakemake.jobs import GroupJob
+from snakemake.resources import GroupResources, Resource, Resources
 from snakemake_executor_plugin_slurm import Executor as Slurm
 from snakemake_executor_plugin_slurm import ExecutorSettings, common_settings
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
@@ -38,7 +40,8 @@ UNREACHABLE = re.compile("Unable to contact slurm controller|Socket timed out|Ze
 OUT_OF_MEMORY = re.compile(
     "oom.?kill|exceeded memory limit|Out Of Memory", re.IGNORECASE
 )  # slurmstepd's, in a job's log
-SLOWER, SLOWEST = 1.5, 60  # each look at a queue in which nothing ends comes later, at most so many seconds
+SLOWER, SLOWEST = 1.2, 60  # each look at a queue in which nothing ends comes later, at most so many seconds
+WIDE = 8  # threads that a group's members have together, if none has more
 LOOKS = 3  # at a job that the queue has lost, or does not know, before that is believed
 PAUSE = 10  # seconds, when the controller does not answer
 SIZES = {status.MEMORY: "mem_mb", status.TIME: "runtime"}
@@ -50,13 +53,15 @@ class Executor(Slurm):
         self.plan = Plan(os.environ["POSTTRAIN_PLAN"], main=False)
         self.looks: defaultdict[str, int] = defaultdict(int)
 
-    # Arrays
+    # Arrays and groups
 
     def run_jobs(self, jobs: list[JobExecutorInterface]) -> None:
         """Send jobs, as one array those of a rule in `array_jobs` that ask for the same."""
         self._main_event_loop = self._main_event_loop or running_loop()
         alike = defaultdict(list)
         for job in jobs:
+            if job.is_group():
+                take_turns(job, asked.longest(self.plan.site))
             arrays = not job.is_group() and job.rule.name in self.array_jobs
             alike[(job.rule.name, *asks(job)) if arrays else job].append(job)
         for same in alike.values():
@@ -95,7 +100,7 @@ class Executor(Slurm):
         ended = False
         for job_info in active_jobs:
             state, reason = found.get(job_info.external_jobid, (None, "")) if found is not None else ("", "")
-            if state is None and (state := self.missing(job_info)) is None:
+            if state is None and (state := self.missing(job_info, found)) is None:
                 yield job_info
             elif state == "COMPLETED":
                 job_info.aux["slurm_logfile"].unlink(missing_ok=True)
@@ -128,12 +133,17 @@ class Executor(Slurm):
         rows = (line.split("|", 2) for line in lines.splitlines())
         return {number: (state, reason) for number, state, reason in rows}
 
-    def missing(self, job_info: SubmittedJobInfo) -> str | None:
-        """What became of a job that SLURM does not know any more (its MinJobAge is over); None: look again first."""
+    def missing(self, job_info: SubmittedJobInfo, found: Iterable[str]) -> str | None:
+        """What became of a job that SLURM does not know any more (its MinJobAge is over); None: look again first.
+
+        Of an array that it does know, one that was cancelled before it began.
+        """
         if self.looked(job_info) < LOOKS:
             return None
-        made = all(Path(path).exists() for path in job_info.job.output)
-        return "COMPLETED" if made else "FAILED"
+        if all(Path(path).exists() for path in job_info.job.output):
+            return "COMPLETED"
+        array, _, element = job_info.external_jobid.partition("_")
+        return "CANCELLED" if element and array in {number.partition("_")[0] for number in found} else "FAILED"
 
     def looked(self, job_info: SubmittedJobInfo) -> int:
         """How often a job was not where it should be, now too."""
@@ -189,6 +199,18 @@ def targets(job: JobExecutorInterface) -> list[str]:
 def asks(job: JobExecutorInterface) -> tuple:
     """What a job asks for."""
     return (job.threads, *sorted((name, value) for name, value in job.resources.items() if name != "tmpdir"))
+
+
+def take_turns(group: GroupJob, longest: float) -> None:
+    """Have a group's members take turns on a node that is not too wide, for no more minutes than `longest`.
+
+    Snakemake would ask for what all take that could run side by side.
+    """
+    wide = max(WIDE, *(member.threads for member in group.jobs))
+    sums = GroupResources.basic_layered(
+        group.toposorted, constraints=Resources({"_cores": Resource("_cores", wide)}), run_local=False
+    )
+    group._resources = {**sums, "runtime": int(min(sums["runtime"], longest))}
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
