@@ -39,7 +39,7 @@ HEAD = """\
 SILENT = ("sacct", "sacctmgr", "scancel", "scontrol", "sinfo", "squeue", "sshare")
 LINE = re.compile(
     r"sbatch --parsable --job-name [\w-]{36} --output ROOT/\.snakemake/slurm_logs/\S+\.log --export=ALL"
-    r" --comment rule_([0-9a-f]{16}_)?(?P<rule>[a-z_]+?)(_wildcards_(?P<name>\S+))? (?P<asks>.+) -D ROOT(?P<more>.*)"
+    r" --comment rule_([0-9a-f]{16}_)?(?P<rule>[a-z_.]+?)(_wildcards_(?P<name>\S+))? (?P<asks>.+) -D ROOT(?P<more>.*)"
 )
 
 

@@ -33,13 +33,12 @@ LOST = ("NODE_FAIL", "PREEMPTED")  # SLURM puts such a job back into the queue, 
 # Why a job waits that will wait for ever: what is asked for is not there, or not this user's to have.
 NEVER = re.compile(
     "PartitionTimeLimit|PartitionNodeLimit|BadConstraints|InvalidAccount|InvalidQOS|AccountNotAllowed|QOSNotAllowed"
-    "|DependencyNeverSatisfied|PartitionConfig|(QOS|Assoc)Max.*PerJob.*|(QOS|Assoc)Max(WallDuration|Nodes)PerJob.*"
+    "|DependencyNeverSatisfied|PartitionConfig|(QOS|Assoc)Max.*PerJob.*"
 )
 HELD = ("launch failed requeued held", "JobHoldMaxRequeue")  # put back by SLURM, which will not begin it again
 UNREACHABLE = re.compile("Unable to contact slurm controller|Socket timed out|Zero Bytes were transmitted")
-OUT_OF_MEMORY = re.compile(
-    "oom.?kill|exceeded memory limit|Out Of Memory", re.IGNORECASE
-)  # slurmstepd's, in a job's log
+# slurmstepd's words in a job's log.
+OUT_OF_MEMORY = re.compile("oom.?kill|exceeded memory limit|Out Of Memory", re.IGNORECASE)
 SLOWER, SLOWEST = 1.2, 60  # each look at a queue in which nothing ends comes later, at most so many seconds
 WIDE = 8  # threads that a group's members have together, if none has more
 LOOKS = 3  # at a job that the queue has lost, or does not know, before that is believed
