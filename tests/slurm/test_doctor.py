@@ -110,9 +110,14 @@ def test_a_feature_that_no_node_has_is_told_in_slurms_words(here: Project) -> No
 
 @pytest.mark.skipif(bool(os.environ.get("CUDA_VISIBLE_DEVICES")), reason="the cluster's GPUs are false here only")
 def test_what_the_nodes_lack_is_told_of_each(here: Project) -> None:
-    """A GPU each that torch does not see, for there is none; and a module that nobody can load."""
+    """A GPU each that torch does not see, for there is none."""
     here.edit("runtime: {save_steps: 1,", "runtime: {gpus: 2, launch: ddp, save_steps: 1,")
-    said = tried("modules: [cuda]")
-    assert {name for name, finding in said.items() if not finding.well} == {"its nodes", "its GPUs"}
-    assert said["its nodes"].words == "n1 lacks module cuda, which config/site.yaml names"
+    said = tried()
+    assert {name for name, finding in said.items() if not finding.well} == {"its GPUs"}
     assert said["its GPUs"].words.startswith("n1 gave 1 and torch ")
+
+
+def test_a_module_that_cannot_be_loaded_is_told_in_its_own_words(here: Project) -> None:
+    (job,) = tried("modules: [cuda]").values()
+    assert not job.well
+    assert "FAILED: " in job.words and "module: command not found" in job.words

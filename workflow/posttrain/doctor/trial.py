@@ -37,7 +37,7 @@ class Trial:
 
     def checks(self) -> Iterator[tuple[str, Callable[[], str]]]:
         yield "job", self.run
-        if self.heard:
+        if self.heard and self.heard.seen:
             yield "its nodes", self.nodes
             yield "its folders", self.folders
             if self.runtime["gpus"]:
