@@ -10,6 +10,8 @@ never be scheduled. And no account is guessed.
 import asyncio
 import os
 import re
+import shlex
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -19,28 +21,31 @@ from snakemake.jobs import GroupJob
 from snakemake.resources import GroupResources, Resource, Resources
 from snakemake_executor_plugin_slurm import Executor as Slurm
 from snakemake_executor_plugin_slurm import ExecutorSettings, common_settings
+from snakemake_executor_plugin_slurm.utils import get_job_wildcards
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
 from posttrain.build import sent, slurm, status
+from posttrain.build.launch import READERS
+from posttrain.files import Refusal, read_json
 from posttrain.plan import asked
 from posttrain.plan.frozen import Plan
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
-FAILED = ("BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "OUT_OF_MEMORY", "TIMEOUT")
-LOST = ("NODE_FAIL", "PREEMPTED")  # SLURM puts such a job back into the queue, where it may be put back
-# Why a job waits that will wait for ever: what is asked for is not there, or not this user's to have.
+# Why a job waits that will wait for ever: what it asks for is more than it may have. (Too few nodes may come back.)
 NEVER = re.compile(
-    "PartitionTimeLimit|PartitionNodeLimit|BadConstraints|InvalidAccount|InvalidQOS|AccountNotAllowed|QOSNotAllowed"
-    "|DependencyNeverSatisfied|PartitionConfig|(QOS|Assoc)Max.*PerJob.*"
+    "PartitionTimeLimit|InvalidAccount|InvalidQOS|AccountNotAllowed|QOSNotAllowed|DependencyNeverSatisfied"
+    "|MaxMemPerLimit|QOSMin.*|(QOS|Assoc)Max.*Per(Job|Node).*"
 )
 HELD = ("launch failed requeued held", "JobHoldMaxRequeue")  # put back by SLURM, which will not begin it again
-UNREACHABLE = re.compile("Unable to contact slurm controller|Socket timed out|Zero Bytes were transmitted")
-# slurmstepd's words in a job's log.
-OUT_OF_MEMORY = re.compile("oom.?kill|exceeded memory limit|Out Of Memory", re.IGNORECASE)
+LATER = re.compile(
+    "Unable to contact slurm controller|Socket timed out|Zero Bytes were transmitted|standby mode|SubmitJob|temporarily"
+)  # why a job is not taken now
+OUT_OF_MEMORY = re.compile("slurmstepd.*(oom.?kill|exceeded memory limit|Out Of Memory)", re.IGNORECASE)
 SLOWER, SLOWEST = 1.2, 60  # each look at a queue in which nothing ends comes later, at most so many seconds
 WIDE = 8  # threads that a group's members have together, if none has more
+UNKNOWN = (None, "", "")  # what the queue says of a job that it does not know
 LOOKS = 3  # at a job that the queue has lost, or does not know, before that is believed
 PAUSE = 10  # seconds, when the controller does not answer
 SIZES = {status.MEMORY: "mem_mb", status.TIME: "runtime"}
@@ -48,6 +53,8 @@ SIZES = {status.MEMORY: "mem_mb", status.TIME: "runtime"}
 
 class Executor(Slurm):
     def __post_init__(self, test_mode: bool = False) -> None:
+        if not shutil.which("sbatch"):
+            raise Refusal("there is no sbatch here: load SLURM's module, or go to a machine from which jobs are sent")
         super().__post_init__(test_mode)
         self.plan = Plan(os.environ["POSTTRAIN_PLAN"], main=False)
         self.looks: defaultdict[str, int] = defaultdict(int)
@@ -67,8 +74,9 @@ class Executor(Slurm):
             self._submit_array_jobs(same) if len(same) > 1 else self._submit_job(same[0])
 
     def get_account_arg(self, job: JobExecutorInterface) -> Iterator[str]:
-        """Nothing where the site says none: SLURM has a default, and `sacct`, which the plugin would ask, may hang."""
-        yield from super().get_account_arg(job) if job.resources.get("slurm_account") else [""]
+        """What the site says, or SLURM's default; the accounting database, which the plugin asks, may hang."""
+        said = job.resources.get("slurm_account")
+        yield f" -A {shlex.quote(said)}" if said else ""
 
     # What becomes of jobs
 
@@ -87,50 +95,62 @@ class Executor(Slurm):
 
     def refused(self, job: JobExecutorInterface, msg: str) -> None:
         """Decide on a job that SLURM has not taken: while it cannot be reached, no attempt is used up."""
-        if UNREACHABLE.search(msg) or slurm.ask("scontrol", "ping") is None:
+        if LATER.search(msg) or slurm.ask("scontrol", "ping") is None:
             time.sleep(PAUSE)  # in the thread that sends jobs
+            self.cancel_unheard(job)
             job.attempt -= 1
         else:
             give_up(job)
+
+    def cancel_unheard(self, job: JobExecutorInterface) -> None:
+        """Cancel a job that SLURM took, though its answer was lost: it will be sent again."""
+        wildcards = get_job_wildcards(job)
+        comment = f"rule_{job.name}_wildcards_{wildcards}" if wildcards else f"rule_{job.name}"
+        taken = slurm.ask("squeue", "--me", "--noheader", f"--name={self.run_uuid}", "--format=%A|%k") or ""
+        for number, _, said in (line.partition("|") for line in taken.splitlines()):
+            if said == comment:
+                slurm.ask("scancel", number)
 
     async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncIterator[SubmittedJobInfo]:
         first = self.workflow.executor_settings.init_seconds_before_status_checks
         found = await self.queue() if active_jobs else {}
         ended = False
         for job_info in active_jobs:
-            state, reason = found.get(job_info.external_jobid, (None, "")) if found is not None else ("", "")
+            state, reason, nodes = (
+                found.get(job_info.external_jobid, (None, "", "")) if found is not None else ("",) * 3
+            )
             if state is None and (state := self.missing(job_info, found)) is None:
                 yield job_info
             elif state == "COMPLETED":
                 job_info.aux["slurm_logfile"].unlink(missing_ok=True)
                 self.report_job_success(job_info)
                 ended = True
-            elif state in FAILED or (state in LOST and self.looked(job_info) >= LOOKS):
-                self.failed(job_info, state)
+            elif state in slurm.FAILED or (state in slurm.LOST and self.looked(job_info) >= LOOKS):
+                self.failed(job_info, state, nodes)
                 ended = True
-            elif state == "PENDING" and NEVER.fullmatch(reason):
+            elif state == "PENDING" and NEVER.fullmatch(reason) and self.looked(job_info) >= LOOKS:
                 await run("scancel", job_info.external_jobid)
                 give_up(job_info.job)
                 self.report_job_error(job_info, f"SLURM can never begin it ({reason}), so it was cancelled. ")
                 ended = True
             elif state == "PENDING" and reason in HELD:
                 await run("scancel", job_info.external_jobid)
-                self.failed(job_info, reason)
+                self.failed(job_info, reason, nodes)
                 ended = True
             else:
                 yield job_info
         idle = min(SLOWER * (self.next_seconds_between_status_checks or first), SLOWEST)
         self.next_seconds_between_status_checks = first if ended or not active_jobs else idle
 
-    async def queue(self) -> dict[str, tuple[str, str]] | None:
-        """State and reason of this run's jobs by their numbers; None if the controller does not answer."""
+    async def queue(self) -> dict[str, tuple[str, ...]] | None:
+        """State, reason and nodes of this run's jobs by their numbers; None if the controller does not answer."""
         lines = await run(
-            "squeue", "--array", "--noheader", "--states=all", f"--name={self.run_uuid}", "--format=%i|%T|%r"
+            "squeue", "--array", "--noheader", "--states=all", f"--name={self.run_uuid}", "--format=%i|%T|%r|%N"
         )
         if lines is None:
             return None
-        rows = (line.split("|", 2) for line in lines.splitlines())
-        return {number: (state, reason) for number, state, reason in rows}
+        rows = (line.split("|") for line in lines.splitlines())
+        return {number: tuple(said) for number, *said in rows}
 
     def missing(self, job_info: SubmittedJobInfo, found: Iterable[str]) -> str | None:
         """What became of a job that SLURM does not know any more (its MinJobAge is over); None: look again first.
@@ -139,7 +159,8 @@ class Executor(Slurm):
         """
         if self.looked(job_info) < LOOKS:
             return None
-        if all(Path(path).exists() for path in job_info.job.output):
+        made = {path: read_json(f"{path}.json").get("identity") for path in targets(job_info.job)}
+        if all(identity == self.plan.targets[path]["identity"] for path, identity in made.items()):
             return "COMPLETED"
         array, _, element = job_info.external_jobid.partition("_")
         return "CANCELLED" if element and array in {number.partition("_")[0] for number in found} else "FAILED"
@@ -149,32 +170,40 @@ class Executor(Slurm):
         self.looks[job_info.external_jobid] += 1
         return self.looks[job_info.external_jobid]
 
-    def failed(self, job_info: SubmittedJobInfo, state: str) -> None:
-        """Decide whether another job may do better, and what that is to ask for; say why this one failed."""
+    def failed(self, job_info: SubmittedJobInfo, state: str, nodes: str) -> None:
+        """Decide whether another job may do better, where, and what that is to ask for; say why this one failed."""
         job, number, kind = job_info.job, job_info.external_jobid, cause(job_info, state)
         if kind is None:
             give_up(job)
-        for member in members(job) if kind in SIZES else []:
-            name, path = SIZES[kind], targets(member)[0]
-            if asked.grow(self.plan.targets[path], self.plan.site, name, member.resources.get(name)):
-                self.logger.warning(f"{path}: the next job asks for more {kind}")
-            else:
-                give_up(job)
+        if kind == status.MACHINE and re.fullmatch(r"[\w.-]+", nodes):  # of several, nobody says which
+            self._failed_nodes.add(nodes)
+        for member in members(job) if kind in SIZES and job.attempt <= job.restart_times else []:
+            self.grow(member, kind)
         why = sent.words(number).get("why") or state
         self.report_job_error(job_info, f"SLURM job {number}: {why}. ", aux_logs=[str(job_info.aux["slurm_logfile"])])
+
+    def grow(self, job: JobExecutorInterface, kind: str) -> None:
+        """Have the next job of a target ask for more; one that cannot would fail again, unless it can be gone on with."""
+        (path,), name = targets(job), SIZES[kind]
+        target = self.plan.targets[path]
+        if asked.grow(target, self.plan.site, name, job.resources.get(name)):
+            self.logger.warning(f"{path}: the next job asks for more {kind}")
+        elif not ("launch" in target["runtime"] or target["stage"] in READERS):
+            give_up(job)
 
 
 def cause(job_info: SubmittedJobInfo, state: str) -> str | None:
     """What a job failed of that another may not; None if that would fail like it."""
     said = sent.words(job_info.external_jobid)
-    if state == "OUT_OF_MEMORY" or OUT_OF_MEMORY.search(text(job_info.aux["slurm_logfile"])):
+    logs = [job_info.aux["slurm_logfile"], *(path for member in members(job_info.job) for path in member.log)]
+    if state == "OUT_OF_MEMORY" or any(OUT_OF_MEMORY.search(text(Path(log))) for log in logs):
         return status.MEMORY
     if state == "CANCELLED":  # by a person
         return None
-    if state == "TIMEOUT" and said.get("kind") != status.MACHINE:
+    if state == "TIMEOUT" and said.get("kind") != status.STOPPED:
         return status.TIME
     kind = said["kind"] if said else status.MACHINE
-    return kind if kind in (status.TIME, status.MACHINE) else None
+    return kind if kind in (status.TIME, status.MACHINE, status.STOPPED) else None
 
 
 def text(log: Path) -> str:

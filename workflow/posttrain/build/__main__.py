@@ -24,9 +24,10 @@ def main() -> None:
         raise Refusal(
             "POSTTRAIN_PLAN names no plan; `ls -t .posttrain/plan` shows the newest, `snakemake -n` makes one"
         )
-    supervisor = Supervisor(os.environ["POSTTRAIN_PLAN"], args.target)
+    if slurm.job():
+        sent.begin(slurm.job())
     try:
-        made(supervisor)
+        made(Supervisor(os.environ["POSTTRAIN_PLAN"], args.target))
     except slurm.TimeIsOver:
         slurm.requeue()  # the lease is free by now
     except Cut:
@@ -35,7 +36,10 @@ def main() -> None:
         end(args.target, getattr(refusal, "kind", None), str(refusal))
         raise
     except SystemExit:
-        end(args.target, status.MACHINE, f"{args.target}: was stopped, and goes on from what it kept")
+        end(args.target, status.STOPPED, f"{args.target}: was stopped, and goes on from what it kept")
+        raise
+    except Exception as error:
+        end(args.target, None, f"{args.target}: {type(error).__name__}: {error}")
         raise
 
 

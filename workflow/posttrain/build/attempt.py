@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from posttrain.build import gpus, launch, processes, record, slurm, status, store
+from posttrain.build import gpus, launch, processes, record, sent, slurm, status, store
 from posttrain.build.processes import STOP_SIGNALS
 from posttrain.files import Refusal
 
@@ -85,8 +85,8 @@ class Attempt:
                 child.wait(timeout=LOOK if slurm.job() else None)
                 return
             except subprocess.TimeoutExpired:
-                resumes = self.trains or kept(self.work)
-                if resumes and not self.stopping and clock.over():
+                due = not self.stopping and sent.ours() and clock.over()
+                if due and (self.trains or kept(self.work)):
                     self.time_is_over = True
                     self.stop(signal.SIGTERM, child)
 

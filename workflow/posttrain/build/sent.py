@@ -14,7 +14,7 @@ from posttrain.files import read_json, write_json
 
 FOLDER = Path(".posttrain/sent")
 QUEUE = "%i|%T|%r|%N"  # squeue: number, state, reason, nodes
-FORGOTTEN = 3600  # seconds after which a job that SLURM has forgotten is forgotten here
+FORGOTTEN = 3600  # seconds after which a job that SLURM does not list any more, and its last words, are forgotten
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,24 @@ class Sent:
     nodes: str
 
 
+def ours() -> bool:
+    """Whether this process is part of a job that this checkout sent: a person's own allocation is not ours to end."""
+    return slurm.job() is not None and (FOLDER / f"{slurm.job()}.json").exists()
+
+
 def remember(number: str, targets: dict[str, str]) -> None:
+    forget(number)  # another cluster's, or one before it was set up anew
     write_json(FOLDER / f"{number}.json", {"targets": targets, "time": time.time()})
 
 
 def end(number: str, target: str, kind: str | None, why: str) -> None:
     """Said by a job itself, in the end."""
     write_json(FOLDER / f"{number}.end.json", {"target": target, "kind": kind, "why": why})
+
+
+def begin(number: str) -> None:
+    """Take back what a job said before it was put back into the queue."""
+    (FOLDER / f"{number}.end.json").unlink(missing_ok=True)
 
 
 def words(number: str) -> dict:
@@ -52,8 +63,14 @@ def live() -> Iterator[Sent]:
     for path in records if queue is not None else []:
         if path.stem in queue:
             yield Sent(path.stem, read_json(path).get("targets", {}), *queue[path.stem])
-        elif time.time() - path.stat().st_mtime > FORGOTTEN:
+        elif time.time() - last_heard(path.stem) > FORGOTTEN:
             forget(path.stem)
+
+
+def last_heard(number: str) -> float:
+    """When a job was sent, or has said its last words."""
+    files = [FOLDER / f"{number}.json", FOLDER / f"{number}.end.json"]
+    return max(file.stat().st_mtime for file in files if file.exists())
 
 
 def queued() -> dict[str, tuple[str, ...]] | None:

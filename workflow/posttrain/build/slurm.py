@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+FAILED = ("BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "OUT_OF_MEMORY", "TIMEOUT")
+LOST = ("NODE_FAIL", "PREEMPTED")  # of a job that SLURM may put back into the queue
 ASK_AGAIN = 60  # seconds: a job's limit can be changed while it runs
 PATIENCE = 120  # seconds for which a controller that does not answer is asked again
 

@@ -16,7 +16,8 @@ from posttrain.files import read_json, write_json
 NAME = "status.json"
 FAILURE = "failure.json"  # the first of several ranks to break; only one can make it
 OUT_OF_MEMORY = "oom"  # a kind of failure, which less at once may mend
-MEMORY, TIME, MACHINE = "memory", "time", "machine"  # kinds that another job mends, with more of the first two
+# Kinds that another job mends, with more of the first two; of the third on another machine.
+MEMORY, TIME, MACHINE, STOPPED = "memory", "time", "machine", "stopped"
 
 
 def write(work: Path, **said: Any) -> None:

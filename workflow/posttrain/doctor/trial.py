@@ -24,7 +24,7 @@ MINUTES = 10  # for which it may run
 MEMORY = 8000  # MB of a node
 LOOK = 1  # seconds
 LATE = 60  # seconds after which a shared file system shows what another node wrote
-ENDED = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT")
+ENDED = ("COMPLETED", *slurm.FAILED, *slurm.LOST)
 
 
 class Trial:

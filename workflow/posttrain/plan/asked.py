@@ -29,10 +29,14 @@ def of(target: dict, site: dict, name: str) -> Any:
 
 def sized(target: dict, site: dict, name: str) -> int:
     """MB of a node's memory, or minutes of one job."""
+    said, found = runtime_of(target, name), read_json(needs(target)).get(name, {})
+    wanted = found["needs"] if found.get("said") == said else said  # who says something else by now is heeded
+    return min(wanted, longest(site)) if name == "runtime" else wanted
+
+
+def runtime_of(target: dict, name: str) -> int:
     runtime = target["runtime"]
-    said = round(1000 * runtime["mem_gb"]) if name == "mem_mb" else round(60 * runtime["hours"])
-    asked = max(said, read_json(needs(target)).get(name, 0))
-    return min(asked, longest(site)) if name == "runtime" else asked
+    return round(1000 * runtime["mem_gb"]) if name == "mem_mb" else round(60 * runtime["hours"])
 
 
 def threads(runtime: dict) -> int:
@@ -54,7 +58,8 @@ def grow(target: dict, site: dict, name: str, asked: int) -> bool:
     """Have the next job of a target ask for more than that; whether it can."""
     if name == "runtime" and asked >= longest(site):
         return False
-    write_json(needs(target), read_json(needs(target)) | {name: MORE * asked})
+    found = {"said": runtime_of(target, name), "needs": MORE * asked}
+    write_json(needs(target), read_json(needs(target)) | {name: found})
     return True
 
 

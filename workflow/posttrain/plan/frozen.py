@@ -288,19 +288,15 @@ class Plan:
         target = self.targets[path]
         if target["hit"]:
             return
-        for job in self.queue if not target["made"] else []:
-            if job.targets.get(path) == target["intent"] and job.state == "PENDING":
-                raise Refusal(
-                    f"{path}: SLURM job {job.number} waits in the queue to build this ({job.reason}); wait for it, or "
-                    f"`scancel {job.number}` first"
-                )
-        if target["key"] is None:
-            return
-        if who := lease.holder(self.store.root, target["key"]):
+        if target["key"] and (who := lease.holder(self.store.root, target["key"])):
             at = status.sentence(status.read(Path("work") / f"{path}.{target['key']}"))
             raise Refusal(
                 f"{path}: {who['name']} is building this{f' ({at})' if at else ''}; wait for it, or end it first"
             )
+        for job in self.queue if not target["made"] else []:
+            if job.targets.get(path) == target["intent"] and job.state != "COMPLETING":
+                does = f"waits in the queue to build this ({job.reason})" if job.state == "PENDING" else "builds this"
+                raise Refusal(f"{path}: SLURM job {job.number} {does}; wait for it, or `scancel {job.number}` first")
 
     def unknown(self) -> str:
         """A wildcard's constraint: whatever looks like a target and is none."""
