@@ -116,9 +116,7 @@ class Executor(Slurm):
         found = await self.queue() if active_jobs else {}
         ended = False
         for job_info in active_jobs:
-            state, reason, nodes = (
-                found.get(job_info.external_jobid, (None, "", "")) if found is not None else ("",) * 3
-            )
+            state, reason, nodes = ("", "", "") if found is None else found.get(job_info.external_jobid, UNKNOWN)
             if state is None and (state := self.missing(job_info, found)) is None:
                 yield job_info
             elif state == "COMPLETED":
@@ -183,7 +181,7 @@ class Executor(Slurm):
         self.report_job_error(job_info, f"SLURM job {number}: {why}. ", aux_logs=[str(job_info.aux["slurm_logfile"])])
 
     def grow(self, job: JobExecutorInterface, kind: str) -> None:
-        """Have the next job of a target ask for more; one that cannot would fail again, unless it can be gone on with."""
+        """Have the next job of a target ask for more; where it cannot, only what can be gone on with is sent again."""
         (path,), name = targets(job), SIZES[kind]
         target = self.plan.targets[path]
         if asked.grow(target, self.plan.site, name, job.resources.get(name)):

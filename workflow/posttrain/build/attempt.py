@@ -38,6 +38,7 @@ class Attempt:
         """Args: grace: seconds before the end of a SLURM job at which what can be gone on with is stopped."""
         self.path, self.target, self.work, self.key, self.grace = path, target, work, key, grace
         self.stopping = self.time_is_over = False
+        self.child: subprocess.Popen | None = None
 
     def begin(self) -> None:
         """Take away what an earlier try has half made, and its last words."""
@@ -56,26 +57,28 @@ class Attempt:
         (self.work / "stop").unlink(missing_ok=True)
         before = kept(self.work)
         with gpus.claimed(self.target["runtime"].get("gpus", 0)) as mine:
-            child = self.start(command, environment | mine)
+            self.start(command, environment | mine)
             while self.shrinks():
                 self.begin()
-                child = self.start(command, environment | mine)
+                self.start(command, environment | mine)
         for number in STOP_SIGNALS:  # what is left is to publish, which a stop would only repeat
             signal.signal(number, signal.SIG_IGN)
         if status.read(self.work).get("state") != "done":
-            self.give_up(child.returncode, advanced=kept(self.work) != before)
+            self.give_up(self.child.returncode, advanced=kept(self.work) != before)
 
-    def start(self, command: list[str], environment: dict[str, str]) -> subprocess.Popen:
-        """The stage's program, started and ended."""
+    def start(self, command: list[str], environment: dict[str, str]) -> None:
+        """Start the stage's program, and wait for its end."""
         record.note("start", self.path, self.key)
         status.write(self.work, began=time.time())
-        child = subprocess.Popen(
+        self.child = None
+        for number in STOP_SIGNALS:
+            signal.signal(number, lambda number, _: self.stop(number))
+        self.child = subprocess.Popen(
             command, env=environment, preexec_fn=processes.ignore_stop_signals, start_new_session=True
         )
-        for number in STOP_SIGNALS:
-            signal.signal(number, lambda number, _: self.stop(number, child))
-        self.wait(child)
-        return child
+        if self.stopping:  # asked to while it began
+            self.stop(signal.SIGTERM)
+        self.wait(self.child)
 
     def wait(self, child: subprocess.Popen) -> None:
         """Wait for the stage's program; stop what can be gone on with in time, where SLURM is about to end the job."""
@@ -88,17 +91,17 @@ class Attempt:
                 due = not self.stopping and sent.ours() and clock.over()
                 if due and (self.trains or kept(self.work)):
                     self.time_is_over = True
-                    self.stop(signal.SIGTERM, child)
+                    self.stop(signal.SIGTERM)
 
-    def stop(self, number: int, child: subprocess.Popen) -> None:
+    def stop(self, number: int) -> None:
         """Ask a trainer to save and stop; another stage ends at once, and at a second Ctrl-C a trainer too.
 
         At a second SIGTERM it does not: SLURM sends it to all of a step's processes, and srun once more.
         """
         again, self.stopping = self.stopping, True
         (self.work / "stop").touch()
-        if (again and number == signal.SIGINT) or not self.trains:
-            child.kill()
+        if self.child and ((again and number == signal.SIGINT) or not self.trains):
+            self.child.kill()
 
     @property
     def trains(self) -> bool:
