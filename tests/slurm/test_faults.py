@@ -11,6 +11,7 @@ from cluster import Cluster, missing
 from test_slurm import (
     ON_SLURM,
     TRAINED,
+    begin_now,
     cluster,
     lengthened,
     long,
@@ -44,12 +45,6 @@ def go_on(project: Project) -> None:
 
 def number_of(cluster: Cluster, project: Project) -> str:
     return cluster.jobs(project.root)[TRAINED]["JobId"]
-
-
-def begin_now(cluster: Cluster, project: Project) -> None:
-    """A job that was put back is not begun for two minutes."""
-    project.wait(lambda: state(cluster, project) == "PENDING")
-    cluster.ask("scontrol", "update", f"JobId={number_of(cluster, project)}", "StartTime=now")
 
 
 def sent(cluster: Cluster) -> int:

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,13 @@ def lengthened(built: Project) -> Project:
 
 def state(cluster: Cluster, project: Project, job: str = TRAINED) -> str:
     return cluster.jobs(project.root).get(job, {}).get("JobState", "")
+
+
+def begin_now(cluster: Cluster, project: Project) -> None:
+    """A job that was put back SLURM lets wait for two minutes; begun within two seconds it is refused by its node."""
+    project.wait(lambda: state(cluster, project) == "PENDING")
+    time.sleep(3)
+    cluster.ask("scontrol", "update", f"JobId={cluster.jobs(project.root)[TRAINED]['JobId']}", "StartTime=now")
 
 
 def submitted(project: Project) -> int:
@@ -145,9 +153,7 @@ def test_a_preempted_job_saves_where_it_is_and_goes_on_from_there(
     long.wait(lambda: state(cluster, long) == "PENDING")
     said = long.status(DPO)
     assert said["state"] == "resume" and 2 <= said["step"] < 40, said
-    cluster.ask(
-        "scontrol", "update", f"JobId={number}", "StartTime=now"
-    )  # SLURM lets a requeued job wait for 2 minutes
+    begin_now(cluster, long)
     assert main.wait(timeout=600) == 0
     run = json.loads(long.path(f"{DPO}.run.json").read_text())
     assert (run["slurm_job"], run["resumes"]) == (number, 1)
