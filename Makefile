@@ -78,13 +78,14 @@ test: .venv/tested slurm lint
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup tests
 
 # The long campaigns, with their results in tests/RESULTS.md.
-prove: .venv/tested
+prove: .venv/tested slurm
 	$(BIN)/python tests/prove_kills.py --trials 50 --seed 0
 	$(BIN)/python tests/prove_long_kills.py --kills 10 --seed 0
 	$(BIN)/python tests/prove_seeds.py --seeds 3
 	$(BIN)/python tests/prove_methods.py
+	$(BIN)/python tests/prove_slurm.py
 
-bench: .venv/tested
+bench: .venv/tested slurm
 	$(BIN)/python tests/benchmarks/planning.py
 	$(BIN)/python tests/benchmarks/rehearsals.py
 	$(BIN)/python tests/benchmarks/stage_overhead.py
@@ -92,6 +93,7 @@ bench: .venv/tested
 	$(BIN)/python tests/benchmarks/against_trl.py
 	$(BIN)/python tests/benchmarks/sampling.py
 	$(BIN)/python tests/benchmarks/scoring.py
+	$(BIN)/python tests/benchmarks/slurm_overhead.py
 
 # Pin every version of the environments anew, but for vLLM's on GPUs. It is part of every key: what was built before
 # stays, and what is built next is built by the new versions.
