@@ -126,11 +126,13 @@ def test_a_group_of_which_one_fails_is_sent_again_for_that_one(
 ) -> None:
     main = fresh.start(DPO, *ON_SLURM, "--until", "tokenize_rows", PATH=cluster.path)
     lost = killed(fresh, "tokens/")
-    assert main.wait(timeout=300) == 0, main.communicate()[0]
+    output = main.communicate(timeout=300)[0]
+    assert main.returncode == 0, output
     made = fresh.started()
     assert sorted(path for path in made if made.count(path) > 1) == [lost, lost]
-    first, second = sent(fresh).values()
+    (number, first), (_, second) = sent(fresh).items()
     assert first == second == sorted({*made})
+    assert f"SLURM job {number}: FAILED" in output
     assert {path: fresh.content(path) for path in made} == {path: micro_built.content(path) for path in made}
 
 

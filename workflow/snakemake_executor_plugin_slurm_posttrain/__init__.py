@@ -91,6 +91,8 @@ class Executor(Slurm):
         """Told of a job that was not taken, too. Snakemake sends it again if it has an attempt left."""
         if job_info.external_jobid is None:
             self.refused(job_info.job, msg or "")
+        if job_info.job.is_group():  # of which Snakemake says that it failed, and not why
+            self.logger.error(msg)
         super().report_job_error(job_info, msg, **said)
 
     def refused(self, job: JobExecutorInterface, msg: str) -> None:
