@@ -159,11 +159,14 @@ class Executor(Slurm):
         """
         if self.looked(job_info) < LOOKS:
             return None
-        made = {path: read_json(f"{path}.json").get("identity") for path in targets(job_info.job)}
-        if all(identity == self.plan.targets[path]["identity"] for path, identity in made.items()):
+        if all(map(self.stands, targets(job_info.job))):
             return "COMPLETED"
         array, _, element = job_info.external_jobid.partition("_")
         return "CANCELLED" if element and array in {number.partition("_")[0] for number in found} else "FAILED"
+
+    def stands(self, path: str) -> bool:
+        """Whether a target is there as the plan has it."""
+        return read_json(f"{path}.json").get("identity") == self.plan.targets[path]["identity"]
 
     def looked(self, job_info: SubmittedJobInfo) -> int:
         """How often a job was not where it should be, now too."""
@@ -177,8 +180,10 @@ class Executor(Slurm):
             give_up(job)
         if kind == status.MACHINE and re.fullmatch(r"[\w.-]+", nodes):  # of several, nobody says which
             self._failed_nodes.add(nodes)
-        for member in members(job) if kind in SIZES and job.attempt <= job.restart_times else []:
-            self.grow(member, kind)
+        if kind in SIZES and job.attempt <= job.restart_times:
+            for member in members(job):
+                if not all(map(self.stands, targets(member))):
+                    self.grow(member, kind)
         why = sent.words(number).get("why") or state
         self.report_job_error(job_info, f"SLURM job {number}: {why}. ", aux_logs=[str(job_info.aux["slurm_logfile"])])
 
