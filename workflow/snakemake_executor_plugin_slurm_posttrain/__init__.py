@@ -42,7 +42,7 @@ HELD = ("launch failed requeued held", "JobHoldMaxRequeue")  # put back by SLURM
 LATER = re.compile(
     "Unable to contact slurm controller|Socket timed out|Zero Bytes were transmitted|standby mode|SubmitJob|temporarily"
 )  # why a job is not taken now
-OUT_OF_MEMORY = re.compile("slurmstepd.*(oom.?kill|exceeded memory limit|Out Of Memory)", re.IGNORECASE)
+OUT_OF_MEMORY = re.compile("slurmstepd.*(oom.?kill|exceeded (job )?memory limit|Out Of Memory)", re.IGNORECASE)
 SLOWER, SLOWEST = 1.2, 60  # each look at a queue in which nothing ends comes later, at most so many seconds
 WIDE = 8  # threads that a group's members have together, if none has more
 UNKNOWN = (None, "", "")  # what the queue says of a job that it does not know
