@@ -8,7 +8,8 @@ import os
 gc.freeze()
 
 from posttrain import forkserver
-from posttrain.plan.asked import SPREAD, shell_prefix, threads
+from posttrain.build.processes import threads
+from posttrain.plan.asked import SPREAD, shell_prefix
 from posttrain.plan.frozen import open_plan
 
 plan = open_plan(

@@ -175,7 +175,8 @@ class Executor(Slurm):
 
     def failed(self, job_info: SubmittedJobInfo, state: str, nodes: str) -> None:
         """Decide whether another job may do better, where, and what that is to ask for; say why this one failed."""
-        job, number, kind = job_info.job, job_info.external_jobid, cause(job_info, state)
+        job, number, said = job_info.job, job_info.external_jobid, sent.words(job_info.external_jobid)
+        kind = cause(job_info, state, said)
         if kind is None:
             give_up(job)
         if kind == status.MACHINE and re.fullmatch(r"[\w.-]+", nodes):  # of several, nobody says which
@@ -184,7 +185,7 @@ class Executor(Slurm):
             for member in members(job):
                 if not all(map(self.stands, targets(member))):
                     self.grow(member, kind)
-        why = sent.words(number).get("why") or state
+        why = said.get("why") or state
         self.report_job_error(job_info, f"SLURM job {number}: {why}. ", aux_logs=[str(job_info.aux["slurm_logfile"])])
 
     def grow(self, job: JobExecutorInterface, kind: str) -> None:
@@ -197,9 +198,12 @@ class Executor(Slurm):
             give_up(job)
 
 
-def cause(job_info: SubmittedJobInfo, state: str) -> str | None:
-    """What a job failed of that another may not; None if that would fail like it."""
-    said = sent.words(job_info.external_jobid)
+def cause(job_info: SubmittedJobInfo, state: str, said: dict) -> str | None:
+    """What a job failed of that another may not; None if that would fail like it.
+
+    Args:
+        said: its last words.
+    """
     logs = [job_info.aux["slurm_logfile"], *(path for member in members(job_info.job) for path in member.log)]
     if state == "OUT_OF_MEMORY" or any(OUT_OF_MEMORY.search(text(Path(log))) for log in logs):
         return status.MEMORY

@@ -137,11 +137,15 @@ def installed(package: str) -> bool:
     return True
 
 
+def threads(runtime: dict) -> int:
+    """Those of one node's processes."""
+    return runtime["threads"] * runtime.get("processes", 1) // runtime.get("nodes", 1)
+
+
 def one_task_a_node(runtime: dict) -> list[str]:
     """A step of the job that starts one task on each of its nodes, and ends with the first that fails."""
-    nodes = runtime["nodes"]
-    threads = runtime["threads"] * runtime["processes"] // nodes
-    step = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", f"--cpus-per-task={threads}"]
+    nodes, width = runtime["nodes"], threads(runtime)
+    step = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", f"--cpus-per-task={width}"]
     return [*step, "--export=ALL", "--cpu-bind=none", "--kill-on-bad-exit=1"]
 
 

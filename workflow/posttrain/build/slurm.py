@@ -46,7 +46,7 @@ def span(number: str) -> tuple[float, float] | None:
 
 @dataclass
 class Clock:
-    """When this job must have saved."""
+    """When this SLURM job must have saved."""
 
     grace: float  # seconds before its end; of a short job at most half of its time
     until: float | None = None
@@ -54,11 +54,9 @@ class Clock:
 
     def over(self) -> bool:
         """Whether the time has come."""
-        if not (number := job()):
-            return False
         if time.monotonic() - self.asked > ASK_AGAIN:
             self.asked = time.monotonic()
-            if said := span(number):
+            if said := span(job()):
                 began, ends = said
                 self.until = ends - min(self.grace, (ends - began) / 2)
         return self.until is not None and time.time() > self.until

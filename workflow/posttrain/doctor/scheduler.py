@@ -139,7 +139,7 @@ def refuse_too_large(plan: Plan, jobs: list[Job], names: str, nodes: list[Node])
     for job in jobs:
         runtime = job.target["runtime"]
         count = runtime.get("nodes", 1)
-        wanted = Node(job.gpus // count, asked.threads(runtime), plan.resource(job.path, "mem_mb"))
+        wanted = Node(job.gpus // count, processes.threads(runtime), plan.resource(job.path, "mem_mb"))
         if sum(node.holds(wanted) for node in nodes) < count:
             which = "a node" if count == 1 else f"{count} nodes"
             raise Refusal(

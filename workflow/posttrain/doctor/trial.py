@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from posttrain.build import environments, slurm
+from posttrain.build import environments, processes, slurm
 from posttrain.doctor import launched, scheduler
 from posttrain.doctor.launched import PROCESSES, names
 from posttrain.files import Refusal
@@ -75,7 +75,7 @@ class Trial:
         for name, option in asked.PLACED.items():
             if said := scheduler.placed(self.plan, bool(share), name):
                 options.append(f"--{option}={said}")
-        options += [f"--nodes={nodes}", f"--ntasks={nodes}", f"--cpus-per-task={asked.threads(self.runtime)}"]
+        options += [f"--nodes={nodes}", f"--ntasks={nodes}", f"--cpus-per-task={processes.threads(self.runtime)}"]
         options += [f"--gres=gpu:{share}"] if share else []
         options += [f"--mem={MEMORY}", f"--time={MINUTES}", "--no-requeue", "--export=ALL"]
         log = (place / launched.LOG).absolute()

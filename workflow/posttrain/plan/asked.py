@@ -39,11 +39,6 @@ def runtime_of(target: dict, name: str) -> int:
     return round(1000 * runtime["mem_gb"]) if name == "mem_mb" else round(60 * runtime["hours"])
 
 
-def threads(runtime: dict) -> int:
-    """Those of one node's processes."""
-    return runtime["threads"] * runtime.get("processes", 1) // runtime.get("nodes", 1)
-
-
 def spread(runtime: dict) -> dict[str, Any]:
     """GPUs, and of a job of several nodes what it asks SLURM for besides."""
     gpus, nodes = runtime.get("gpus") or None, runtime.get("nodes", 1)
