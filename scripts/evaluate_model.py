@@ -1,26 +1,32 @@
-"""Measure a model on rows that none was trained on: figures.json, and samples.parquet with every sample's score.
+"""Measure a model on rows that none was trained on.
+
+figures.json has each figure with its interval, points.parquet what they are of, samples.parquet every sample's score.
 
 python -m posttrain.build evals/quickstart-dpo/spelling
 """
 
-import math
-
+import numpy as np
 import pandas as pd
 
 from posttrain.build.job import open_job
-from posttrain.evaluate import answers, drift, pairs, text
+from posttrain.evaluate import answers, drift, pairs, points, text
 from posttrain.files import Refusal, write_json
 
 
 def main() -> None:
     with open_job(__doc__) as job:
         of = {"prompts": answers, "drift": drift, "pairs": pairs, "text": text}[job.recipe["of"]]
-        figures, samples = of.evaluate(job)
-        if broken := [name for name, value in figures.items() if not math.isfinite(value)]:
-            raise Refusal(f"{job.inputs['model']}: {broken[0]} is {figures[broken[0]]}; the model's numbers are broken")
-        write_json(job.out / "figures.json", figures)
-        pd.DataFrame(samples).to_parquet(job.out / "samples.parquet", compression="zstd", index=False)
-        job.metrics |= figures
+        measured = of.evaluate(job)
+        table = points.table(measured.points)
+        for broken in table[~np.isfinite(table.value)].itertuples():
+            said = f"{broken.figure} is {broken.value}; the model's numbers are broken"
+            raise Refusal(f"{job.inputs['model']}: {said}")
+        figures = points.figures(table)
+        said = {"counts": measured.counts, "figures": figures, "warnings": measured.warnings}
+        write_json(job.out / "figures.json", said)
+        for name, made in (("points", table), ("samples", pd.DataFrame(measured.samples))):
+            made.to_parquet(job.out / f"{name}.parquet", compression="zstd", index=False)
+        job.metrics |= measured.counts | {name: figure["value"] for name, figure in figures.items()}
 
 
 if __name__ == "__main__":

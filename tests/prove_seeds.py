@@ -69,7 +69,7 @@ def table(built: list[Project]) -> list[str]:
 def values(built: list[Project], figure: Figure) -> list[float]:
     stage, suite, name = figure
     return [
-        json.loads(project.path(f"evals/quickstart-{stage}/{suite}/figures.json").read_text())[name]
+        json.loads(project.path(f"evals/quickstart-{stage}/{suite}/figures.json").read_text())["figures"][name]["value"]
         for project in built
     ]
 

@@ -13,7 +13,7 @@ from conftest import DPO, SFT, Project
 from posttrain.build.job import Job
 from posttrain.checkpoints import prompt_ids
 from posttrain.data import rows
-from posttrain.evaluate import drift, text
+from posttrain.evaluate import drift, points, text
 from posttrain.files import Refusal
 from posttrain.sample.completions import key_of
 from posttrain.sample.engines.transformers import Engine
@@ -28,14 +28,16 @@ def job_of(project: Project, model: str, first: str, work: Path) -> Job:
 
 
 def test_a_model_has_not_moved_from_itself(micro_built, tmp_path):
-    figures, samples = drift.evaluate(job_of(micro_built, SFT, SFT, tmp_path))
-    assert figures["kl"] == figures["kl_per_token"] == 0
-    assert len(samples) == 2 * figures["prompts"] == 64
+    found = drift.evaluate(job_of(micro_built, SFT, SFT, tmp_path))
+    assert all(point.value == 0 for point in found.points if point.figure != "tokens")
+    assert len(found.samples) == 2 * found.counts["prompts"] == 64
 
 
 def test_what_a_training_has_moved_is_what_one_works_out_by_hand(micro_built, tmp_path):
     text.open_model.cache_clear()
-    figures, samples = drift.evaluate(job_of(micro_built, DPO, SFT, tmp_path))
+    found = drift.evaluate(job_of(micro_built, DPO, SFT, tmp_path))
+    samples = found.samples
+    figures = {name: said["value"] for name, said in points.figures(points.table(found.points)).items()}
     assert text.open_model.cache_info().currsize == 1, "the model is opened once, to answer and to be measured"
     ours, theirs = (AutoModelForCausalLM.from_pretrained(micro_built.path(model)) for model in (DPO, SFT))
     engine = Engine(micro_built.path(DPO), "cpu")

@@ -19,7 +19,8 @@ from posttrain.build.pool import BATCH
 from posttrain.data import rows
 from posttrain.data.ledger import Ledger
 from posttrain.data.tokens import reward_tokens
-from posttrain.evaluate import answers, pairs, text
+from posttrain.evaluate import answers, pairs, points, text
+from posttrain.evaluate.points import Measured
 from posttrain.files import Refusal, write_json
 from posttrain.sample import prompts
 from posttrain.score import reward
@@ -75,7 +76,14 @@ def evaluated(once: Project, tmp_path: Path) -> Project:
 
 
 def figures(project: Project, target: str) -> dict:
-    return json.loads((project.path(target) / "figures.json").read_text())
+    said = json.loads((project.path(target) / "figures.json").read_text())
+    return said["counts"] | {name: figure["value"] for name, figure in said["figures"].items()}
+
+
+def values(found: Measured) -> dict:
+    """The counts and figures of what an evaluation found."""
+    said = points.figures(points.table(found.points))
+    return found.counts | {name: figure["value"] for name, figure in said.items()}
 
 
 def samples(project: Project, target: str) -> pd.DataFrame:
@@ -120,8 +128,8 @@ def test_the_figures_of_answers_of_which_some_are_right(micro_built, tmp_path):
         right = prompt.number % 4 == 0 if sample is None else sample <= prompt.number < 4
         return f" {prompt.reference}" if right else "wrong", right
 
-    said, made = answers.evaluate(answered(micro_built, tmp_path, 4, says, verifier="exact_match"))
-    assert said == {
+    found = answers.evaluate(answered(micro_built, tmp_path, 4, says, verifier="exact_match"))
+    assert values(found) == {
         "prompts": 32,
         "left_out": 0,
         "accuracy": 8 / 32,
@@ -131,7 +139,7 @@ def test_the_figures_of_answers_of_which_some_are_right(micro_built, tmp_path):
         "pass@4": 4 / 32,
         "finished": (8 + 10) / 160,
     }
-    assert len(made) == 160 and all(row["score"] == row["finished"] for row in made)
+    assert len(found.samples) == 160 and all(row["score"] == row["finished"] for row in found.samples)
 
 
 def test_an_answer_that_the_verifier_does_not_get_to_the_end_of_is_not_right_and_is_counted(micro_built, tmp_path):
@@ -139,10 +147,11 @@ def test_an_answer_that_the_verifier_does_not_get_to_the_end_of_is_not_right_and
     job = answered(
         micro_built, tmp_path, 1, lambda prompt, _: ("a" if prompt.number else "a" * 40 + "b", True), **pattern
     )
-    said, made = answers.evaluate(job)
-    assert said["unverified"] == 2, "greedily, and sampled"
+    found = answers.evaluate(job)
+    assert found.counts["unverified"] == 2, "greedily, and sampled"
+    said = values(found)
     assert said["accuracy"] == said["pass@1"] == 31 / 32
-    assert [row["score"] for row in made] == [0.0, *[1.0] * 31] * 2
+    assert [row["score"] for row in found.samples] == [0.0, *[1.0] * 31] * 2
 
 
 def test_a_prompt_without_an_answer_to_compare_with_is_named(micro_built, tmp_path):
@@ -224,7 +233,7 @@ def test_pairs_are_read_as_a_training_reads_them(once, tmp_path):
     told = [pair | {"chat_template_kwargs": said} for said in ("{}", '{"more": "so"}')]
     rows.write(told, rows.schema_of(told[0]), tmp_path / "train.parquet")
     recipe, inputs = {"split": "train", "max_length": 48}, {"model": folder, "rows": tmp_path}
-    _, made = pairs.evaluate(Job(WINS, recipe, inputs, {}, {}, {"processes": 1, "gpus": 0}, tmp_path))
+    made = pairs.evaluate(Job(WINS, recipe, inputs, {}, {}, {"processes": 1, "gpus": 0}, tmp_path)).samples
     for row, found in zip(told, made, strict=True):
         ids = reward_tokens(row, AutoTokenizer.from_pretrained(folder), recipe, Ledger("rows"))
         for side in SIDES:

@@ -100,8 +100,8 @@ def test_what_a_page_says_is_what_stands(once):
         history = once.manifest(f"models/{model}.run")["metrics"]["history"]
         losses = [row["loss"] for row in history if "loss" in row]
         assert f"{losses[0]:.3g} → {losses[-1]:.3g}" in said
-        figures = json.loads(once.path(f"evals/{model}/spelling/figures.json").read_text())
-        assert f"{model} {100 * figures['accuracy']:.1f} %" in said
+        figures = json.loads(once.path(f"evals/{model}/spelling/figures.json").read_text())["figures"]
+        assert f"{model} {100 * figures['accuracy']['value']:.1f} %" in said
 
 
 def test_answers_stand_side_by_side_and_are_not_picked(once):
@@ -191,7 +191,8 @@ def test_what_own_answers_were_worth_is_told_round_by_round(chain_built, monkeyp
 def test_a_suite_of_unlike_figures_keeps_its_columns(reported, monkeypatch):
     """As when an evaluation was made by older code."""
     path = reported.path("evals/micro-sft/spelling/figures.json")
-    older = {"left_out": 7777, **{name: 0.5 for name in json.loads(path.read_text()) if name != "left_out"}}
+    said = json.loads(path.read_text())
+    older = said | {"counts": {"left_out": 7777, "prompts": 5}}
     replace(path, lambda path: write_json(path, older))
     monkeypatch.chdir(reported.root)
     text = page.render(reported.targets(), DPO)

@@ -1,8 +1,11 @@
 """How many of a model's answers are right."""
 
 import math
+from collections import Counter
+from collections.abc import Iterator
 
 from posttrain.build.job import Job
+from posttrain.evaluate.points import Measured, Point
 from posttrain.files import Refusal
 from posttrain.sample import prompts
 from posttrain.sample.blocks import blocks
@@ -12,8 +15,8 @@ from posttrain.score.verifying import needs_reference, verified
 GREEDY = {"n": 1, "temperature": 0}
 
 
-def evaluate(job: Job) -> tuple[dict, list[dict]]:
-    """Figures, and every sample with its score.
+def evaluate(job: Job) -> Measured:
+    """Every sample with its score.
 
     accuracy: share of prompts whose greedy answer is right; sampled_accuracy: share of the samples that are;
     pass@k: share of prompts of which one of k samples is right, without bias (arXiv 2107.03374, eq. 1); unverified: how
@@ -38,19 +41,24 @@ def evaluate(job: Job) -> tuple[dict, list[dict]]:
         made += [{"how": how, **row} for row in completions(job, how, asked, drawn)]
     scores = [given["score"] for given in verified(job, made)]
     made = [row | {"score": score or 0.0} for row, score in zip(made, scores, strict=True)]
-    right = {how: [row["score"] >= 1 for row in made if row["how"] == how] for how in ("greedy", "sampled")}
-    n = sampling["n"]
-    counts = [sum(right["sampled"][i : i + n]) for i in range(0, len(right["sampled"]), n)]
-    figures = {
-        "prompts": len(fit),
-        "left_out": len(read) - len(fit),  # no room for an answer behind them
-        "accuracy": mean(right["greedy"]),
-        "sampled_accuracy": mean(right["sampled"]),
-        **{f"pass@{k}": mean([pass_at(n, count, k) for count in counts]) for k in powers(n)},
-        "finished": mean([row["finished"] for row in made]),
-        **({"unverified": scores.count(None)} if None in scores else {}),
-    }
-    return figures, made
+    counts = {"prompts": len(fit), "left_out": len(read) - len(fit)}  # no room for an answer behind them
+    counts |= {"unverified": scores.count(None)} if None in scores else {}
+    return Measured(made, list(points(made, sampling["n"])), counts)
+
+
+def points(made: list[dict], n: int) -> Iterator[Point]:
+    """What the answers to each prompt say of each figure."""
+    for how, figure in (("greedy", "accuracy"), ("sampled", "sampled_accuracy")):
+        yield from (Point(figure, unit(row), float(row["score"] >= 1)) for row in made if row["how"] == how)
+    right = Counter({unit(row): 0 for row in made})
+    right.update(unit(row) for row in made if row["how"] == "sampled" and row["score"] >= 1)
+    for k in powers(n):
+        yield from (Point(f"pass@{k}", prompt, pass_at(n, count, k)) for prompt, count in right.items())
+    yield from (Point("finished", unit(row), float(row["finished"])) for row in made)
+
+
+def unit(row: dict) -> str:
+    return str(row["prompt_id"])
 
 
 def pass_at(n: int, right: int, k: int) -> float:
@@ -61,7 +69,3 @@ def pass_at(n: int, right: int, k: int) -> float:
 def powers(n: int) -> list[int]:
     """1, 2, 4, … up to n."""
     return [1 << i for i in range(n.bit_length()) if 1 << i <= n]
-
-
-def mean(values: list) -> float:
-    return sum(values) / len(values)

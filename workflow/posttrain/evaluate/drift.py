@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 from posttrain.build.job import Job
 from posttrain.build.pool import each_once, padded
 from posttrain.checkpoints import prompt_ids
+from posttrain.evaluate.points import Measured, Point
 from posttrain.evaluate.text import open_model
 from posttrain.files import Refusal
 from posttrain.sample import prompts
@@ -17,12 +18,12 @@ from posttrain.sample.completions import key_of, open_engine
 from posttrain.sample.prompts import Prompt
 
 
-def evaluate(job: Job) -> tuple[dict, list[dict]]:
-    """Figures, and every sample with its divergence.
+def evaluate(job: Job) -> Measured:
+    """Every sample with its divergence.
 
     kl: KL(model ‖ first policy) of an answer, in nats: the divergence of the two next-token distributions, each over
     the whole vocabulary, summed over an answer's tokens and averaged over answers drawn from the model. It is without
-    bias, and varies less than log-ratios of the tokens drawn. kl_per_token: over all tokens.
+    bias, and varies less than log-ratios of the tokens drawn. kl_per_token: over all tokens; tokens: of an answer.
     """
     sampling, read = job.recipe["sampling"], prompts.read(job.inputs["rows"] / f"{job.recipe['split']}.parquet")
     cuts = [read[cut.start : cut.stop] for cut in blocks(len(read), sampling["n"], sampling["block_size"])]
@@ -33,15 +34,18 @@ def evaluate(job: Job) -> tuple[dict, list[dict]]:
     folders = {"folder": job.inputs["model"], "first": job.inputs["first"]}
     work = partial(moved, **folders, device=device, sampling=sampling)
     made = [row for block in each_once(job, "blocks", work, fit) for row in block]
-    nats, tokens = (sum(row[name] for row in made) for name in ("kl", "tokens"))
-    figures = {
-        "prompts": ledger.kept,
-        "left_out": ledger.read - ledger.kept,  # no room for an answer behind them
-        "kl": nats / len(made),
-        "kl_per_token": nats / tokens,
-        "tokens": tokens / len(made),
-    }
-    return figures, made
+    counts = {"prompts": ledger.kept, "left_out": ledger.read - ledger.kept}  # no room for an answer behind them
+    return Measured(made, [point for row in made for point in points(row)], counts)
+
+
+def points(row: dict) -> list[Point]:
+    """What an answer says of each figure; its divergence and tokens are those of its prompt's unit."""
+    unit = str(row["prompt_id"])
+    return [
+        Point("kl", unit, row["kl"]),
+        Point("kl_per_token", unit, row["kl"], row["tokens"]),
+        Point("tokens", unit, row["tokens"]),
+    ]
 
 
 def moved(block: list[Prompt], folder: Path, first: Path, device: str, sampling: dict) -> list[dict]:

@@ -2,11 +2,12 @@
 
 from posttrain.build.job import Job
 from posttrain.data import rows
+from posttrain.evaluate.points import Measured, Point
 from posttrain.files import Refusal
 from posttrain.score import reward
 
 
-def evaluate(job: Job) -> tuple[dict, list[dict]]:
+def evaluate(job: Job) -> Measured:
     """accuracy: share of pairs whose chosen answer scores higher (a tie is half); margin: by how much, on average."""
     pairs = rows.read(job.inputs["rows"] / f"{job.recipe['split']}.parquet")
     if "label" in pairs[0]:
@@ -17,19 +18,20 @@ def evaluate(job: Job) -> tuple[dict, list[dict]]:
     turns = [[*pair["prompt"], *pair[side]] for pair in pairs for side in ("chosen", "rejected")]
     told = [rows.options_of(pair) for pair in pairs for _ in ("chosen", "rejected")]
     scores = reward.score_all(job, job.inputs["model"], turns, told)
+    scored = zip(pairs, scores[::2], scores[1::2], strict=True)
     made = [
-        {"prompt": pair["prompt"], "chosen": chosen, "rejected": rejected}
-        for pair, chosen, rejected in zip(pairs, scores[::2], scores[1::2], strict=True)
+        {"pair": number, "prompt": pair["prompt"], "chosen": chosen, "rejected": rejected}
+        for number, (pair, chosen, rejected) in enumerate(scored)
         if chosen is not None and rejected is not None
     ]
     if not made:
         raise Refusal(f"max_length: no pair of {job.inputs['rows']} has as few as {job.recipe['max_length']} tokens")
-    won = [(row["chosen"] > row["rejected"]) + (row["chosen"] == row["rejected"]) / 2 for row in made]
-    margins = [row["chosen"] - row["rejected"] for row in made]
-    figures = {
-        "pairs": len(made),
-        "left_out": len(pairs) - len(made),  # longer than the model may read
-        "accuracy": sum(won) / len(won),
-        "margin": sum(margins) / len(margins),
-    }
-    return figures, made
+    counts = {"pairs": len(made), "left_out": len(pairs) - len(made)}  # longer than the model may read
+    return Measured(made, [point for row in made for point in points(row)], counts)
+
+
+def points(row: dict) -> list[Point]:
+    """What a pair says of each figure."""
+    chosen, rejected, unit = row["chosen"], row["rejected"], str(row["pair"])
+    won = (chosen > rejected) + (chosen == rejected) / 2
+    return [Point("accuracy", unit, won), Point("margin", unit, chosen - rejected)]

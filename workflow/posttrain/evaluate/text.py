@@ -11,10 +11,11 @@ from posttrain import checkpoints
 from posttrain.build.job import Job
 from posttrain.build.pool import in_batches, padded
 from posttrain.data import rows
+from posttrain.evaluate.points import Measured, Point
 from posttrain.files import Refusal
 
 
-def evaluate(job: Job) -> tuple[dict, list[dict]]:
+def evaluate(job: Job) -> Measured:
     """bits_per_byte: the surprise at all texts, each read after a token that begins it, over their UTF-8 bytes.
 
     A text longer than max_length, or than the model has places for, is read in pieces, each after the last token of the
@@ -40,7 +41,11 @@ def evaluate(job: Job) -> tuple[dict, list[dict]]:
         {"text": text, "bits_per_byte": part / math.log(2) / size}
         for text, part, size in zip(texts, nats, sizes, strict=True)
     ]
-    return {"texts": len(texts), "bytes": sum(sizes), "bits_per_byte": sum(nats) / math.log(2) / sum(sizes)}, made
+    points = [
+        Point("bits_per_byte", str(number), part / math.log(2), size)
+        for number, (part, size) in enumerate(zip(nats, sizes, strict=True))
+    ]
+    return Measured(made, points, {"texts": len(texts), "bytes": sum(sizes)})
 
 
 @torch.no_grad()

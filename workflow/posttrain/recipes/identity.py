@@ -41,7 +41,7 @@ VERSIONS = {
     "select_preferences": 4,
     "select_answers": 2,
     "select_revisions": 2,
-    "evaluate_model": 3,
+    "evaluate_model": 4,
 }
 
 SHARD = "shard."  # begins the role of an input that is a part of the artifact, and how many there are is circumstance

@@ -135,7 +135,7 @@ def rows_measured(names: dict) -> str:
 def suite_of(name: str, paths: list[str], targets: dict[str, dict]) -> dict:
     own, names = targets[paths[0]]["own"], targets[paths[0]]["identity"]
     models = [targets[path]["identity"]["model"] for path in paths]
-    figures = [{"model": model, **read_json(f"{path}/figures.json")} for model, path in zip(models, paths, strict=True)]
+    figures = [{"model": model, **values(path)} for model, path in zip(models, paths, strict=True)]
     return {
         "name": name,
         "rows": rows_measured(names),
@@ -144,6 +144,12 @@ def suite_of(name: str, paths: list[str], targets: dict[str, dict]) -> dict:
         "charts": [draw.bars(title, key, figures) for key, title in DRAWN[own["of"]].items()],
         "answers": answers(paths, models) if own["of"] == "prompts" else [],
     }
+
+
+def values(path: str) -> dict[str, float]:
+    """An evaluation's counts and figures."""
+    said = read_json(f"{path}/figures.json")
+    return said["counts"] | {name: figure["value"] for name, figure in said["figures"].items()}
 
 
 def answers(paths: list[str], models: list[str]) -> list[dict]:

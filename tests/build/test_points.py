@@ -1,0 +1,74 @@
+"""Figures of points: their intervals, and the differences of two models."""
+
+import math
+import random
+
+import pytest
+
+from posttrain.evaluate import points
+from posttrain.evaluate.points import Point
+
+
+def shares(rights: list[float], figure: str = "accuracy") -> list[Point]:
+    return [Point(figure, str(number), right) for number, right in enumerate(rights)]
+
+
+def test_a_figure_is_the_mean_of_its_points_by_weight():
+    said = [Point("bits", "0", 30.0, 10.0), Point("bits", "1", 10.0, 10.0), Point("bits", "2", 5.0, 1.0)]
+    assert points.figures(points.table(said))["bits"]["value"] == 45 / 21
+
+
+def test_the_interval_of_a_share_is_about_the_binomials():
+    found = points.figures(points.table(shares([1.0] * 120 + [0.0] * 280)))["accuracy"]
+    reach = 1.96 * math.sqrt(0.3 * 0.7 / 400)
+    assert found["value"] == 0.3
+    assert found["low"] == pytest.approx(0.3 - reach, abs=0.006)
+    assert found["high"] == pytest.approx(0.3 + reach, abs=0.006)
+
+
+def test_the_samples_of_a_prompt_are_drawn_together():
+    """Eight equal samples each of 50 prompts tell no more than one of each does."""
+    rights = [float(number % 2) for number in range(50)]
+    one = points.figures(points.table(shares(rights)))["accuracy"]
+    many = points.figures(points.table(shares(rights) * 8))["accuracy"]
+    assert many == pytest.approx(one)
+
+
+def test_a_figure_of_which_all_say_the_same_has_no_interval():
+    assert points.figures(points.table(shares([1.0] * 8))) == {"accuracy": {"value": 1.0}}
+    assert points.figures(points.table(shares([0.25]))) == {"accuracy": {"value": 0.25}}
+
+
+def test_the_order_of_points_changes_no_interval():
+    said = shares([float(number % 3 == 0) for number in range(99)])
+    assert points.figures(points.table(said)) == points.figures(points.table(random.Random(0).sample(said, len(said))))
+
+
+def test_models_are_compared_on_the_units_that_both_have():
+    """A model that is right wherever the other is, and on five more of 100, is surely better: paired, and only so."""
+    base = [float(number < 40) for number in range(100)]
+    better = [float(number < 45) for number in range(100)]
+    ours, theirs = (points.table(shares(rights)) for rights in (better + [1.0] * 50, base))
+    found = points.difference(ours, theirs, "accuracy")
+    assert found.units == 100
+    assert found.value == pytest.approx(0.05)
+    assert 0 < found.low < 0.05 < found.high < 0.1
+    assert found.p < 0.05
+    turned = points.difference(theirs, ours, "accuracy")
+    assert (turned.value, turned.low, turned.high) == pytest.approx((-found.value, -found.high, -found.low))
+    assert turned.p == found.p
+
+
+def test_a_model_is_no_better_than_itself():
+    said = points.table(shares([0.0, 1.0, 1.0, 0.0]))
+    assert points.difference(said, said, "accuracy") == (0, 0, 0, 1, 4)
+    assert points.difference(said, points.table(shares([1.0], "margin")), "accuracy") is None
+
+
+def test_of_equal_models_one_in_twenty_is_called_different():
+    drawn = random.Random(0)
+    tables = [
+        [points.table(shares([float(drawn.random() < 0.5) for _ in range(200)])) for _ in range(2)] for _ in range(100)
+    ]
+    called = sum(points.difference(ours, theirs, "accuracy").p < 0.05 for ours, theirs in tables)
+    assert 0 < called <= 12

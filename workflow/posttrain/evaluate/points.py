@@ -1,0 +1,100 @@
+"""Figures, their intervals, and the differences of two models: all of one table of points, whatever a suite asked.
+
+A point is what one unit (a prompt, a pair, a text) says of a figure, and how much that weighs; a figure is the mean of
+its points by weight. Units are drawn anew together with all of their points, for the samples of a prompt are alike.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+RESAMPLES = 1000
+BOUNDS = (2.5, 97.5)  # percentiles: an interval of 95 %
+
+
+class Point(NamedTuple):
+    """What a unit says of a figure."""
+
+    figure: str
+    unit: str
+    value: float
+    weight: float = 1.0  # the figure is Σ value / Σ weight
+
+
+@dataclass
+class Measured:
+    """What an evaluation found."""
+
+    samples: list[dict]  # rows of samples.parquet
+    points: list[Point]
+    counts: dict[str, int]  # of what was asked, and of what could not be
+    warnings: list[str] = field(default_factory=list)  # what a reader of the figures must know
+
+
+class Difference(NamedTuple):
+    """By how much one model's figure is more than another's, on the units that both have."""
+
+    value: float
+    low: float
+    high: float
+    p: float  # chance of a difference as large, either way, if there were none
+    units: int
+
+
+def table(points: Iterable[Point]) -> pd.DataFrame:
+    """Points as rows of points.parquet."""
+    return pd.DataFrame(points, columns=Point._fields)
+
+
+def figures(points: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Each figure's value, and the low and high end of its interval.
+
+    The interval is the percentile bootstrap's (Efron 1979) of 95 %. A figure of which all units say the same has none:
+    to draw them anew says nothing.
+    """
+    found = {}
+    for name, rows in points.groupby("figure", sort=False):
+        units = by_unit(rows)
+        found[name] = {"value": ratio(units)}
+        drawn = list(resampled(units))
+        if min(drawn) < max(drawn):
+            found[name] |= dict(zip(("low", "high"), np.percentile(drawn, BOUNDS).tolist(), strict=True))
+    return found
+
+
+def difference(ours: pd.DataFrame, theirs: pd.DataFrame, figure: str) -> Difference | None:
+    """Ours less theirs, paired by unit; None if they have no unit in common.
+
+    p counts the resamples whose difference has another sign, or none, twice (Efron & Tibshirani 1993, ch. 15).
+    """
+    mine, other = (by_unit(points[points.figure == figure]) for points in (ours, theirs))
+    both = mine.index.intersection(other.index)
+    if both.empty:
+        return None
+    mine, other = mine.loc[both], other.loc[both]
+    drawn = [a - b for a, b in zip(resampled(mine), resampled(other), strict=True)]  # the same draws of each
+    one_side = min(sum(value <= 0 for value in drawn), sum(value >= 0 for value in drawn))
+    low, high = np.percentile(drawn, BOUNDS).tolist()
+    p = min(2 * (one_side + 1) / (RESAMPLES + 1), 1.0)
+    return Difference(ratio(mine) - ratio(other), low, high, p, len(both))
+
+
+def by_unit(rows: pd.DataFrame) -> pd.DataFrame:
+    """The sums of value and weight of each unit, in the order of their names: the same draws take the same units."""
+    return rows.groupby("unit", sort=True)[["value", "weight"]].sum()
+
+
+def ratio(units: pd.DataFrame) -> float:
+    return float(units.value.sum() / units.weight.sum())
+
+
+def resampled(units: pd.DataFrame) -> Iterator[float]:
+    """The figure of so many units drawn anew, again and again, by one seed."""
+    drawn, count = np.random.default_rng(0), len(units)
+    values, weights = units.value.to_numpy(), units.weight.to_numpy()
+    for _ in range(RESAMPLES):
+        chosen = drawn.integers(count, size=count)
+        yield float(values[chosen].sum() / weights[chosen].sum())
