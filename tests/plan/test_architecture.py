@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "hub": {"files", "words", "recipes.lock"},
     "progress": {"files", "words", "build"},
     "doctor": {"files", "words", "build", "recipes", "plan", "hub"},
-    "cli": {"files", "words", "build", "recipes", "plan", "handbook", "hub", "progress", "doctor"},
+    "verify": {"files", "words", "build", "recipes", "plan"},
+    "cli": {"files", "words", "build", "recipes", "plan", "handbook", "hub", "progress", "doctor", "verify"},
     "forkserver": {"build.processes"},  # and by name, when it serves, what stages import
 }
 

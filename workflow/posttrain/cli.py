@@ -40,6 +40,17 @@ def main() -> None:
     command = commands.add_parser("explain", help="why a target and all that it is made of would be made anew")
     command.add_argument("target", nargs="+", help="models/zephyr-7b-dpo")
     command.set_defaults(run=show_reasons)
+    command = commands.add_parser("verify", help="whether a target is made again, to the byte, from its record alone")
+    command.add_argument("target", help="models/zephyr-7b-dpo, which was built")
+    command.add_argument(
+        "--stored", action="store_true", help="build nothing: read what is stored, and compare the rest"
+    )
+    command.add_argument("--anyway", action="store_true", help="build even if what it is made of or by is another now")
+    command.add_argument("--into", type=Path, metavar="FOLDER", help="where to build, and leave it; verify/ if unsaid")
+    command.add_argument(
+        "--profile", default="profiles/local", help="Snakemake's, to build by; profiles/local if unsaid"
+    )
+    command.set_defaults(run=verify)
     command = commands.add_parser("import", help="a YAML of the Alignment Handbook as a page of recipes")
     command.add_argument("path", type=Path, help="the YAML, of any of the handbook's versions")
     command.add_argument("--name", help="the model's; what it was published or saved as if unsaid")
@@ -119,6 +130,19 @@ def show_reasons(args: argparse.Namespace) -> None:
 
 def asked_for(plan: frozen.Plan, targets: list[str]) -> list[str]:
     return [path for target in targets for path in paths_of(plan, target)]
+
+
+def verify(args: argparse.Namespace) -> None:
+    """Print what differs from a target's record, and the verdict; end with status 1 if it is not the same."""
+    from posttrain import verify  # what doctor does without, too
+
+    plan = frozen.Plan(frozen.freeze_here(), main=False)
+    well = True
+    for said in verify.verify(plan, verify.Asked(args.target, args.profile, args.into, args.stored, args.anyway)):
+        print(said, flush=True)
+        well &= said.well
+    if not well:
+        sys.exit(1)
 
 
 def show_import(args: argparse.Namespace) -> None:

@@ -51,6 +51,11 @@ def folder_digests(folder: str | Path) -> dict[str, str]:
         return {str(path.relative_to(folder)): value for path, value in zip(paths, digests, strict=True)}
 
 
+def place_digest(path: Path) -> str:
+    """The digest of a file, or of all files below a folder."""
+    return digest(folder_digests(path)) if path.is_dir() else file_digest(path)
+
+
 def files_below(folder: Path) -> list[Path]:
     """The files of a folder and of those below it, sorted. Raises: Refusal, if one of those is a link."""
     paths = sorted(folder.rglob("*"))

@@ -50,7 +50,9 @@ def hardware() -> dict:
     models = [
         line.partition(":")[2].strip() for path in gpus for line in path.read_text().splitlines() if "Model" in line
     ]
-    return {"host": socket.gethostname(), "machine": platform.machine(), "cpus": os.cpu_count(), "gpus": models}
+    cpu = next((said for said in Path("/proc/cpuinfo").read_text().splitlines() if said.startswith("model name")), "")
+    kind = {"machine": platform.machine(), "cpu": cpu.partition(":")[2].strip()}
+    return {"host": socket.gethostname(), **kind, "cpus": os.cpu_count(), "gpus": models}
 
 
 def git(root: Path) -> dict:

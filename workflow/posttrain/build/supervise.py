@@ -12,12 +12,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from posttrain.build import environments, gpus, launch, processes, record, slurm, store, tracking
+from posttrain.build import ancestry, environments, gpus, launch, processes, record, slurm, store, tracking
 from posttrain.build.attempt import CHECKPOINTS, Attempt
 from posttrain.build.environments import Environment
 from posttrain.build.lease import STALE, Held, Lease, mark
 from posttrain.build.store import Store
-from posttrain.files import Refusal, digest, file_digest, folder_digests, read_json, write_json
+from posttrain.files import Refusal, folder_digests, place_digest, read_json, write_json
 from posttrain.recipes import identity
 
 ONLINE = ("fetch_snapshot", "fetch_wheel")  # the stages that may use the network
@@ -35,7 +35,8 @@ class Supervisor:
             raise Refusal(f"the plan {plan_path} cannot be read; run snakemake again to make it anew")
         if path not in plan["targets"]:
             raise Refusal(f"{plan_path} has no target {path}")
-        self.plan_path, self.path, self.target = plan_path, path, plan["targets"][path]
+        self.plan_path, self.path, self.targets = plan_path, path, plan["targets"]
+        self.target = self.targets[path]
         self.store, self.root = Store(Path(plan["store"])), Path(plan["root"])
         self.site, self.needs = plan["site"], plan["environments"][self.target["environment"]]
 
@@ -117,10 +118,8 @@ class Supervisor:
                 raise Refusal(f"{self.path}: its {role}, {path}, is not what {path}.json says; {mend}")
             contents[role] = store.read_by(self.target["stage"], manifest)
         for role, path in self.target["files"].items():
-            place = Path(path)
-            found = digest(folder_digests(place)) if place.is_dir() else file_digest(place)
-            contents[role] = found
-            if found != self.target["contents"][role]:
+            contents[role] = place_digest(Path(path))
+            if contents[role] != self.target["contents"][role]:
                 raise Refusal(f"{self.path}: {path} was changed after the plan was made; run snakemake again")
         for role in self.target["texts"]:
             contents[role] = self.target["contents"][role]
@@ -157,10 +156,12 @@ class Supervisor:
         if not any((work / "files").iterdir()):
             raise Refusal(f"{self.path}: its program made no files")
         store.seal(work / "files")
-        write_json(work / "run.json", record.of_run(work, self.target, self.root, versions))
         made = {"identity": self.target["identity"], "key": key, "inputs": inputs}
-        made |= {"environment": self.needs["digest"]}
-        write_json(work / "manifest.json", made | store.describe(work / "files"))
+        made |= {"environment": self.needs["digest"]} | store.describe(work / "files")
+        run = record.of_run(work, self.target, self.root, versions)
+        run |= {"lineage": ancestry.lineage(self.targets, self.path, made, run)}
+        write_json(work / "run.json", run)
+        write_json(work / "manifest.json", made)
 
 
 def strip(work: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from posttrain.build import environments, lease, sent, status
 from posttrain.build.store import Store, read_by, whole
 from posttrain.files import Refusal, digest, read_json, write_text
-from posttrain.plan import asked, rehearsal, resources, scratch, triggers
+from posttrain.plan import asked, recorded, rehearsal, resources, scratch, triggers
 from posttrain.plan.contents import Contents
 from posttrain.plan.groups import Groups
 from posttrain.plan.lineage import reported
@@ -68,22 +68,26 @@ def recipe_folders(root: Path, config: dict) -> list[Path]:
 
 def freeze(root: Path, config: dict) -> str:
     """Resolve the catalogue, look up what is known, and write it all to one file."""
-    folders = recipe_folders(root, config)
-    read = catalogue.load(folders, root / "config/site.yaml")
+    folders, site_file = recipe_folders(root, config), root / "config/site.yaml"
+    verifies = recorded.RECORD.exists()
+    read = recorded.no_recipes(site_file) if verifies else catalogue.load(folders, site_file)
     rehearses, known_bases = Path.cwd() == (root / "rehearsal").resolve(), bases.read(root / "config/bases.yaml")
+    apart = rehearses or verifies  # in a folder of its own
     templates = list(dict.fromkeys(folder.parent / "templates" for folder in folders))
     known_datasets = bases.read(root / "config/datasets.yaml", bases.Dataset)
     stand_ins = rehearsal.Repositories(read, known_bases, known_datasets, templates) if rehearses else None
     read = rehearsal.rehearsed(read) if rehearses else read
     site = read.site
-    store = Store(Path("store" if rehearses else site.get("store", "store")))
+    store = Store(Path("store" if apart else site.get("store", "store")))
     if store.root.exists() and not store.root.is_dir():
         raise Refusal(f"config/site.yaml: store: {store.root} is no folder; name one")
-    if not rehearses:
+    if not apart:
         scratch.settle(site.get("scratch"))
     contents = Contents()
     locks, here = lock.read(root / "config/lock.yaml"), root if rehearses else Path()
     targets = Targets(read, templates, here, locks, contents, MAKERS, stand_ins)
+    for target in recorded.targets() if verifies else ():
+        targets.add(target)
     locked = {name: read_environment(root / f"envs/{name}.lock") for name in environments.ENVIRONMENTS}
     published = bases.published(known_bases, known_datasets)
     known: dict[str, dict] = {}
