@@ -39,8 +39,9 @@ def tensors(was: Path, now: Path) -> str:
                 apart[name] = (a.double() - b.double()).abs().nan_to_num(nan=math.inf).max().item()
     if not apart:
         return ""
-    most, first = max(apart, key=apart.get), next(iter(apart))
-    return f"{first} is the first of {len(apart)} tensors that differ, by {apart[most]:.3g} at most (in {most})"
+    most, (first, *more) = max(apart, key=apart.get), apart
+    others = f", and {len(more)} more of the tensors" if more else ""
+    return f"{first} differs{others}; the largest difference is {apart[most]:.3g}, in {most}"
 
 
 def rows(was: Path, now: Path) -> str:

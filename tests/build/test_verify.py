@@ -1,0 +1,264 @@
+"""`posttrain verify`: what is built again from a record alone, and what is named where it cannot be the same."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import torch
+from pyarrow import parquet
+from safetensors.torch import load_file, save_file
+
+from conftest import DPO, PAGE, SFT, Project
+from posttrain import forkserver, verify
+from posttrain.build import store
+from posttrain.files import Refusal, read_json, write_json
+from posttrain.plan import frozen
+from posttrain.verify import contents
+
+ROWS, INIT = "data/micro-rows", "models/micro-init"
+PROFILE = "profiles/local"
+
+
+def entry(project: Project, target: str) -> Path:
+    """A target's place in the store, made writable."""
+    place = project.path("store") / project.manifest(target)["key"]
+    store.make_writable(place)
+    return place
+
+
+def rewrite_tensor(project: Project, target: str) -> str:
+    """Have a model be another, and its manifests say so; the tensor that differs."""
+    place = entry(project, target)
+    weights = load_file(place / "files/model.safetensors")
+    name = max(weights)
+    weights[name].flatten()[-1] += 0.5
+    save_file(weights, place / "files/model.safetensors", {"format": "pt"})
+    for manifest in (place / "manifest.json", project.path(f"{target}.json")):
+        write_json(manifest, read_json(manifest) | store.describe(place / "files"))
+    return name
+
+
+def record_otherwise(project: Project, stage: str, part: str, **said: object) -> None:
+    """Have the run record of the DPO model say something else of a stage that led to it."""
+    path = project.path(f"{DPO}.run.json")
+    run = read_json(path)
+    run["lineage"][stage][part] |= said
+    write_json(path, run)
+
+
+@pytest.fixture
+def here(built: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A checkout in which the micro-chain was built, and we stand."""
+    monkeypatch.chdir(built.root)
+    return built
+
+
+def said(target: str = DPO, **asked: object) -> tuple[list[str], bool]:
+    """What verify says, and whether all is well."""
+    plan = frozen.Plan(frozen.freeze_here(), main=False)
+    lines = list(verify.verify(plan, verify.Asked(target, PROFILE, **asked)))
+    return [line.words for line in lines], all(line.well for line in lines)
+
+
+def test_a_model_is_made_again_from_its_record_alone_whatever_its_recipe_says_by_now(built):
+    built.edit("num_train_epochs: 1", "num_train_epochs: 3")
+    store.make_writable(built.path("store"))
+    for folder in ("store", "data", "tokens", "tokenizers"):
+        shutil.rmtree(built.path(folder))
+    built.path(SFT).unlink()
+    output = built.posttrain("verify", SFT, **{forkserver.FORKSERVER: forkserver.opened()})
+    assert f"{SFT}: train.num_train_epochs 1 → 3 in its recipe since it was built; verified is what was built" in output
+    assert output.splitlines()[-1] == f"{SFT}: is equal to the byte: 5 stages were built again from their record"
+    assert not built.path(f"verify/{SFT}").exists()
+
+
+def test_the_tensor_that_differs_is_named_with_how_far_it_is_off(built):
+    name = rewrite_tensor(built, INIT)
+    output = built.posttrain("verify", INIT, rc=1, **{forkserver.FORKSERVER: forkserver.opened()})
+    assert output.splitlines()[-1] == (
+        f"{INIT}: is not made again: of 2 stages the first that differs is {INIT}, "
+        f"model.safetensors: {name} differs; the largest difference is 0.5, in {name}"
+    )
+    assert built.path(f"verify/{INIT}/{INIT}/model.safetensors").exists(), "what differs cannot be looked at"
+
+
+def change_a_byte_of_the_rows(project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
+    project.edit("ant", "aNt", "rows.jsonl")
+    return f"{ROWS}: rows.jsonl is not what it was: its digest was "
+
+
+def take_the_rows_away(project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
+    project.edit("{path: rows.jsonl}", "{path: held-rows.jsonl}")
+    project.path("rows.jsonl").unlink()
+    return f"{ROWS}: rows.jsonl is not what it was: its digest was "
+
+
+def install_another_trl(project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
+    place = project.path("site/trl-9.9.dist-info")
+    place.mkdir(parents=True)
+    (place / "METADATA").write_text("Metadata-Version: 2.1\nName: trl\nVersion: 9.9\n")
+    monkeypatch.syspath_prepend(place.parent)
+    first = next(iter(read_json(project.path(f"{DPO}.run.json"))["lineage"]))
+    return f"{first}: was made with trl 1.16.0, and installed is trl 9.9 (and 8 stages more)"
+
+
+def have_other_code(project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
+    own = read_json(project.path(f"{DPO}.run.json"))["lineage"][ROWS]["target"]
+    record_otherwise(project, ROWS, "target", own=own["own"] | {"version": 1})
+    return f"{ROWS}: was made by version 1 of mix_data, and this checkout has {own['own']['version']}"
+
+
+def flip_a_byte(project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
+    weights = entry(project, SFT) / "files/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    return f"{SFT}: {weights.parents[1].relative_to(project.root)} is damaged: files/model.safetensors: its digest is "
+
+
+def swap_a_base(project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
+    rewrite_tensor(project, SFT)
+    place = Path("store") / project.manifest(SFT)["key"]
+    return f"{SFT}: {place}/files/model.safetensors is not what its record says"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [change_a_byte_of_the_rows, take_the_rows_away, install_another_trl, have_other_code, flip_a_byte, swap_a_base],
+)
+def test_what_would_be_another_is_named_before_anything_is_built(
+    here: Project, monkeypatch: pytest.MonkeyPatch, change: Callable[[Project, pytest.MonkeyPatch], str]
+):
+    named = change(here, monkeypatch)
+    lines, well = said()
+    assert not well
+    assert any(line.startswith(named) for line in lines), lines
+    stage = named.partition(":")[0]
+    assert lines[-1] == f"{DPO}: is not built again, for {stage} would be another; `--anyway` does it"
+    assert not here.path("verify").exists()
+    assert not said(stored=True)[1]
+
+
+def retune(project: Project) -> str:
+    project.edit("beta: 0.1,", "beta: 1,")
+    return f"{DPO}: train.beta 0.1 → 1 in its recipe since it was built; verified is what was built"
+
+
+def drop_the_recipe(project: Project) -> str:
+    text = project.path(PAGE).read_text()
+    project.path(PAGE).write_text(text[: text.index("  micro-dpo:")])
+    return f"{DPO}: no recipe makes it any more; verified is what was built"
+
+
+def come_from_another_machine(project: Project) -> str:
+    record_otherwise(project, DPO, "run", hardware={"machine": "x86_64", "cpu": "a 6502", "gpus": []})
+    return f"{DPO}: was made on a 6502, and here is "
+
+
+def come_from_another_commit(project: Project) -> str:
+    record_otherwise(project, DPO, "run", git={"commit": "c0ffee" * 6, "dirty": "0123456789abcdef"})
+    return f"{DPO}: was made by commit c0ffeec0ffee with changes (01234567), and here is "
+
+
+def have_had_no_commit(project: Project) -> str:
+    record_otherwise(project, SFT, "target", unlocked=["lab/tiny"])
+    return f"{SFT}: descends from lab/tiny, which had no commit in config/lock.yaml and may be another by now"
+
+
+@pytest.mark.parametrize(
+    "change", [retune, drop_the_recipe, come_from_another_machine, come_from_another_commit, have_had_no_commit]
+)
+def test_what_is_only_worth_knowing_is_said_and_keeps_nothing_back(here: Project, change: Callable[[Project], str]):
+    named = change(here)
+    lines, well = said(stored=True)
+    assert lines[0].startswith(named)
+    assert lines[-1] == f"{DPO}: 9 of its 9 stages are in the store, and every byte of them is what it was"
+    assert well
+
+
+def test_what_cannot_be_verified_is_refused(here):
+    with pytest.raises(Refusal, match="No recipe makes models/micro-dop. Nearest: models/micro-dpo"):
+        said("models/micro-dop")
+    write_json(
+        f"{SFT}.run.json", {name: value for name, value in read_json(f"{SFT}.run.json").items() if name != "lineage"}
+    )
+    with pytest.raises(Refusal, match="does not say what it was made from, .*; move store/.* away, delete .* again"):
+        said(SFT)
+    os.unlink(f"{ROWS}.json")
+    with pytest.raises(Refusal, match=f"{ROWS}: there is no {ROWS}.json that says what it was; build it first"):
+        said(ROWS)
+    with pytest.raises(
+        Refusal, match="--into config: is not empty, and no earlier verify made it; name another folder"
+    ):
+        said(into=Path("config"))
+
+
+def test_a_rebuild_that_was_stopped_is_gone_on_with_and_no_other(here):
+    """Here Snakemake has no such profile, and stops at once."""
+    plan, folder = frozen.Plan(frozen.freeze_here(), main=False), Path("verify", SFT)
+
+    def kept_after(target: str) -> bool:
+        with pytest.raises(Refusal, match=f"{target}: was not built again: snakemake ended with status 1 in {folder}"):
+            list(verify.verify(plan, verify.Asked(target, "profiles/none", folder)))
+        kept = (folder / "kept").exists()
+        (folder / "kept").touch()
+        return kept
+
+    assert [kept_after(target) for target in (SFT, SFT, ROWS)] == [False, True, False]
+
+
+def table(path: Path, rows: list[dict]) -> None:
+    made = pa.Table.from_pylist(rows)
+    if path.suffix == ".parquet":
+        parquet.write_table(made, path)
+    else:
+        with pa.ipc.new_stream(str(path), made.schema) as stream:
+            stream.write_table(made)
+
+
+NAN = float("nan")
+WRITERS = {
+    ".safetensors": lambda path, value: save_file(value, path),
+    ".parquet": table,
+    ".arrow": table,
+    ".json": write_json,
+}
+PAIRS = {
+    "the first of two tensors": (
+        ".safetensors",
+        {"a": torch.zeros(2), "b": torch.zeros(2, dtype=torch.bfloat16)},
+        {"a": torch.tensor([0, 0.25]), "b": torch.tensor([-2, 0], dtype=torch.bfloat16)},
+        "a differs, and 1 more of the tensors; the largest difference is 2, in b",
+    ),
+    "no number": (
+        ".safetensors",
+        {"a": torch.zeros(2)},
+        {"a": torch.tensor([NAN, 0])},
+        "a differs; the largest difference is inf, in a",
+    ),
+    "another shape": (
+        ".safetensors",
+        {"a": torch.zeros(2)},
+        {"a": torch.zeros(1, 2)},
+        "a was (2,) of torch.float32, and is (1, 2) of torch.float32",
+    ),
+    "another name": (".safetensors", {"a": torch.zeros(2)}, {"b": torch.zeros(2)}, "a is in one of the two alone"),
+    "a cell": (
+        ".parquet",
+        [{"score": NAN, "text": "b"}, {"score": 1.0, "text": "c"}],
+        [{"score": NAN, "text": "b"}, {"score": 1.0, "text": "d"}],
+        "row 1, text: c → d",
+    ),
+    "a row more": (".arrow", [{"ids": [1]}], [{"ids": [1]}, {"ids": [2]}], "row 1 is in one of the two alone"),
+    "a token": (".arrow", [{"ids": [1, 2]}], [{"ids": [1, 3]}], "row 0, ids: [1, 2] → [1, 3]"),
+    "a field": (".json", {"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}, "a.c 2 → 3"),
+    "the writing alone": (".json", {"a": 1}, {"a": 1.0}, "byte 9 is the first that differs"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("suffix", "was", "now", "words"), PAIRS.values(), ids=PAIRS)
+def test_the_first_place_in_which_files_differ_is_named(tmp_path, suffix, was, now, words):
+    for name, value in (("was", was), ("now", now)):
+        WRITERS[suffix](tmp_path / f"{name}{suffix}", value)
+    assert contents.difference(tmp_path / f"was{suffix}", tmp_path / f"now{suffix}") == words
