@@ -13,7 +13,7 @@ from posttrain.plan.asked import SPREAD, shell_prefix
 from posttrain.plan.frozen import open_plan
 
 plan = open_plan(
-    os.path.relpath(os.path.dirname(workflow.basedir)),
+    os.path.relpath(os.path.dirname(str(workflow.current_basedir))),
     config,
     main=workflow.is_main_process,
     deploys=bool(workflow.deployment_settings.deployment_method),

@@ -38,6 +38,8 @@ def open_plan(root: str, config: dict, main: bool, deploys: bool = False, gpus: 
         gpus: the most that jobs can have (`--resources gpu=8`); Snakemake would give who asks for more no more.
     """
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # jobs run this Python
+    if not Path(root, "scripts").is_dir():
+        raise Refusal(f"{root} has no scripts/: a module names the Snakefile of a clone by its path (config/README.md)")
     if main:
         os.environ["POSTTRAIN_PLAN"] = freeze(Path(root), config)
     elif "POSTTRAIN_PLAN" not in os.environ:
