@@ -1,6 +1,7 @@
 """`posttrain verify`: what is built again from a record alone, and what is named where it cannot be the same."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -192,6 +193,18 @@ def test_what_cannot_be_verified_is_refused(here):
         Refusal, match="--into config: is not empty, and no earlier verify made it; name another folder"
     ):
         said(into=Path("config"))
+
+
+@pytest.mark.parametrize(
+    ("name", "stage"), [("data/../../rows", "mix_data"), ("data/a;b", "mix_data"), (ROWS, "../rm")]
+)
+def test_a_record_names_nothing_but_targets(here, name, stage):
+    run = read_json(f"{ROWS}.run.json")
+    said_of = run["lineage"].pop(ROWS)
+    said_of["target"]["stage"] = stage
+    write_json(f"{ROWS}.run.json", run | {"lineage": {name: said_of}})
+    with pytest.raises(Refusal, match=re.escape(f"lineage: {name!r}, by {stage!r}, is no target of ours")):
+        said(ROWS)
 
 
 def test_a_rebuild_that_was_stopped_is_gone_on_with_and_no_other(here):

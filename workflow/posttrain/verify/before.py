@@ -1,5 +1,6 @@
 """What can be told of a record before anything is built."""
 
+import re
 from collections.abc import Iterable, Iterator
 
 from posttrain.build import environments, record, store
@@ -9,6 +10,8 @@ from posttrain.plan.frozen import NAMED, Plan
 from posttrain.plan.triggers import changes
 from posttrain.recipes import identity
 
+PART = r"[A-Za-z0-9][\w.@=,+-]*"
+TARGET = re.compile(rf"{PART}(/{PART})+", re.ASCII)
 KIND = ("machine", "cpu", "gpus")  # of the hardware: what sums are rounded by
 Lineage = dict[str, dict]
 
@@ -25,6 +28,9 @@ def lineage_of(plan: Plan, path: str) -> Lineage:
             f"{path}: {path}.run.json does not say what it was made from, for it was built before that was recorded; "
             f"move {plan.store.entry(manifest['key'])} away, delete {path}.json, and build it again"
         )
+    for name, stage in lineage.items():  # of another's record, perhaps; they become paths and words of a shell's line
+        if not TARGET.fullmatch(name) or stage["target"]["stage"] not in identity.VERSIONS:
+            raise Refusal(f"{path}.run.json: lineage: {name!r}, by {stage['target']['stage']!r}, is no target of ours")
     *_, built_as = lineage  # a twin's name, if the store had it of one
     return {**lineage, built_as: lineage[built_as] | {"manifest": manifest}}
 
@@ -77,7 +83,7 @@ def faults_of(stage: dict, plan: Plan, has: dict[str, dict]) -> Iterator[str]:
         found = place_digest(file) if file.exists() else None
         if found != was:
             yield f"{file} is not what it was: its digest was {was}, and {f'is {found}' if found else 'it is gone'}"
-    version = identity.VERSIONS.get(target["stage"])
+    version = identity.VERSIONS[target["stage"]]
     if target["own"]["version"] != version:
         yield f"was made by version {target['own']['version']} of {target['stage']}, and this checkout has {version}"
     had, now = stage["run"].get("versions", {}), has[target["environment"]]
