@@ -136,7 +136,7 @@ def test_what_would_be_another_is_named_before_anything_is_built(
     assert not well
     assert any(line.startswith(named) for line in lines), lines
     stage = named.partition(":")[0]
-    assert lines[-1] == f"{DPO}: is not built again, for {stage} would be another; `--anyway` does it"
+    assert lines[-1] == f"{DPO}: is not built again, for {stage} is not as it was; `--anyway` builds it"
     assert not here.path("verify").exists()
     assert not said(stored=True)[1]
 

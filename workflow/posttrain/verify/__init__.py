@@ -45,7 +45,7 @@ def verify(plan: Plan, asked: Asked) -> Iterator[Said]:
         return
     if faults and not asked.anyway:
         first = faults[0].partition(":")[0]
-        yield Said(f"{path}: is not built again, for {first} would be another; `--anyway` does it", well=False)
+        yield Said(f"{path}: is not built again, for {first} is not as it was; `--anyway` builds it", well=False)
         return
     folder = asked.into or Path("verify", path)
     rebuild.build(path, recorded.planned(lineage), folder, asked.profile)
