@@ -51,6 +51,12 @@ def main() -> None:
         "--profile", default="profiles/local", help="Snakemake's, to build by; profiles/local if unsaid"
     )
     command.set_defaults(run=verify)
+    command = commands.add_parser("compare", help="models side by side: figures, recipes, and what they disagree on")
+    command.add_argument("model", nargs="+", help="the models, by name; the others are held against the first")
+    command.add_argument(
+        "--samples", type=int, default=3, metavar="N", help="prompts to show of each suite; 3 if unsaid"
+    )
+    command.set_defaults(run=compare)
     command = commands.add_parser("import", help="a YAML of the Alignment Handbook as a page of recipes")
     command.add_argument("path", type=Path, help="the YAML, of any of the handbook's versions")
     command.add_argument("--name", help="the model's; what it was published or saved as if unsaid")
@@ -128,6 +134,14 @@ def show_reasons(args: argparse.Namespace) -> None:
     print(*explained(plan, asked_for(plan, args.target)), sep="\n")
 
 
+def compare(args: argparse.Namespace) -> None:
+    """Print the figures, recipes and answers of models side by side, and what of them is not built."""
+    plan = frozen.Plan(frozen.freeze_here(), main=False)
+    from posttrain.report import terminal  # pandas, and after a recipe's faults were said
+
+    print("\n".join(terminal.compared(plan.targets, args.model, args.samples)).strip())
+
+
 def asked_for(plan: frozen.Plan, targets: list[str]) -> list[str]:
     return [path for target in targets for path in paths_of(plan, target)]
 
@@ -176,6 +190,8 @@ def paths_of(plan: frozen.Plan, target: str) -> list[str]:
         return plan.scans[target]
     page = re.fullmatch(r"reports/(data/|preferences/|)(.+)\.html", target)
     path = f"{page[1] or 'models/'}{page[2]}" if page else target
+    if page and not page[1] and page[2] in plan.families:
+        return plan.reported(f"families/{page[2]}")
     if path not in plan.targets:
         raise plan.suggest(target)
     if not page:

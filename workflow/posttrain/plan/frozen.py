@@ -105,7 +105,7 @@ def freeze(root: Path, config: dict) -> str:
     contents.remember()
     plan = {
         "root": str(root), "store": str(store.root), "environments": locked, "site": site,
-        "scans": read.scans, "rehearses": rehearses, "targets": known,
+        "scans": read.scans, "families": read.families, "rehearses": rehearses, "targets": known,
         "hub_ids": {kind: sorted(ids) for kind, ids in targets.hub_ids.items()},
     }  # fmt: skip
     text = json.dumps(plan)  # unindented, for which Python has a faster encoder
@@ -206,6 +206,7 @@ class Plan:
             raise Refusal(f"the plan {path} cannot be read; run snakemake again to make it anew")
         self.path, self.main, self.deploys, self.gpus = path, main, deploys, gpus
         self.targets, self.scans, self.site = plan["targets"], plan["scans"], plan["site"]
+        self.families = plan["families"]
         self.root, self.environments, self.store = Path(plan["root"]), plan["environments"], Store(Path(plan["store"]))
         self.asked: set[str] = set()
         self.looked_for: set[str] = set()  # the environments that were
@@ -228,8 +229,14 @@ class Plan:
         """A wildcard's constraint: the paths of all sets of rows."""
         return f"data/({self.named('data')})|preferences/({self.named('preferences')})"
 
+    def families_named(self) -> str:
+        """A wildcard's constraint: the names of all families."""
+        return any_of(self.families)
+
     def reported(self, path: str) -> list[str]:
-        return reported(self.targets, path)
+        """What the page of `models/x` shows, or that of `families/x`."""
+        kind, name = path.split("/", 1)
+        return reported(self.targets, *(self.families[name] if kind == "families" else [path]))
 
     def looked_at(self, path: str) -> list[str]:
         """What the page of a set of rows shows: the rows, and the completions and scores that they were chosen by."""
@@ -306,7 +313,7 @@ class Plan:
 
     def unknown(self) -> str:
         """A wildcard's constraint: whatever looks like a target and is none."""
-        page = rf"reports/({self.named('models')}|{self.rows()})\.html"
+        page = rf"reports/({self.named('models')}|{self.families_named()}|{self.rows()})\.html"
         return rf"(?!(({any_of(self.targets)})(\.run)?(\.json)?|{page})$)({'|'.join(KINDS)}|reports)/.+"
 
     def suggest(self, nope: str) -> Refusal:
@@ -317,7 +324,7 @@ class Plan:
             shown = f"{' '.join(some[:4])}{' …' * (len(some) > 4)}"
             return Refusal(f"{nope} is a scan of {len(some)} models, to be asked for by name: {shown}")
         shown = [path for path in self.targets if path.startswith(tuple(f"{kind}/" for kind in NAMED))]
-        shown += [f"reports/{path.removeprefix('models/')}.html" for path in self.all("models")]
+        shown += [f"reports/{name}.html" for name in (*self.families, *(path[7:] for path in self.all("models")))]
         shown += [f"reports/{path}.html" for kind in ("data", "preferences") for path in self.all(kind)]
         near = nearest(nope, shown, 3) or shown[:3]
         return Refusal(f"No recipe makes {nope}. Nearest: {', '.join(near) or 'none, for there are no recipes'}")

@@ -24,12 +24,12 @@ def lineage(targets: dict[str, dict], *paths: str) -> list[str]:
     return list(found)
 
 
-def measured(targets: dict[str, dict], path: str) -> list[str]:
-    """The evaluations of a model and of the models it was made from, in the order of the recipes."""
-    above = set(lineage(targets, path))
+def measured(targets: dict[str, dict], *paths: str) -> list[str]:
+    """The evaluations of some models and of the models they were made from, in the order of the recipes."""
+    above = set(lineage(targets, *paths))
     return [made for made in targets if made.startswith("evals/") and targets[made]["inputs"]["model"] in above]
 
 
-def reported(targets: dict[str, dict], path: str) -> list[str]:
-    """What a model's page shows: its lineage, and the figures of each model in it."""
-    return lineage(targets, path, *measured(targets, path))
+def reported(targets: dict[str, dict], *paths: str) -> list[str]:
+    """What the page of a model, or of several, shows: their lineage, and the figures of each model in it."""
+    return lineage(targets, *paths, *measured(targets, *paths))

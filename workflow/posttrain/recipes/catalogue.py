@@ -55,6 +55,7 @@ class Catalogue:
     entries: dict[str, Named]  # "models/x" → its recipe
     uses: dict[str, tuple[str, str]]  # "models/x" → the folder or hub id used in its place, and where that is said
     scans: dict[str, list[str]]  # "models/x" → the models its scan names
+    families: dict[str, list[str]]  # what a page of recipes is called → its models
     site: dict[str, Any]  # what config/site.yaml says
 
 
@@ -94,7 +95,17 @@ def load(folders: list[Path], site_file: Path) -> Catalogue:
     for path, (_, line) in uses.items():
         if path in scans:
             raise Refusal(f"{line}: use.{path}: is a scan; use one of its models: {scans[path][0]}")
-    return Catalogue(entries, uses, scans, overlaid.said)
+    return Catalogue(entries, uses, scans, families_of(entries, uses), overlaid.said)
+
+
+def families_of(entries: dict[str, Named], uses: dict[str, tuple[str, str]]) -> dict[str, list[str]]:
+    """The models of each page, by the page's name, which is `x-family` where a model is called x."""
+    found, taken = {}, {*entries, *uses}
+    for path, entry in entries.items():
+        page = Path(entry.at().rpartition(":")[0]).stem
+        if path.startswith("models/") and NAME.fullmatch(page):
+            found.setdefault(f"{page}-family" if f"models/{page}" in taken else page, []).append(path)
+    return {name: made for name, made in found.items() if f"models/{name}" not in taken}
 
 
 def gather(path: Path, written: dict[str, Written], uses: dict) -> None:

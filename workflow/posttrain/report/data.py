@@ -10,7 +10,8 @@ import pandas as pd
 from posttrain.data import rows
 from posttrain.files import read_json
 from posttrain.report import draw
-from posttrain.report.page import environment, ledgers, name_of, what
+from posttrain.report.naming import name_of, what
+from posttrain.report.page import environment, ledgers
 
 SPLITS = ("train", "test")
 AT_RANDOM = 12  # rows that are shown

@@ -1,27 +1,65 @@
 """Numbers as lines and bars: where each goes, for the template to write."""
 
 import statistics
+from typing import Any
 
 ROW = 48  # pixels of a lineage row
 REACH = 84  # pixels that the widest arc can reach out from its rows
 WIDTH, HEIGHT = 300, 110  # of a curve, in its own units
 
 
-def bars(title: str, key: str, figures: list[dict]) -> dict:
-    """A bar a model; shares are drawn on a scale to 100 %, anything else on one to the largest."""
-    values = {row["model"]: row[key] for row in figures}
-    share = key.endswith("accuracy")
-    top = 1 if share else max(values.values()) or 1
-    made = [
-        {"model": model, "value": f"{100 * value:.1f} %" if share else f"{value:.2f}", "width": 100 * value / top}
-        for model, value in values.items()
-    ]
-    return {"title": title, "bars": made}
+def bars(title: str, figure: str, said: dict[str, dict]) -> dict:
+    """A bar a model, with its interval as a whisker; shares are drawn on a scale to 100 %, anything else on one to the
+    largest.
+
+    Args:
+        said: of each model the figure's `value` and, where it has an interval, its `low` and `high`.
+    """
+    top = 1 if share(figure) else max(abs(number) for made in said.values() for number in made.values()) or 1
+
+    def width(number: float) -> float:
+        return 100 * min(max(number / top, 0), 1)
+
+    made = []
+    for model, found in said.items():
+        bar = {"model": model, "value": worth(figure, found["value"]), "width": width(found["value"]), "interval": ""}
+        if "low" in found:
+            low, high = width(found["low"]), width(found["high"])
+            bar |= {"interval": interval(figure, found), "low": low, "reach": high - low}
+        made.append(bar)
+    return {"title": title, "figure": figure, "bars": made}
+
+
+def share(figure: str) -> bool:
+    """Whether a figure is a share, by its name."""
+    return figure.endswith(("accuracy", "finished", "rate")) or figure.startswith("pass@")
+
+
+def worth(figure: str, value: float) -> str:
+    """A figure as a person says it: shares in per cent."""
+    return f"{100 * value:.1f} %" if share(figure) else f"{value:.2f}"
+
+
+def interval(figure: str, found: dict) -> str:
+    """The ends of a figure's interval."""
+    scale, digits = (100, 1) if share(figure) else (1, 2)
+    return f"{scale * found['low']:.{digits}f} to {scale * found['high']:.{digits}f}"
+
+
+def change(figure: str, difference: Any) -> str:
+    """A difference of two figures, and its interval; of shares in percentage points."""
+    scale, digits = (100, 1) if share(figure) else (1, 2)
+    value, low, high = (f"{scale * number:+.{digits}f}".replace("-", "−") for number in difference[:3])
+    return f"{value} ({low} to {high})"
+
+
+def chance(p: float) -> str:
+    """A p-value as a person says it."""
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
 def curve(title: str, *lines: list[tuple[float, float]]) -> dict:
-    """Lines through (step, value) in one frame, scaled to fill it; those without points are left out."""
-    lines = [points for points in lines if points]
+    """Lines through (step, value) in one frame, scaled to fill it."""
     steps, values = zip(*[point for points in lines for point in points], strict=True)
     low, high, first, last = min(values), max(values), min(steps), max(steps)
 
@@ -58,7 +96,9 @@ def histogram(title: str, values: list[float], bins: int) -> dict:
 
 
 def short(value: float) -> str:
-    """Three digits, and two of what is small: a label has room for six characters."""
+    """Three digits, and two of what is small: a label has room for six characters. What rounding leaves is nothing."""
+    if abs(value) < 1e-6:
+        return "0"
     return f"{value:.3g}" if abs(value) >= 0.1 else f"{value:.2g}"
 
 
