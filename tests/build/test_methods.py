@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from stages import STILL, Stage, difference, weights
+from stages import STILL, Stage, difference, uneven, weights
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from conftest import Project, pairs
+from posttrain.recipes.methods import METHODS, TrainedModel
+from posttrain.report.curves import CURVES, chart
 from posttrain.train import run
 
 pytest_plugins = ["stage_fixtures"]
@@ -88,3 +90,19 @@ def test_two_processes_make_the_models_that_one_makes(chain_built: Project, tmp_
         assert two.make(target)[1] == [target]
         assert two.manifest(f"{target}.run")["launch"]["processes"] == 2
         assert difference(weights(chain_built, target), weights(two, target), weights(chain_built, base)) < STILL
+
+
+@pytest.mark.parametrize("stage", CURVES)
+def test_what_a_page_draws_of_a_training_its_trainer_writes_down(micro_built, tmp_path, signals_as_they_were, stage):
+    method = stage.removeprefix("train_")
+    made = Stage.by(method, micro_built, tmp_path / "s")
+    made.tokenise(uneven(method, 32))
+    job = made.job(num_train_epochs=2)
+    run.train(made.trainer(job), job)
+    for title, lines in CURVES[stage].items():
+        drawn = chart(title, lines, job.metrics["history"])
+        assert [line["name"] for line in drawn["lines"]] == list(lines), title
+
+
+def test_a_page_draws_every_training():
+    assert set(CURVES) == {f"train_{method}" for method, kind in METHODS.items() if issubclass(kind, TrainedModel)}

@@ -15,7 +15,7 @@ from conftest import DPO, PAGE, SFT, Project
 from posttrain.data import rows
 from posttrain.files import write_json
 from posttrain.plan import lineage
-from posttrain.report import draw, page
+from posttrain.report import answers, draw, page
 
 REPORT = "reports/micro-dpo.html"
 SUITE = """\
@@ -105,13 +105,16 @@ def test_what_a_page_says_is_what_stands(once):
 
 
 def test_answers_stand_side_by_side_and_are_not_picked(once):
-    said = page.answers([once.path(f"evals/{name}/spelling") for name in ("micro-sft", "micro-dpo")], ["a", "b"])
+    evals = {
+        model: str(once.path(f"evals/{name}/spelling")) for model, name in (("a", "micro-sft"), ("b", "micro-dpo"))
+    }
+    said = answers.answers(evals)
     read = {
         model: pd.read_parquet(once.path(f"evals/{name}/spelling/samples.parquet")).query("how == 'greedy'")
         for model, name in (("a", "micro-sft"), ("b", "micro-dpo"))
     }
-    assert len(said) == page.SHOWN < len(read["a"])
-    spaced = [i * len(read["a"]) // page.SHOWN for i in range(page.SHOWN)]
+    assert len(said) == answers.SHOWN < len(read["a"])
+    spaced = [i * len(read["a"]) // answers.SHOWN for i in range(answers.SHOWN)]
     for row, number in zip(said, spaced, strict=True):
         for answer in row["answers"]:
             sample = read[answer["model"]].iloc[number]
@@ -277,9 +280,11 @@ def test_the_most_memory_of_a_training_is_shown(once):
 
 
 def test_shares_are_drawn_to_a_hundred_and_other_figures_to_the_largest():
-    shares = draw.bars("right", "accuracy", [{"model": "a", "accuracy": 0.25}, {"model": "b", "accuracy": 0.5}])
+    shares = draw.bars("right", "accuracy", {"a": {"value": 0.25}, "b": {"value": 0.5, "low": 0.25, "high": 0.75}})
     assert [(bar["value"], bar["width"]) for bar in shares["bars"]] == [("25.0 %", 25), ("50.0 %", 50)]
-    bits = draw.bars("bits", "bits_per_byte", [{"model": "a", "bits_per_byte": 8}, {"model": "b", "bits_per_byte": 2}])
+    assert [bar["interval"] for bar in shares["bars"]] == ["", "25.0 to 75.0"]
+    assert (shares["bars"][1]["low"], shares["bars"][1]["reach"]) == (25, 50)
+    bits = draw.bars("bits", "bits_per_byte", {"a": {"value": 8}, "b": {"value": 2}})
     assert [(bar["value"], bar["width"]) for bar in bits["bars"]] == [("8.00", 100), ("2.00", 25)]
 
 

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "train": WORK | {"data"},
     "evaluate": WORK | {"data", "sample", "score"},
     # A page is drawn from the plan's names and what stands at them.
-    "report": {"files", "plan.lineage", "recipes.identity", "data.rows"},
+    "report": {"files", "words", "plan.lineage", "plan.cost", "recipes.identity", "data.rows", "evaluate.points"},
     # The plan checks names and arguments against the functions that they name, which import no more than they need.
     "plan": {"files", "words", "recipes", "build", "data.generators", "score.verifiers"},
     "handbook": {"files", "words", "recipes"},
@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "progress": {"files", "words", "build"},
     "doctor": {"files", "words", "build", "recipes", "plan", "hub"},
     "verify": {"files", "words", "build", "recipes", "plan"},
-    "cli": {"files", "words", "build", "recipes", "plan", "handbook", "hub", "progress", "doctor", "verify"},
+    "cli": {"files", "words", "build", "recipes", "plan", "handbook", "hub", "progress", "doctor", "verify", "report"},
     "forkserver": {"build.processes"},  # and by name, when it serves, what stages import
 }
 
