@@ -95,6 +95,17 @@ def looked_at_folders(path):
 
 
 @asks
+def told(path, of, ending=""):
+    """What a card tells of, or what is sent with a model: the folders, or what stands beside them."""
+    return [f"{made}{ending}" for made in getattr(plan, of)(path)]
+
+
+@asks
+def described(path):
+    return plan.described(path)
+
+
+@asks
 def sources(path):
     return list(plan.targets[path]["files"].values())
 

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from generated.text import unfolded
-from posttrain.recipes.catalogue import LONGEST, NAME
+from posttrain.recipes.catalogue import LONGEST, LONGEST_POINT, NAME
 from posttrain.recipes.fields import Entry
 from posttrain.recipes.methods import METHODS
 from posttrain.recipes.sections import KINDS, SECTIONS
@@ -43,6 +43,8 @@ def page() -> str:
 
 def section(name: str) -> dict:
     names = {"pattern": f"^{NAME.pattern}$", "maxLength": LONGEST}
+    if name == "published":  # by a model's name, which may be a scan's
+        names = {"pattern": f"^{NAME.pattern}([@=,+]{NAME.pattern})*$", "maxLength": LONGEST_POINT}
     entry = model() if name == "models" else {"anyOf": [whole(kind) for kind in KINDS[name]]}
     return {"type": "object", "propertyNames": names, "additionalProperties": entry}
 

@@ -188,6 +188,9 @@ def paths_of(plan: frozen.Plan, target: str) -> list[str]:
     """The plan's targets that a name asks for: a page asks for all that it shows, a scan for its models."""
     if target in plan.scans:
         return plan.scans[target]
+    card = re.fullmatch(r"cards/(.+)\.md|published/(.+)", target)
+    if card and (path := f"models/{card[1] or card[2]}") in plan.targets and (card[1] or card[2] in plan.published):
+        return [*plan.carded(path), *(() if card[1] else plan.sends(path))]
     page = re.fullmatch(r"reports/(data/|preferences/|)(.+)\.html", target)
     path = f"{page[1] or 'models/'}{page[2]}" if page else target
     if page and not page[1] and page[2] in plan.families:

@@ -1,7 +1,7 @@
 """Asking the hub: patience where it wants us to wait, and one line where it refuses."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import httpx2
@@ -44,24 +44,38 @@ def commit_of(kind: str, repo_id: str, revision: str) -> str:
     return ask(kind, repo_id, revision, lambda: api.repo_info(repo_id, repo_type=TYPES[kind], revision=revision).sha)
 
 
-def ask(kind: str, repo_id: str, revision: str, question: Callable[[], Answer]) -> Answer:
+def ask(kind: str, repo_id: str, revision: str, question: Callable[[], Answer], waits: Iterable[float] = ()) -> Answer:
     """The answer to a question about a repository; where the hub says "too many requests", it is asked again.
+
+    Args:
+        waits: seconds; of each connection that is cut, how long after it the same is asked again.
 
     Raises: Refusal, in one line, with the id and how to mend it.
     """
-    tried = 0
+    tried, waits = 0, iter(waits)
     while True:
         try:
             return question()
         except FAULTS as error:
             # A file that cannot be asked for is a file that is not here, to huggingface_hub.
             fault = error.__cause__ or error if isinstance(error, LocalEntryNotFoundError) else error
+        if cut(fault) and (seconds := next(waits, None)):
+            print(f"{repo_id}: the connection was cut; goes on in {seconds} s", flush=True)
+            time.sleep(seconds)
+            continue
         tried += 1
         seconds = pause(fault)
         if seconds is None or tried == TRIES:
             raise Refusal(why(fault, kind, repo_id, revision))
         print(f"{repo_id}: too many requests; asked again in {seconds} s", flush=True)
         time.sleep(seconds)
+
+
+def cut(fault: BaseException) -> bool:
+    """Whether the hub, or the way to it, has failed for a while."""
+    return isinstance(fault, httpx2.TransportError) or (
+        isinstance(fault, HfHubHTTPError) and fault.response.is_server_error
+    )
 
 
 def pause(fault: BaseException) -> int | None:

@@ -12,10 +12,10 @@ from typing import Any
 from posttrain.build import environments, lease, sent, status
 from posttrain.build.store import Store, read_by, whole
 from posttrain.files import Refusal, digest, read_json, write_text
-from posttrain.plan import asked, recorded, rehearsal, resources, scratch, triggers
+from posttrain.plan import asked, publishing, recorded, rehearsal, resources, scratch, triggers
 from posttrain.plan.contents import Contents
 from posttrain.plan.groups import Groups
-from posttrain.plan.lineage import reported
+from posttrain.plan.lineage import carded, reported
 from posttrain.plan.stages import MAKERS
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import bases, catalogue, identity, lock, page
@@ -100,6 +100,7 @@ def freeze(root: Path, config: dict) -> str:
             known[target.path]["published"] = published[target.own.get("kind", "wheels")].get(name, {})
             known[target.path]["gated"] = name in known_bases and known_bases[name].gated
             known[target.path]["refusal"] = target.refusal or unopened(target, known_bases)
+            known[target.path] |= terms(name, known_bases, known_datasets)
     mark_twins(known)
     resources.settle(known, site.get("gpu"))
     contents.remember()
@@ -107,6 +108,7 @@ def freeze(root: Path, config: dict) -> str:
         "root": str(root), "store": str(store.root), "environments": locked, "site": site,
         "scans": read.scans, "families": read.families, "rehearses": rehearses, "targets": known,
         "hub_ids": {kind: sorted(ids) for kind, ids in targets.hub_ids.items()},
+        "published": publishing.settle(read, known, rehearses),
     }  # fmt: skip
     text = json.dumps(plan)  # unindented, for which Python has a faster encoder
     path = f".posttrain/plan/{digest(text)}.json"
@@ -148,6 +150,13 @@ def unopened(target: Target, known_bases: dict[str, bases.Base]) -> str:
     if target.own.get("kind") != "models" or repo_id not in known_bases or not known_bases[repo_id].adapter:
         return ""
     return f"{target.path}: {repo_id} {bases.UNOPENED}"
+
+
+def terms(name: str, known_bases: dict[str, bases.Base], known_datasets: dict[str, bases.Dataset]) -> dict[str, Any]:
+    """By what terms a repository of the hub, or a wheel, is had."""
+    repo_id, _ = lock.parts(name)
+    said: dict[str, Any] = {"licence": known_bases[repo_id].licence} if repo_id in known_bases else {}
+    return said | ({"passed_on": known_datasets[repo_id].passed_on} if repo_id in known_datasets else {})
 
 
 def standing(target: Target, parts: dict, complete: bool) -> dict:
@@ -210,7 +219,7 @@ class Plan:
         self.root, self.environments, self.store = Path(plan["root"]), plan["environments"], Store(Path(plan["store"]))
         self.asked: set[str] = set()
         self.looked_for: set[str] = set()  # the environments that were
-        self.hub_ids, self.rehearses = plan["hub_ids"], plan["rehearses"]
+        self.hub_ids, self.published, self.rehearses = plan["hub_ids"], plan["published"], plan["rehearses"]
 
     def all(self, kind: str) -> list[str]:
         return [path for path in self.targets if path.startswith(f"{kind}/")]
@@ -225,6 +234,10 @@ class Plan:
         """A wildcard's constraint: the names of all targets of a kind, whatever makes them."""
         return any_of(path.removeprefix(f"{kind}/") for path in self.all(kind))
 
+    def publications(self) -> str:
+        """A wildcard's constraint: the names of the models that are to be published."""
+        return any_of(self.published)
+
     def rows(self) -> str:
         """A wildcard's constraint: the paths of all sets of rows."""
         return f"data/({self.named('data')})|preferences/({self.named('preferences')})"
@@ -237,6 +250,22 @@ class Plan:
         """What the page of `models/x` shows, or that of `families/x`."""
         kind, name = path.split("/", 1)
         return reported(self.targets, *(self.families[name] if kind == "families" else [path]))
+
+    def carded(self, path: str) -> list[str]:
+        return carded(self.targets, path)
+
+    def described(self, path: str) -> str:
+        """The digest of what the plan alone says on a model's card."""
+        bases = publishing.bases(self.targets, publishing.repos(self.published), path)
+        told = [self.carded(path), bases, publishing.licence(self.targets, path)]
+        return digest([*told, self.published.get(path.removeprefix("models/"))])
+
+    def sends(self, path: str) -> list[str]:
+        """What is published of a model: the model, and rows. Raises: Refusal, if it cannot be."""
+        said = self.published[path.removeprefix("models/")]
+        if said["refusal"]:
+            raise Refusal(said["refusal"])
+        return [path, *said["datasets"]]
 
     def looked_at(self, path: str) -> list[str]:
         """What the page of a set of rows shows: the rows, and the completions and scores that they were chosen by."""
@@ -313,8 +342,9 @@ class Plan:
 
     def unknown(self) -> str:
         """A wildcard's constraint: whatever looks like a target and is none."""
-        page = rf"reports/({self.named('models')}|{self.families_named()}|{self.rows()})\.html"
-        return rf"(?!(({any_of(self.targets)})(\.run)?(\.json)?|{page})$)({'|'.join(KINDS)}|reports)/.+"
+        models, pages = self.named("models"), rf"{self.named('models')}|{self.families_named()}|{self.rows()}"
+        page = rf"reports/({pages})\.html|cards/({models})\.md|published/({self.publications()})(\.json)?"
+        return rf"(?!(({any_of(self.targets)})(\.run)?(\.json)?|{page})$)({'|'.join(KINDS)}|reports|cards)/.+"
 
     def suggest(self, nope: str) -> Refusal:
         """The answer to a name that no recipe has."""
@@ -323,7 +353,12 @@ class Plan:
             some = self.scans[nope]
             shown = f"{' '.join(some[:4])}{' …' * (len(some) > 4)}"
             return Refusal(f"{nope} is a scan of {len(some)} models, to be asked for by name: {shown}")
+        kind, _, name = nope.partition("/")
+        if kind == "published" and f"models/{name}" in self.targets:
+            return Refusal(f"{nope}: no recipe says where; add `published: {{{name}: {{repo: owner/name}}}}` to a page")
         shown = [path for path in self.targets if path.startswith(tuple(f"{kind}/" for kind in NAMED))]
+        shown += [f"cards/{path.removeprefix('models/')}.md" for path in self.all("models")]
+        shown += [f"published/{name}" for name in self.published]
         shown += [f"reports/{name}.html" for name in (*self.families, *(path[7:] for path in self.all("models")))]
         shown += [f"reports/{path}.html" for kind in ("data", "preferences") for path in self.all(kind)]
         near = nearest(nope, shown, 3) or shown[:3]

@@ -30,6 +30,15 @@ def measured(targets: dict[str, dict], *paths: str) -> list[str]:
     return [made for made in targets if made.startswith("evals/") and targets[made]["inputs"]["model"] in above]
 
 
+def carded(targets: dict[str, dict], path: str) -> list[str]:
+    """What a model's card tells: its lineage, and its own figures."""
+    return [*lineage(targets, path), *own_figures(targets, path)]
+
+
+def own_figures(targets: dict[str, dict], path: str) -> list[str]:
+    return [made for made in targets if made.startswith("evals/") and targets[made]["inputs"].get("model") == path]
+
+
 def reported(targets: dict[str, dict], *paths: str) -> list[str]:
     """What the page of a model, or of several, shows: their lineage, and the figures of each model in it."""
     return lineage(targets, *paths, *measured(targets, *paths))

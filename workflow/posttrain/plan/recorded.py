@@ -36,4 +36,4 @@ def targets() -> Iterator[Target]:
 
 def no_recipes(site_file: Path) -> Catalogue:
     """What the site says, and nothing else: where what is recorded is built is a matter of today."""
-    return Catalogue({}, {}, {}, site.read(site_file).said)
+    return Catalogue(entries={}, uses={}, scans={}, families={}, published={}, site=site.read(site_file).said)

@@ -45,6 +45,7 @@ class Dataset(Entry):
 
     rows: dict[str, Count] = Field(description="by split, or subset/split")
     prompts: list[str] = Field([], description="the splits whose conversations end with the question")
+    passed_on: bool = Field(True, description="whether its terms let rows that are made of it be published")
     source: str
 
 

@@ -56,6 +56,7 @@ class Catalogue:
     uses: dict[str, tuple[str, str]]  # "models/x" → the folder or hub id used in its place, and where that is said
     scans: dict[str, list[str]]  # "models/x" → the models its scan names
     families: dict[str, list[str]]  # what a page of recipes is called → its models
+    published: dict[str, Named]  # "x" → where models/x is published, and as what
     site: dict[str, Any]  # what config/site.yaml says
 
 
@@ -90,12 +91,13 @@ def load(folders: list[Path], site_file: Path) -> Catalogue:
             checked[path][name] = fitted(check(name, point), point, overlaid)
             check_point(name, point.where.get(("scan",), ""))
     entries = {name: entry for path in written for name, entry in checked[path].items()}
+    published = {path.split("/", 1)[1]: entries.pop(path) for path in written if path.startswith("published/")}
     scans = {path: list(checked[path]) for path in written if "scan" in extended[path].value}
     overlaid.refuse_idle(entries)
     for path, (_, line) in uses.items():
         if path in scans:
             raise Refusal(f"{line}: use.{path}: is a scan; use one of its models: {scans[path][0]}")
-    return Catalogue(entries, uses, scans, families_of(entries, uses), overlaid.said)
+    return Catalogue(entries, uses, scans, families_of(entries, uses), published, overlaid.said)
 
 
 def families_of(entries: dict[str, Named], uses: dict[str, tuple[str, str]]) -> dict[str, list[str]]:
@@ -140,14 +142,16 @@ def gather(path: Path, written: dict[str, Written], uses: dict) -> None:
 
 
 def check_name(section: str, name: str, line: str) -> None:
-    if not NAME.fullmatch(name):
+    scanned = section == "published"  # its names are models', those of a scan too
+    parts, longest = (re.split("[@=,+]", name), LONGEST_POINT) if scanned else ([name], LONGEST)
+    if not all(map(NAME.fullmatch, parts)):
         raise Refusal(
             f"{line}: {section}.{name!r}: not a name. A name has letters, digits, '.', '_' and '-', "
             "and begins with a letter or digit"
         )
-    if len(name) > LONGEST:
+    if len(name) > longest:
         raise Refusal(
-            f"{line}: {section}.{name}: a name has no more than {LONGEST} characters, and this one {len(name)}"
+            f"{line}: {section}.{name}: a name has no more than {longest} characters, and this one {len(name)}"
         )
     if name.endswith(ENDINGS):
         raise Refusal(f"{line}: {section}.{name}: a name does not end in {', '.join(ENDINGS)}")
@@ -155,7 +159,7 @@ def check_name(section: str, name: str, line: str) -> None:
 
 def check_use(name: str, item: Any, line: str) -> str:
     section, _, rest = name.partition("/")
-    if section not in sections.SECTIONS or section == "evals" or not rest:
+    if section not in sections.SECTIONS or section in ("evals", "published") or not rest:
         raise Refusal(f"{line}: use.{name}: say which target, as in `models/zephyr-7b-sft`")
     if not all(map(NAME.fullmatch, re.split("[@=,+]", rest))) or len(rest) > LONGEST_POINT:
         raise Refusal(f"{line}: use.{name}: {rest!r} is not a name of at most {LONGEST_POINT} characters")
@@ -262,7 +266,7 @@ def spelling(value: Any) -> str:
 
 def fitted(entry: Named, written: Written, overlaid: Site) -> Named:
     """An entry as the site has it. What does not fit refuses those who ask for it, and nobody else."""
-    above = overlay(entry.path, written, overlaid)
+    above = overlay(entry.path, written, overlaid) if hasattr(entry.recipe, "runtime") else written
     if not above.overlaid:
         return entry
     try:

@@ -1,6 +1,6 @@
 """The sections of a recipe page, and the schema of each one's entries but for models."""
 
-from posttrain.recipes import evaluations, sampling, scoring, sources
+from posttrain.recipes import evaluations, publishing, sampling, scoring, sources
 from posttrain.recipes.fields import Entry
 
 KINDS: dict[str, tuple[type[Entry], ...]] = {
@@ -9,8 +9,9 @@ KINDS: dict[str, tuple[type[Entry], ...]] = {
     "scores": tuple(scoring.SCORERS.values()),
     "preferences": (sources.Preferences, scoring.SelectedPreferences, sampling.LastOverFirst),
     "evals": tuple(evaluations.KINDS.values()),
+    "published": (publishing.Publication,),
 }
-SECTIONS = ("data", "completions", "scores", "preferences", "models", "evals")
+SECTIONS = ("data", "completions", "scores", "preferences", "models", "evals", "published")
 
 
 def kind_of(section: str, value: dict) -> type[Entry]:
