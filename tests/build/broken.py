@@ -139,6 +139,11 @@ def template(text: str) -> Break:
     )
 
 
+def publish(said: str) -> Break:
+    """Publish models.sft: what is said of it stands from line 42 on."""
+    return add(f"published:\n  sft:\n{said}")
+
+
 def folder(name: str, *files: str) -> Break:
     def breaks(root: Path) -> None:
         (root / name).mkdir()
@@ -598,6 +603,25 @@ PLAN = [
     Refused("answers of a reward model", evals("[sft]", "[judge]"), f"{MORE}:3: evals.suite.models.0: judge is a reward model: evaluate it on `pairs`", "evals/judge/suite"),
     Refused("completions of a reward model", both(samples("model: sft", "model: judge"), add(JUDGE)), f"{MORE}:3: completions.tries.model: judge is a reward model: it scores, and answers nothing", "completions/tries"),
     Refused("use of figures", add("use:\n  evals/x: old\n"), f"{AT}:41: use.evals/x: say which target, as in `models/zephyr-7b-sft`", "models/dpo"),
+    Refused("use of what is published", add("use:\n  published/sft: old\n"), f"{AT}:41: use.published/sft: say which target, as in `models/zephyr-7b-sft`"),
+    Refused("published to no repository", publish("    license: mit\n"), f"{AT}:41: published.sft.repo: is missing"),
+    Refused("published under a scan's name", publish("    repo: me/sft@beta=0.1\n"), f"{AT}:42: published.sft.repo: 'me/sft@beta=0.1' is no repository's id: owner/name, of letters, digits, '-', '_' and '.'"),
+    Refused("published by a path", publish("    repo: ../../me/sft\n"), f"{AT}:42: published.sft.repo: …is no repository's id: …"),
+    Refused("published by an id too long", publish(f"    repo: me/{'x' * 94}\n"), f"{AT}:42: published.sft.repo: …is no repository's id: …"),
+    Refused("published by an unwritable licence", publish("    repo: me/sft\n    license: Apache 2.0\n"), f"{AT}:43: published.sft.license: 'Apache 2.0' is no licence as the hub writes it: apache-2.0, cc-by-4.0, …, or other"),
+    Refused("published by a licence without a name", publish("    repo: me/sft\n    license: other\n"), f"{AT}:43: published.sft.license: other says nothing alone: give it license_name and license_link"),
+    Refused("published by a name of a known licence", publish("    repo: me/sft\n    license: mit\n    license_name: ours\n"), f"{AT}:43: published.sft.license: must be other where license_name or license_link is said"),
+    Refused("published in no language", publish("    repo: me/sft\n    language: [english]\n"), f"{AT}:43: published.sft.language.0: 'english' is no language: a code of ISO 639 (en, nl, frr), `code` or `multilingual`"),
+    Refused("published under a tag of two lines", publish("    repo: me/sft\n    tags: [\"a\\nb\"]\n"), f"{AT}:43: published.sft.tags.0: …is no tag: …"),
+    Refused("published where it cannot run", publish("    repo: me/sft\n    runtime: {gpus: 1}\n"), f"{AT}:43: published.sft.runtime: no such key. …"),
+    Refused("published, an unknown model", add("published:\n  stf: {repo: me/sft}\n"), f"{AT}:41: published.stf: there is no models/stf. Did you mean models/sft?"),
+    Refused("published, an unknown set of rows", publish("    repo: me/sft\n    datasets: {data/row: {repo: me/rows, license: mit}}\n"), f"{AT}:43: published.sft.datasets.data/row: there is no data/row. Did you mean data/rows?"),
+    Refused("published rows without a licence", publish("    repo: me/sft\n    datasets: {data/rows: {repo: me/rows}}\n"), f"{AT}:43: published.sft.datasets.data/rows.license: is missing"),
+    Refused("published scores", publish("    repo: me/sft\n    datasets: {scores/right: {repo: me/rows, license: mit}}\n"), f"{AT}:43: published.sft.datasets.scores/right: is no set of rows: say data/name or preferences/name"),
+    Refused("two models in one repository", publish("    repo: me/sft\n  dpo: {repo: me/sft}\n"), f"{AT}:43: published.dpo.repo: me/sft is where models/sft is published; name another"),
+    Refused("published without a licence", publish("    repo: me/sft\n"), f"{AT}:41: published.sft.license: is missing, and what this model began as has no one licence in config/bases.yaml; say it", "published/sft", real=True),
+    Refused("published nowhere", both(), "published/sft: no recipe says where; add `published: {sft: {repo: owner/name}}` to a page", "published/sft", real=True),
+    Refused("a card of no model", both(), "No recipe makes cards/stf.md. Nearest: cards/sft.md, …", "cards/stf.md", real=True),
     Refused("a model of its own best answers", both(edit("data: rows", "data: best"), put(SAMPLES, MORE)), f"{AT}:20: models.sft.data: is made from itself: models/sft → data/best → scores/right → completions/tries → models/sft", "models/dpo"),
 ]
 # fmt: on
