@@ -11,7 +11,7 @@ from posttrain.files import Refusal, files_below, read_json, write_json, write_t
 from posttrain.hub.pushing import MANIFEST, RUN
 from posttrain.plan import publishing
 from posttrain.report import markdown
-from posttrain.report.page import what
+from posttrain.report.naming import what
 
 UNSAID = ("host", "slurm_job")  # of a run record: what is nobody else's business
 SPLITS = ("train", "test")

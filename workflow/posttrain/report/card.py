@@ -15,7 +15,7 @@ from posttrain.plan.lineage import lineage, own_figures
 from posttrain.recipes import lock
 from posttrain.recipes.methods import METHODS
 from posttrain.report import markdown
-from posttrain.report.page import NAMED, name_of, what
+from posttrain.report.naming import NAMED, name_of, what
 from posttrain.report.usage import program, task
 
 ABOVE = ("base", "base.weights", "checkpoints")  # the roles of a model's weights, and `models.<n>` of a mean's
@@ -25,7 +25,7 @@ SAID = ("base", "data", "preferences", "template", "peft", "quantization")  # of
 def render(plan: dict, name: str) -> str:
     """A model's card. Raises: Refusal, if the hub could not read its metadata."""
     data, said = metadata(plan, name), shown(plan, name)
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     text = markdown.environment(loader).get_template("card.md.jinja").render(said)
     card = f"---\n{data.to_yaml()}\n---\n\n{text}"
     try:
