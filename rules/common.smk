@@ -144,7 +144,8 @@ def here(wildcards):
 @asks
 def conda(path):
     """What --sdm conda makes the environment of, if a stage cannot run where Snakemake does."""
-    return {"sample": "../envs/sample.yaml"}.get(plan.targets[path]["environment"])
+    name = plan.targets[path]["environment"]
+    return f"../envs/{name}.yaml" if name in ("sample", "evaluate") else None
 
 
 @asks

@@ -5,17 +5,19 @@ figures.json has each figure with its interval, points.parquet what they are of,
 python -m posttrain.build evals/quickstart-dpo/spelling
 """
 
+from importlib import import_module
+
 import numpy as np
 import pandas as pd
 
 from posttrain.build.job import open_job
-from posttrain.evaluate import answers, drift, pairs, points, text
+from posttrain.evaluate import MODULES, points
 from posttrain.files import Refusal, write_json
 
 
 def main() -> None:
     with open_job(__doc__) as job:
-        of = {"prompts": answers, "drift": drift, "pairs": pairs, "text": text}[job.recipe["of"]]
+        of = import_module(f"posttrain.evaluate.{MODULES[job.recipe['of']]}")  # no other, for it may not be there
         measured = of.evaluate(job)
         table = points.table(measured.points)
         for broken in table[~np.isfinite(table.value)].itertuples():

@@ -8,18 +8,16 @@ from pyarrow import compute
 from posttrain.build.job import open_job
 from posttrain.data.ledger import write
 from posttrain.files import Refusal, read_json
-from posttrain.recipes.identity import SHARD
 from posttrain.sample import conversations, gather
 
 
 def main() -> None:
     with open_job(__doc__) as job:
         sampling = job.recipe["sampling"]
-        shards = [folder for role, folder in job.inputs.items() if role.startswith(SHARD)]
         asked = gather.count(job.inputs["prompts"] / f"{job.recipe['split']}.parquet")
         conversation = job.recipe.get("conversation", conversations.PLAIN)
         schema = conversations.schema_of(conversation)
-        made, ledger = gather.gathered(shards, asked, sampling["n"], sampling["block_size"], schema)
+        made, ledger = gather.gathered(job.shards, asked, sampling["n"], sampling["block_size"], schema)
         if not made.num_rows:
             raise Refusal(f"no prompt leaves room for {sampling['max_new_tokens']} tokens; lower max_new_tokens")
         gather.write(made, job.out / "completions.parquet")
@@ -30,7 +28,7 @@ def main() -> None:
         write(job.out, ledgers)
         job.metrics |= {"completions": made.num_rows, "tokens": compute.sum(made["tokens"]).as_py()}
         job.metrics["finished"] = compute.sum(made["finished"]).as_py()
-        job.metrics["shard_seconds"] = sum(read_json(f"{folder}.run.json").get("seconds", 0) for folder in shards)
+        job.metrics["shard_seconds"] = sum(read_json(f"{folder}.run.json").get("seconds", 0) for folder in job.shards)
 
 
 if __name__ == "__main__":

@@ -192,6 +192,26 @@ def evals(old: str, new: str) -> Break:
     return both(put(EVALS.replace(old, new), MORE), add(JUDGE))
 
 
+TASK = """\
+task: words
+dataset_path: json
+dataset_kwargs: {data_files: {test: rows.jsonl}}
+output_type: multiple_choice
+doc_to_text: "{{question}}"
+doc_to_choice: [yes, no]
+doc_to_target: 0
+metric_list: [{metric: acc}]
+metadata: {version: 1}
+"""
+TASKS = "evals:\n  suite:\n    models: [sft]\n    tasks: [words, gsm8k]\n"
+
+
+def tasks(old: str, new: str) -> Break:
+    """A suite of lm-eval's tasks, or a task of one's own, with one thing wrong."""
+    assert old in TASKS + TASK, old
+    return both(put(TASKS.replace(old, new), MORE), put(TASK.replace(old, new), "config/tasks/words.yaml"))
+
+
 def samples(old: str, new: str) -> Break:
     """A page of completions, scores and selections with one thing wrong."""
     assert old in SAMPLES, old
@@ -446,7 +466,7 @@ PLAN = [
     Refused("a site's list", put("runtime: [a]\n", "config/site.yaml"), "config/site.yaml:1: runtime: maps patterns of names to runtime fields"),
     Refused("a site's list of environments", put("environments: [sample]\n", "config/site.yaml"), "config/site.yaml:1: environments: maps names to a folder or an image"),
     Refused("a site's environment that is none", put("environments: {smaple: /x}\n", "config/site.yaml"), "config/site.yaml:1: environments.smaple: no such environment. Did you mean sample?"),
-    Refused("a site's training environment", put("environments: {train: /x}\n", "config/site.yaml"), "config/site.yaml:1: environments.train: no such environment. Known: sample, sample-cpu"),
+    Refused("a site's training environment", put("environments: {train: /x}\n", "config/site.yaml"), "config/site.yaml:1: environments.train: no such environment. Known: evaluate, sample, sample-cpu"),
     Refused("a site's pattern of no section", put("runtime:\n  dpo: {hours: 2}\n  eval/*: {gpus: 1}\n", "config/site.yaml"), "config/site.yaml:3: runtime.eval/*: no such section. Did you mean evals?"),
     Refused("a site's pattern of no recipe", put("runtime:\n  'dop*': {hours: 2}\n", "config/site.yaml"), "config/site.yaml:2: runtime.dop*: is the name of no recipe. Did you mean models/dpo?", real=True),
     Refused("a site's GPUs that do not divide", put("runtime:\n  d*:\n    launch: ddp\n    gpus: 3\n    micro_batch_size: 4\n", "config/site.yaml"), "config/site.yaml:4: models.dpo.runtime.gpus: batch_size 8 does not divide by 12 (3 processes × micro_batch_size 4); change what the site says"),
@@ -602,6 +622,21 @@ PLAN = [
     Refused("pairs for a model without a score", evals("prompts: rows\n    verifier: exact_match", "pairs: pairs"), f"{MORE}:3: evals.suite.models.0: sft is not of method reward: it has no score", "evals/sft/suite"),
     Refused("answers of a reward model", evals("[sft]", "[judge]"), f"{MORE}:3: evals.suite.models.0: judge is a reward model: evaluate it on `pairs`", "evals/judge/suite"),
     Refused("completions of a reward model", both(samples("model: sft", "model: judge"), add(JUDGE)), f"{MORE}:3: completions.tries.model: judge is a reward model: it scores, and answers nothing", "completions/tries"),
+    Refused("an unknown task", tasks("gsm8k]", "gsm9k]"), f"{MORE}:4: evals.suite.tasks.1: there is no task 'gsm9k'. Did you mean gsm8k?", "evals/sft/suite", real=True),
+    Refused("a task twice", tasks("gsm8k]", "words]"), f"{MORE}:4: evals.suite.tasks.1: words is named twice", "evals/sft/suite"),
+    Refused("tasks on a split", tasks("gsm8k]", "gsm8k]\n    split: test"), f"{MORE}:5: evals.suite.split: no such key. …", "evals/sft/suite"),
+    Refused("tasks by copies of vLLM", tasks("gsm8k]", "gsm8k]\n    engine: vllm\n    runtime: {processes: 2}"), f"{MORE}:6: evals.suite.runtime.processes: 2 would each open a vLLM, which answers all in one; say 1", "evals/sft/suite"),
+    Refused("vLLM for an adapter's tasks", both(tasks("[sft]", "[dpo]\n    engine: vllm"), edit("preferences: pairs", "preferences: pairs\n    peft: {r: 4}")), f"{MORE}:4: evals.suite.engine: vllm opens whole weights, and models/dpo is an adapter; name its merge (`method: merge`)", "evals/dpo/suite"),
+    Refused("a task with a program", tasks("doc_to_target: 0", "process_results: !function words.process"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:7: the tag !function is not read; write a plain value", "evals/sft/suite"),
+    Refused("a task of another name", tasks("task: words", "task: word"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:1: task: 'word' is not the name of its file; say words", "evals/sft/suite"),
+    Refused("a task that is another file", tasks("task: words", "task: words\ninclude: more.yaml"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:2: include: no such key. …", "evals/sft/suite"),
+    Refused("a task that draws", tasks("multiple_choice", "generate_until\ngeneration_kwargs: {until: [], do_sample: true}"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:5: generation_kwargs.do_sample: True: input should be False…", "evals/sft/suite"),
+    Refused("a task that reaches into Python", tasks("{{question}}", "{{question.__class__}}"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:5: doc_to_text:1: __class__ reaches into Python; …", "evals/sft/suite"),
+    Refused("a task with a metric of the hub", tasks("metric: acc", "metric: ./mine"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:8: metric_list.0.metric: './mine': input should be 'acc', …", "evals/sft/suite"),
+    Refused("a task without its rows", tasks("test: rows.jsonl", "test: row.jsonl"), f"{MORE}:4: evals.suite.tasks.0: words.yaml: dataset_kwargs.data_files.test: there is no file row.jsonl. Did you mean rows.jsonl?", "evals/sft/suite"),
+    Refused("a task of a program's rows", tasks("dataset_path: json\ndataset_kwargs: {data_files: {test: rows.jsonl}}", "dataset_path: ./rows.py"), f"{MORE}:4: evals.suite.tasks.0: words.yaml: dataset_path: './rows.py' is none of json, csv, parquet and no hub id (org/name)", "evals/sft/suite"),
+    Refused("a task that lm-eval has", both(tasks("gsm8k]", "gsm8k]"), put(TASK, "config/tasks/gsm8k.yaml")), f"{MORE}:4: evals.suite.tasks.1: gsm8k is a task of lm-eval's; call the one of config/tasks otherwise", "evals/sft/suite"),
+    Refused("a task whose model of sentences is not pinned", both(tasks("gsm8k]", "ifeval]"), put("{}\n", "config/lock.yaml")), f"{MORE}:4: evals.suite.tasks: llama-index-core==0.14.25 has no sha256 under `wheels:` in config/lock.yaml; …", "evals/sft/suite"),
     Refused("use of figures", add("use:\n  evals/x: old\n"), f"{AT}:41: use.evals/x: say which target, as in `models/zephyr-7b-sft`", "models/dpo"),
     Refused("use of what is published", add("use:\n  published/sft: old\n"), f"{AT}:41: use.published/sft: say which target, as in `models/zephyr-7b-sft`"),
     Refused("published to no repository", publish("    license: mit\n"), f"{AT}:41: published.sft.repo: is missing"),

@@ -101,6 +101,19 @@ def test_accuracy_is_that_of_the_samples(once):
     assert said["finished"] == found.finished.mean()
 
 
+def test_jobs_that_share_an_evaluation_make_what_one_makes(evaluated):
+    before = evaluated.manifest(SPELLING)["files"]
+    evaluated.edit("    runtime: {processes: 1}\n", "    runtime: {shards: 3}\n")
+    assert evaluated.planned(SPELLING) == {}
+    evaluated.forget(SPELLING)
+    evaluated.make(SPELLING)
+    assert evaluated.manifest(SPELLING)["files"] == before
+    parts = [evaluated.path(f"shards/micro-sft/spelling.{i}of3/answers.json") for i in (1, 2, 3)]
+    said = [len(json.loads(part.read_text())["answers"]) for part in parts]
+    assert sum(said) == 32 + 32 * 4
+    assert all(said)
+
+
 def answered(project: Project, work: Path, n: int, says: Callable, **verifier: object) -> Job:
     """An evaluation whose answers are there, as a killed job left them.
 

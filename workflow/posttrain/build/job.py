@@ -11,6 +11,7 @@ from posttrain.adapters import beside
 from posttrain.build import launch, status
 from posttrain.build.processes import die_with_parent
 from posttrain.files import Refusal, read_json, write_json
+from posttrain.recipes.identity import SHARD
 
 FULL = (  # how those say it that have no memory left
     "out of memory",  # PyTorch's allocators, CUDA, NCCL, Triton
@@ -50,6 +51,11 @@ class Job:
     def kept(self) -> Path:
         """What is finished of work that is done piece by piece."""
         return self.work / "kept"
+
+    @property
+    def shards(self) -> list[Path]:
+        """The folders of those that the artifact is gathered from, in order."""
+        return [folder for role, folder in self.inputs.items() if role.startswith(SHARD)]
 
     def say(self, **said: Any) -> None:
         """Tell the status file how far the job is."""

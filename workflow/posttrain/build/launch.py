@@ -14,7 +14,7 @@ BLOCK_TOO_LARGE = (  # of a reference's job
     "bfloat16`, which make other models"
 )
 MORE = "give the job a GPU with more memory, or on a CPU more mem_gb or fewer processes"
-READERS = ("sample_shard", "score_completions", "evaluate_model")
+READERS = ("sample_shard", "score_completions", "evaluate_shard", "evaluate_model")
 
 
 def changes(work: Path, runtime: dict) -> list[str]:
@@ -66,11 +66,13 @@ def too_large(stage: str, own: dict) -> str | None:
         return BLOCK_TOO_LARGE
     if stage not in READERS:
         return None
-    if own.get("sampling", {}).get("engine") == "vllm":
+    if "vllm" in (own.get("engine"), own.get("sampling", {}).get("engine")):
         return "out of memory by vLLM; say more gpus under runtime, or on a CPU less VLLM_CPU_KVCACHE_SPACE (GB)"
     if "sampling" in own:
         block = f"out of memory with {own['sampling']['block_size']} sequences at once"
         return f"{block}; lower sampling.block_size or max_new_tokens, which make other answers, or {MORE}"
+    if "tasks" in own:
+        return f"out of memory with {own['block_size']} requests at once; lower block_size, or {MORE}"
     if "max_length" in own:
         return f"out of memory with a batch of rows, of a fixed size; {MORE}, or lower max_length to below 512"
     return None

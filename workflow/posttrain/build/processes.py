@@ -10,7 +10,7 @@ from pathlib import Path
 
 from posttrain.build.lease import KEY, started
 from posttrain.files import Refusal
-from posttrain.recipes.environments import APART, FOREIGN, FOREIGN_NAMES
+from posttrain.recipes.environments import APART, FOREIGN, FOREIGN_NAMES, MAKE
 
 PR_SET_PDEATHSIG = 1
 PACKAGE = Path(__file__).parents[2]  # where an environment finds posttrain that has it not installed
@@ -125,7 +125,7 @@ def needs(package: str, asked: str, install: str) -> None:
         return
     mend = f"pip install --constraint envs/train.lock {install}"
     if apart := next((name for name, its in APART.items() if installed(its)), None):  # training's torch is not its own
-        mend = f"`make --always-make vllm` installs what envs/{apart}.lock says"
+        mend = f"`{MAKE[apart].replace('make', 'make --always-make')}` installs what envs/{apart}.lock says"
     raise Refusal(f"{asked} needs {package}, which is not installed here: {mend}; or leave it out")
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import httpx2
 from huggingface_hub import constants, get_token
 
-from posttrain.build import environments, gpus, processes, tracking
+from posttrain.build import environments, gpus, processes, sandbox, tracking
 from posttrain.doctor import launched
 from posttrain.files import Refusal
 from posttrain.hub.asking import LOGIN, unreached
 from posttrain.plan import cost
 from posttrain.plan.cost import Job
 from posttrain.plan.frozen import Plan
+from posttrain.recipes.benchmarks import runs_code
 from posttrain.recipes.environments import APART
 from posttrain.words import volume
 
@@ -28,6 +29,8 @@ def checks(plan: Plan, jobs: list[Job], slurm: bool) -> Iterator[tuple[str, Call
     yield "versions", partial(versions, plan, jobs)
     for name in sorted({job.target["environment"] for job in jobs} & APART.keys()):
         yield name, partial(environment, plan, name)
+    if any(runs_code(job.target["own"]) for job in jobs):
+        yield "sandbox", sandbox.check
     yield "GPUs", partial(cards, jobs, slurm)
     yield "store", partial(folder, plan.store.root)
     yield "work", partial(work, plan.store.root)

@@ -5,11 +5,13 @@ from collections import Counter
 from collections.abc import Iterator
 
 from posttrain.build.job import Job
+from posttrain.evaluate import shards
 from posttrain.evaluate.points import Measured, Point
 from posttrain.files import Refusal
 from posttrain.sample import prompts
-from posttrain.sample.blocks import blocks
+from posttrain.sample.blocks import blocks, share
 from posttrain.sample.completions import completions
+from posttrain.sample.prompts import Prompt
 from posttrain.score.verifying import needs_reference, verified
 
 GREEDY = {"n": 1, "temperature": 0}
@@ -22,28 +24,61 @@ def evaluate(job: Job) -> Measured:
     pass@k: share of prompts of which one of k samples is right, without bias (arXiv 2107.03374, eq. 1); unverified: how
     many answers the verifier did not get to the end of, if any: they are not right.
     """
-    sampling, path = job.recipe["sampling"], job.inputs["rows"] / f"{job.recipe['split']}.parquet"
+    asked, left_out = asked_of(job)
+    made = gathered(job, asked) if job.shards else answered(job, asked, 0, 1)
+    scores = [given["score"] for given in verified(job, made)]
+    made = [row | {"score": score or 0.0} for row, score in zip(made, scores, strict=True)]
+    counts = {"prompts": len(asked), "left_out": left_out}  # no room for an answer behind them
+    counts |= {"unverified": scores.count(None)} if None in scores else {}
+    return Measured(made, list(points(made, job.recipe["sampling"]["n"])), counts)
+
+
+def answer_shard(job: Job) -> None:
+    """A shard's answers, for the evaluation to gather."""
+    shards.write(job, answered(job, asked_of(job)[0], job.recipe["shard"], job.recipe["shards"]))
+
+
+def asked_of(job: Job) -> tuple[list[Prompt], int]:
+    """The prompts behind which there is room for an answer, and how many others there are."""
+    path, most = job.inputs["rows"] / f"{job.recipe['split']}.parquet", job.recipe["sampling"]["max_new_tokens"]
     read = prompts.read(path)
-    found, _ = prompts.fitting([read], job.inputs["model"], sampling["max_new_tokens"])
+    found, _ = prompts.fitting([read], job.inputs["model"], most)
     fit = [prompt for block in found for prompt in block]
     if not fit:
-        raise Refusal(f"{path}: no prompt leaves room for {sampling['max_new_tokens']} tokens")
+        raise Refusal(f"{path}: no prompt leaves room for {most} tokens")
     open_ends = [prompt.number for prompt in fit if prompt.reference is None]
     if open_ends and needs_reference(job.recipe["verifier"]):
         raise Refusal(
             f"{path} row {open_ends[0] + 1}: ends in no answer, which verifier {job.recipe['verifier']} compares with "
             f"({len(open_ends)} of {len(fit)} do not); give it one, or leave it out of the source"
         )
+    return fit, len(read) - len(fit)
+
+
+def answered(job: Job, asked: list[Prompt], shard: int, of: int) -> list[dict]:
+    """What the model answers to a shard's blocks of prompts, however it is asked."""
     made = []
-    for how, drawn in (("greedy", sampling | GREEDY), ("sampled", sampling)):
-        cuts = blocks(len(fit), drawn["n"], drawn["block_size"])
-        asked = [fit[cut.start : cut.stop] for cut in cuts]
-        made += [{"how": how, **row} for row in completions(job, how, asked, drawn)]
-    scores = [given["score"] for given in verified(job, made)]
-    made = [row | {"score": score or 0.0} for row, score in zip(made, scores, strict=True)]
-    counts = {"prompts": len(fit), "left_out": len(read) - len(fit)}  # no room for an answer behind them
-    counts |= {"unverified": scores.count(None)} if None in scores else {}
-    return Measured(made, list(points(made, sampling["n"])), counts)
+    for how, drawn in ways(job.recipe["sampling"]).items():
+        mine = share(blocks(len(asked), drawn["n"], drawn["block_size"]), shard, of)
+        said = completions(job, how, [asked[cut.start : cut.stop] for cut in mine], drawn)
+        made += [{"how": how, **row} for row in said]
+    return made
+
+
+def gathered(job: Job, asked: list[Prompt]) -> list[dict]:
+    """What all shards were answered, as one job would have it."""
+    made, ordered = [row for part in shards.read(job) for row in part], []
+    for how, drawn in ways(job.recipe["sampling"]).items():
+        mine = [row for row in made if row["how"] == how]
+        wanted = [(prompt.number, i) for prompt in asked for i in range(drawn["n"])]
+        if [(row["prompt_id"], row["sample"]) for row in mine] != wanted:
+            raise Refusal(f"{job.shards[0]} and its like have not every answer once; delete them and run again")
+        ordered += mine
+    return ordered
+
+
+def ways(sampling: dict) -> dict[str, dict]:
+    return {"greedy": sampling | GREEDY, "sampled": sampling}
 
 
 def points(made: list[dict], n: int) -> Iterator[Point]:

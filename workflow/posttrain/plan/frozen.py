@@ -6,10 +6,11 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from posttrain.build import environments, lease, sent, status
+from posttrain.build import environments, lease, sandbox, sent, status
 from posttrain.build.store import Store, read_by, whole
 from posttrain.files import Refusal, digest, read_json, write_text
 from posttrain.plan import asked, publishing, recorded, rehearsal, resources, scratch, triggers
@@ -19,6 +20,7 @@ from posttrain.plan.lineage import carded, reported
 from posttrain.plan.stages import MAKERS
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import bases, catalogue, identity, lock, page
+from posttrain.recipes.benchmarks import runs_code
 from posttrain.recipes.sections import SECTIONS
 from posttrain.words import nearest
 
@@ -218,7 +220,7 @@ class Plan:
         self.families = plan["families"]
         self.root, self.environments, self.store = Path(plan["root"]), plan["environments"], Store(Path(plan["store"]))
         self.asked: set[str] = set()
-        self.looked_for: set[str] = set()  # the environments that were
+        self.looked_for: set[str] = set()  # the environments that were, and the sandbox
         self.hub_ids, self.published, self.rehearses = plan["hub_ids"], plan["published"], plan["rehearses"]
 
     def all(self, kind: str) -> list[str]:
@@ -287,13 +289,16 @@ class Plan:
         return triggers.path_of(path)
 
     def name_lacking(self, path: str) -> None:
-        """Say, once, that the environment of a target that would be made is not here. Where jobs run it may be."""
+        """Say, once, that what a target would be made in is not here. Where jobs run it may be."""
         target, name = self.targets[path], self.targets[path]["environment"]
-        if self.deploys or target["made"] or name in self.looked_for:
+        if target["made"]:
             return
-        self.looked_for.add(name)
-        if why := environments.lacking(name, self.site, self.root):
-            print(f"{path}: {why}", file=sys.stderr)
+        looks = {} if self.deploys else {name: partial(environments.lacking, name, self.site, self.root)}
+        looks |= {"sandbox": sandbox.lacking} if runs_code(target["own"]) else {}
+        for place in [place for place in looks if place not in self.looked_for]:
+            self.looked_for.add(place)
+            if why := looks[place]():
+                print(f"{path}: {why}", file=sys.stderr)
 
     def container(self, path: str) -> str | None:
         """The image that config/site.yaml names for a target's environment, from here."""

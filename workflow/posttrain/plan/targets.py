@@ -169,12 +169,11 @@ class Targets:
         path = f"hub/{kind}--{hub_id.replace('/', '--')}" + (f"--{digest(files)}" if files else "")
         return self.add(self.snapshot(path, kind, hub_id, files))
 
-    def wheel(self, entry: Named) -> str:
-        """The wheel of a package index that a recipe names; only its sha256 says that it is the one that was meant."""
-        wheel = entry.recipe.wheel
+    def wheel(self, entry: Named, key: tuple, wheel: str) -> str:
+        """A wheel of a package index, by what a recipe says; only its sha256 says that it is the one that was meant."""
         if wheel not in self.lock["wheels"]:
             raise entry.refuse(
-                ("wheel",),
+                key,
                 f"{wheel} has no sha256 under `wheels:` in config/lock.yaml; "
                 f"`pip download --no-deps {wheel}`, then `pip hash` of the file, says it",
             )

@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from posttrain.files import Refusal
 from posttrain.recipes import faults, page, template
 from posttrain.recipes.fields import Entry
-from posttrain.words import dotted
 
 Said = Annotated[str, Field(pattern=r"\S")]
 CRITIQUE_AND_REVISION = ["{{ choice.critique }}", "{{ choice.revision }}"]
@@ -89,17 +87,7 @@ def resolved(conversation: Conversation, folders: list[Path]) -> dict:
 
 def constitution(folders: list[Path], name: str) -> Constitution:
     """A constitution, refused if it is missing, there twice, or faulty."""
-    return checked(page.file_of(folders, name, ".yaml"))
-
-
-def checked(path: Path) -> Constitution:
-    value, where = page.read(path)
-    try:
-        return Constitution.model_validate(value)
-    except ValidationError as error:
-        found = faults.of(Constitution, value, error, frozenset(), frozenset())
-    lines = {key: next(where[key[:end]] for end in range(len(key), -1, -1) if key[:end] in where) for key in found}
-    raise Refusal("\n".join(f"{lines[key]}: {dotted(key)}: {why}" for key, why in found.items()))
+    return faults.checked(Constitution, page.file_of(folders, name, ".yaml"))[0]
 
 
 def why_not(conversation: dict, i: int) -> str | None:

@@ -5,20 +5,25 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from posttrain.recipes.fields import Count
-from posttrain.recipes.runtime import Reader, ReadRuntime
+from posttrain.recipes.runtime import Reader, ReadRuntime, SharedRuntime
 from posttrain.recipes.sampling import Sampling
 from posttrain.recipes.scoring import Verifying
 
 
 class Evaluation(Reader):
-    """`evals/<model>/<name>`: figures of each of some models, on a split that none was trained on."""
+    """`evals/<model>/<name>`: figures of each of some models."""
 
     models: list[str] = Field(min_length=1, description="the models: names of targets or hub ids")
+
+
+class RowsEvaluation(Evaluation):
+    """Figures of a split that none of the models was trained on."""
+
     split: Literal["train", "test"] = Field("test", description="which split of the rows")
     runtime: ReadRuntime = ReadRuntime()
 
 
-class SampledEvaluation(Evaluation):
+class SampledEvaluation(RowsEvaluation):
     """Figures of what a model answers."""
 
     prompts: str = Field(description="the rows: a name under data:")
@@ -28,6 +33,8 @@ class SampledEvaluation(Evaluation):
 class AnswersEvaluation(SampledEvaluation, Verifying):
     """How many answers are right, with a score of 1: greedily, sampled, and of n samples the best (pass@k, arXiv
     2107.03374)."""
+
+    runtime: SharedRuntime = SharedRuntime()
 
 
 AS_ITSELF = {"temperature": 1, "top_k": 0, "top_p": 1}  # of a sampling: the model's own distribution
@@ -54,19 +61,51 @@ class DriftEvaluation(SampledEvaluation):
         return self
 
 
-class PairsEvaluation(Evaluation):
+class PairsEvaluation(RowsEvaluation):
     """How often a reward model prefers the chosen answer."""
 
     pairs: str = Field(description="the rows: a name under preferences:")
     max_length: Count = Field(1024, description="tokens of prompt and answer that the model may be given")
 
 
-class TextEvaluation(Evaluation):
+class TextEvaluation(RowsEvaluation):
     """How many bits a model needs for a byte of text."""
 
     text: str = Field(description="the rows: a name under data:")
     max_length: Count = Field(1024, description="tokens of a text that the model sees at once")
 
 
+class TasksEvaluation(Evaluation):
+    """Figures by lm-eval's tasks. All but `runtime` is what they are: another `block_size` sums in another order."""
+
+    tasks: list[str] = Field(
+        min_length=1, description="lm-eval's own, by name (docs/evaluation.md), or files of config/tasks"
+    )
+    engine: Literal["transformers", "vllm"] = Field("transformers", description="what answers; docs/environments.md")
+    limit: Count | None = Field(None, description="documents of each task, the first; all if unsaid")
+    num_fewshot: int | None = Field(
+        None, ge=0, description="examples before each question, of tasks that take any; as many as each says if unsaid"
+    )
+    seed: int = Field(1234, ge=0, lt=1 << 32, description="seed of the examples' draw")
+    max_new_tokens: Count | None = Field(None, description="tokens after which an answer is cut; each task's if unsaid")
+    apply_chat_template: bool | None = Field(
+        None, description="ask in the model's own chat template; if unsaid, where it has one"
+    )
+    fewshot_as_multiturn: bool = Field(True, description="examples are turns there, and not one text")
+    block_size: Count = Field(
+        default_factory=lambda said: DOCUMENTS[said.get("engine", "transformers")],
+        description="documents that are given to the engine at once, and kept over a kill, and requests that "
+        "transformers reads side by side: 8 if unsaid, or 256 of which vllm fills its own batch",
+    )
+    runtime: SharedRuntime = SharedRuntime()
+
+
+DOCUMENTS = {"transformers": 8, "vllm": 256}
 # Of each, the field that no other has.
-KINDS = {"drift_from": DriftEvaluation, "verifier": AnswersEvaluation, "pairs": PairsEvaluation, "text": TextEvaluation}
+KINDS = {
+    "drift_from": DriftEvaluation,
+    "verifier": AnswersEvaluation,
+    "pairs": PairsEvaluation,
+    "text": TextEvaluation,
+    "tasks": TasksEvaluation,
+}

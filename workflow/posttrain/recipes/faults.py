@@ -1,14 +1,31 @@
 """What is wrong with an entry, in the words of the page."""
 
 import re
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from posttrain.recipes import elsewhere, methods
+from posttrain.files import Refusal
+from posttrain.recipes import elsewhere, methods, page
 from posttrain.words import did_you_mean, dotted
 
+Schema = TypeVar("Schema", bound=BaseModel)
 PARTS = ("train", "runtime", "peft", "quantization")  # a model's sections
+
+
+def checked(kind: type[Schema], path: Path) -> tuple[Schema, dict, page.Where]:
+    """A file that is one entry, as its schema reads it and as typed, and where each part of it stands.
+
+    Raises: Refusal, of every fault by its line.
+    """
+    value, where = page.read(path)
+    try:
+        return kind.model_validate(value), value, where
+    except ValidationError as error:
+        found = of(kind, value, error, frozenset(), frozenset())
+    lines = {key: next(where[key[:end]] for end in range(len(key), -1, -1) if key[:end] in where) for key in found}
+    raise Refusal("\n".join(f"{lines[key]}: {dotted(key)}: {why}" for key, why in found.items()))
 
 
 def of(

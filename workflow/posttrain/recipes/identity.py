@@ -41,6 +41,7 @@ VERSIONS = {
     "select_preferences": 4,
     "select_answers": 2,
     "select_revisions": 2,
+    "evaluate_shard": 1,
     "evaluate_model": 4,
 }
 

@@ -31,12 +31,16 @@ class ReadRuntime(Runtime):
         return self
 
 
+class SharedRuntime(ReadRuntime):
+    shards: Count = Field(1, description="jobs that share the prompts; `gpus`, `hours` and `mem_gb` are each one's")
+
+
 class Reader(Entry):
-    """What reads rows by a `runtime`, and by the engine of its `sampling` if it has one."""
+    """What reads rows by a `runtime`, and by an engine of its own or of its `sampling` if it has one."""
 
     @model_validator(mode="after")
     def fit_the_engine(self) -> Self:
-        engine = self.sampling.engine if hasattr(self, "sampling") else None
+        engine = getattr(getattr(self, "sampling", self), "engine", None)
         if self.runtime.gpus > 1 and engine != "vllm":
             raise ValueError(
                 f"runtime.gpus {self.runtime.gpus} are more than transformers can use; say 1, for only what vLLM "

@@ -59,5 +59,7 @@ def scorer(own: dict, names: dict) -> str:
 
 
 def rows_measured(names: dict) -> str:
-    """The rows that an evaluation is of, by its identity."""
+    """The rows that an evaluation is of, by its identity; or the tasks, whose rows are their own."""
+    if names["of"] == "tasks":
+        return ", ".join(names["tasks"])
     return names["prompts" if names["of"] == "drift" else names["of"]]

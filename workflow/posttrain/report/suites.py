@@ -25,7 +25,9 @@ class Suite:
     def __init__(self, name: str, targets: dict[str, dict], evals: dict[str, str]) -> None:
         self.name, self.targets, self.evals = name, targets, evals  # a model as the recipe names it → its evaluation
         first = targets[next(iter(evals.values()))]
-        self.of, self.split, self.rows = first["own"]["of"], first["own"]["split"], rows_measured(first["identity"])
+        self.of, self.rows = first["own"]["of"], rows_measured(first["identity"])
+        self.split = first["own"].get("split", "by lm-eval")
+        self.tasks = first["own"].get("tasks", {})
 
     @cached_property
     def said(self) -> dict[str, dict]:
@@ -46,7 +48,8 @@ class Suite:
     def drawn(self) -> dict[str, str]:
         """The figures that a page draws, and what they are called."""
         known = {name: title for name, title in DRAWN.get(self.of, {}).items() if name in self.figures}
-        return known or {name: name for name in self.figures}
+        of_groups = {name: name for name in self.figures if name.partition("/")[0] in self.tasks}  # and not of their parts
+        return known or of_groups or {name: name for name in self.figures}
 
     def first(self) -> dict[str, str]:
         """Each model's counterpart, if that is the first."""

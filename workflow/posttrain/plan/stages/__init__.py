@@ -1,6 +1,6 @@
 """What each kind of entry is made of: its stage, inputs, files and runtime."""
 
-from posttrain.plan.stages import evals, models, rows, samples, scores
+from posttrain.plan.stages import benchmarks, evals, models, rows, samples, scores
 from posttrain.recipes import evaluations, methods, sampling, scoring, sources
 
 MAKERS = {
@@ -16,6 +16,7 @@ MAKERS = {
     scoring.JudgedScores: scores.judged,
     scoring.CombinedScores: scores.combined,
     **dict.fromkeys(evaluations.KINDS.values(), evals.evaluated),
+    evaluations.TasksEvaluation: benchmarks.benchmarked,
     methods.InitModel: models.initialised,
     methods.GGUFModel: models.converted,
     methods.MergedModel: models.merged,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from posttrain.plan.stages import models, rows, samples
+from posttrain.plan.stages import models, rows, samples, shards
 from posttrain.plan.stages.verifiers import Verifying, verifying
 from posttrain.plan.stages.weights import opened
 from posttrain.plan.targets import Target, Targets
@@ -27,17 +27,26 @@ def evaluated(plan: Targets, entry: Named) -> Iterator[Target]:
     verifies = verifying(plan, entry) if of == "prompts" else Verifying({})
     own |= verifies.own
     first = samples.answering(plan, entry, "drift_from", "first") if of == "drift" else {}
-    for i, name in enumerate(recipe.models):
+    for name, model in answering(plan, entry, scores=of == "pairs"):
+        names = {"model": name, field: getattr(recipe, field), **verifies.names}
+        names |= {"first": recipe.drift_from} if first else {}
+        inputs = {**model, **first, "rows": read}
+        needs = {"environment": samples.environment(entry, inputs)} if of == "prompts" else {}
+        made = Target(f"evals/{name}/{suite}", "evaluate_model", own, names, inputs, texts=verifies.texts, **needs)
+        yield shards.measured(plan, made, recipe.runtime)
+
+
+def answering(plan: Targets, entry: Named, scores: bool = False) -> Iterator[tuple[str, dict[str, str]]]:
+    """The models that an evaluation names, each as inputs of what opens it.
+
+    Args:
+        scores: whether they are to be reward models, which answer nothing.
+    """
+    for i, name in enumerate(entry.recipe.models):
         model = models.model(plan, entry, ("models", i), name)
         stage = samples.stage_of(plan, model)
         rewards = stage == "train_reward"
-        if rewards != (of == "pairs") and stage not in samples.UNKNOWN:
+        if rewards != scores and stage not in samples.UNKNOWN:
             why = "is a reward model: evaluate it on `pairs`" if rewards else "is not of method reward: it has no score"
             raise entry.refuse(("models", i), f"{name} {why}")
-        names = {"model": name, field: getattr(recipe, field), **verifies.names}
-        names |= {"first": recipe.drift_from} if first else {}
-        inputs = {**opened(plan, "model", model), **first, "rows": read}
-        needs = {"environment": samples.environment(entry, inputs)} if of == "prompts" else {}
-        made = Target(f"evals/{name}/{suite}", "evaluate_model", own, names, inputs, texts=verifies.texts, **needs)
-        made.runtime = recipe.runtime.model_dump()
-        yield made
+        yield name, opened(plan, "model", model)

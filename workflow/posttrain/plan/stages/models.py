@@ -28,7 +28,7 @@ def converted(plan: Targets, entry: Named) -> Target:
     if plan.stand_ins:
         return plan.stand_ins.snapshot(entry.path, "models", recipe.wheel)
     own, names = recipe.model_dump(include={"file", "dtype"}), {"wheel": recipe.wheel}
-    inputs = {"wheel": plan.wheel(entry)}
+    inputs = {"wheel": plan.wheel(entry, ("wheel",), recipe.wheel)}
     return Target(entry.path, "convert_gguf", own, names, inputs, runtime=recipe.runtime.model_dump())
 
 

@@ -70,12 +70,17 @@ def existing(plan: Targets, entry: Named, at: tuple, path: str) -> tuple[str, st
     if place.is_dir():
         raise entry.refuse(key, f"{path} is a folder, and none that save_to_disk has written; name a file")
     if not place.is_file():
-        near = [str(file.relative_to(plan.here)) for form in FORMS for file in sorted(place.parent.glob(f"*{form}"))]
-        hint = did_you_mean(path, near) if near else f"It is looked for in {place.parent.resolve()}"
-        raise entry.refuse(key, f"there is no file {path}. {hint}")
+        raise entry.refuse(key, no_file(plan, place, path))
     if place.suffix not in FORMS:
         raise entry.refuse(key, f"{path}: rows are read from {', '.join(FORMS)}")
     return str(place), place.suffix
+
+
+def no_file(plan: Targets, place: Path, path: str) -> str:
+    """What is to be said of a path where no file is."""
+    near = [str(file.relative_to(plan.here)) for form in FORMS for file in sorted(place.parent.glob(f"*{form}"))]
+    hint = did_you_mean(path, near) if near else f"It is looked for in {place.parent.resolve()}"
+    return f"there is no file {path}. {hint}"
 
 
 def split_of(plan: Targets, entry: Named, key: str, kind: str) -> str:

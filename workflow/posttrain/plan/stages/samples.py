@@ -1,10 +1,12 @@
 """What is sampled from models: completions."""
 
+from dataclasses import replace
+
 from posttrain.files import Refusal
-from posttrain.plan.stages import models, rows
+from posttrain.plan.stages import models, rows, shards
 from posttrain.plan.stages.weights import opened, origin
 from posttrain.plan.targets import Target, Targets
-from posttrain.recipes import conversations, identity, sampling
+from posttrain.recipes import conversations, sampling
 from posttrain.recipes.catalogue import Named
 
 UNKNOWN = ("fetch_snapshot", "imitate_snapshot", "adopt_folder")  # stages of models that may be of any method
@@ -19,13 +21,9 @@ def sampled(plan: Targets, entry: Named) -> Target:
     own["sampling"] |= {"ends": True} if plan.stand_ins else {}
     own["conversation"] = conversation_of(plan, entry)
     needs = {"environment": environment(entry, inputs)}
-    runtime, of = recipe.runtime.model_dump(exclude={"shards"}) | {"processes": 1}, recipe.runtime.shards
-    shards = {}
-    for i in range(of):
-        path = f"shards/{entry.path.partition('/')[2]}.{i + 1}of{of}"
-        shard = Target(path, "sample_shard", own | {"shard": i, "of": of}, names, inputs, runtime=runtime, **needs)
-        shards[f"{identity.SHARD}{i}"] = plan.add(shard)
-    return Target(entry.path, "gather_completions", own, names, inputs | shards, **needs)
+    gathered = Target(entry.path, "gather_completions", own, names, inputs, **needs)
+    asks = replace(gathered, runtime=recipe.runtime.model_dump(exclude={"shards"}) | {"processes": 1})
+    return replace(gathered, inputs=inputs | shards.parts(plan, asks, "sample_shard", recipe.runtime.shards, "of"))
 
 
 def conversation_of(plan: Targets, entry: Named) -> dict | None:
@@ -68,13 +66,15 @@ def answered(plan: Targets, entry: Named) -> Target:
 
 def environment(entry: Named, inputs: dict[str, str]) -> str:
     """What an entry's model answers in: vLLM has environments of its own, for it pins other versions than training."""
-    recipe = entry.recipe
-    if recipe.sampling.engine == "transformers":
-        return "train"
+    return "train" if entry.recipe.sampling.engine == "transformers" else of_vllm(entry, inputs, ("sampling", "engine"))
+
+
+def of_vllm(entry: Named, inputs: dict[str, str], key: tuple) -> str:
+    """vLLM's environment. Raises: Refusal, if what it is to open is an adapter."""
     if "model.weights" in inputs:
         why = f"vllm opens whole weights, and {inputs['model']} is an adapter; name its merge (`method: merge`)"
-        raise entry.refuse(("sampling", "engine"), why)
-    return "sample" if recipe.runtime.gpus else "sample-cpu"
+        raise entry.refuse(key, why)
+    return "sample" if entry.recipe.runtime.gpus else "sample-cpu"
 
 
 def stage_of(plan: Targets, path: str) -> str:

@@ -6,6 +6,7 @@ beside it, so equal bytes are for equal blocks on equal hardware.
 
 import os
 from pathlib import Path
+from typing import Any
 
 # vLLM reads these when it is imported. One process, whose order of work is always the same; on a CPU no thread is bound
 # to a core, for engines beside this one would all take the first.
@@ -22,6 +23,21 @@ from posttrain.files import Refusal
 SEEDS = 1 << 63  # that a torch generator takes
 
 
+def options(folder: Path, device: str) -> dict[str, Any]:
+    """How vLLM opens a model."""
+    return {
+        "load_format": "safetensors",
+        "dtype": config_of(folder).dtype or "auto",  # vLLM's own `auto` rounds float32 to bfloat16
+        "max_model_len": -1,  # as long as the model and the memory allow
+        "enable_prefix_caching": True,
+        "generation_config": "vllm",  # a hub model's own asks for penalties and draws of its own
+        "tensor_parallel_size": max(torch.cuda.device_count(), 1),  # the GPUs that the job has
+        "enforce_eager": device == "cpu",
+        # Where a prompt is read in pieces vLLM winds a sequence's seeded generator back, which a CPU's cannot.
+        "enable_chunked_prefill": device != "cpu",
+    }
+
+
 class Engine:
     """A model and its tokenizer, ready to answer."""
 
@@ -31,18 +47,7 @@ class Engine:
         self.folder, self.device = folder, device
         self.tokenizer = open_chat_tokenizer(folder)
         self.ends = ends_of(folder, self.tokenizer)
-        self.model = LLM(
-            str(folder),
-            load_format="safetensors",
-            dtype=config_of(folder).dtype or "auto",  # vLLM's own `auto` rounds float32 to bfloat16
-            max_model_len=-1,  # as long as the model and the memory allow
-            enable_prefix_caching=True,
-            generation_config="vllm",  # a hub model's own asks for penalties and draws of its own
-            tensor_parallel_size=max(torch.cuda.device_count(), 1),  # the GPUs that the job has
-            enforce_eager=device == "cpu",
-            # Where a prompt is read in pieces vLLM winds a sequence's seeded generator back, which a CPU's cannot.
-            enable_chunked_prefill=device != "cpu",
-        )
+        self.model = LLM(str(folder), **options(folder, device))
 
     def answer(self, conversations: list[list[dict]], keys: list[int], sampling: dict) -> list[dict]:
         """The answer to each conversation that its key draws, all side by side: `completion`, `tokens`, `finished`."""

@@ -1,0 +1,171 @@
+"""Tasks by the real lm-eval, of a tiny model: its figures are lm-eval's, and several jobs make what one does."""
+
+import json
+import subprocess
+
+import pandas as pd
+import pytest
+
+from conftest import PAGE, ROOT, WORDS, Project, clean_environment, write_lines
+from posttrain.build.processes import PACKAGE
+
+ENVIRONMENT = ROOT / ".venv-evaluate"
+pytestmark = pytest.mark.skipif(not (ENVIRONMENT / "ready").exists(), reason="needs lm-eval: `make evaluate`")
+TASKS = {
+    "echo": """\
+task: echo
+dataset_path: json
+dataset_kwargs: {data_files: {test: echo.jsonl, examples: echo.jsonl}}
+output_type: generate_until
+fewshot_split: examples
+num_fewshot: 1
+doc_to_text: "{{word}}"
+doc_to_target: "{{word}} {{next}}"
+generation_kwargs: {until: ["!"], max_gen_toks: 12}
+metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
+metadata: {version: 1}
+""",
+    "choose": """\
+task: choose
+dataset_path: json
+dataset_kwargs: {data_files: {test: echo.jsonl}}
+output_type: multiple_choice
+doc_to_text: "{{word}}"
+doc_to_choice: ["{{word}}", "{{next}}", "zebra"]
+doc_to_target: 1
+metric_list:
+  - {metric: acc, aggregation: mean, higher_is_better: true}
+  - {metric: acc_norm, aggregation: mean, higher_is_better: true}
+metadata: {version: 2}
+""",
+    "surprise": """\
+task: surprise
+dataset_path: json
+dataset_kwargs: {data_files: {test: echo.jsonl}}
+output_type: loglikelihood_rolling
+doc_to_text: ""
+doc_to_target: "{{word}} {{next}}"
+metric_list: [{metric: bits_per_byte}]
+metadata: {version: 1}
+""",
+}
+SUITE = "evals:\n  lm: {models: [micro-sft], tasks: [echo, choose, surprise], block_size: 3}\n"
+LM = "evals/micro-sft/lm"
+# In one process, for to import lm-eval takes longer than all that is done with it here.
+JOBS = """\
+import json, sys
+from dataclasses import replace
+from pathlib import Path
+from posttrain.build.job import Job
+from posttrain.evaluate import benchmarks, points
+from posttrain.files import file_digest, read_json, write_json
+
+plan, path, out = read_json(sys.argv[1])["targets"], sys.argv[2], Path(sys.argv[3])
+target = plan[path]
+
+
+def job(name, recipe, **inputs):
+    (out / name / "files").mkdir(parents=True)
+    found = {role: Path(place) for role, place in target["inputs"].items()} | inputs
+    files = {role: Path(place) for role, place in target["files"].items()}
+    return Job(path, recipe, found, files, {}, target["runtime"], out / name)
+
+
+def shared(of):
+    parts = [job(f"{of}.{i}", target["own"] | {"shard": i, "shards": of}) for i in range(of)]
+    for part in parts:
+        benchmarks.answer_shard(part)
+    whole = job(f"{of}", target["own"], **{f"shard.{i}": part.out for i, part in enumerate(parts)})
+    whole.runtime = {}  # it asks no model
+    return benchmarks.evaluate(whole), whole
+
+
+def said(made, job):
+    return {"points": made.points, "samples": made.samples, "counts": made.counts, "warnings": made.warnings,
+            "about": read_json(job.out / "tasks.json")}
+
+
+alone = job("alone", target["own"])
+few = job("few", target["own"] | {"limit": 2, "apply_chat_template": False, "max_new_tokens": 1})
+print("SAID", json.dumps([
+    said(benchmarks.evaluate(alone), alone), said(*shared(3)), said(*shared(7)), said(benchmarks.evaluate(few), few),
+]))
+"""
+
+
+@pytest.fixture(scope="module")
+def project(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    made = micro_built.copy(tmp_path_factory.mktemp("benchmarks") / "p")
+    write_lines(made.path("echo.jsonl"), [{"word": a, "next": b} for a, b in zip(WORDS, WORDS[3:], strict=False)])
+    for name, said in TASKS.items():
+        made.path(f"config/tasks/{name}.yaml").write_text(said)
+    made.path(PAGE).write_text(made.path(PAGE).read_text() + SUITE)
+    made.path("config/site.yaml").write_text(f"environments: {{evaluate: {ENVIRONMENT}}}\n")
+    made.make(LM)
+    return made
+
+
+@pytest.fixture(scope="module")
+def several(project: Project, tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
+    """What one job, three, seven, and one that is asked less, make of the suite."""
+    out = tmp_path_factory.mktemp("jobs")
+    environment = clean_environment() | {
+        "PYTHONPATH": str(PACKAGE), "HF_HUB_OFFLINE": "1", "HF_HOME": str(out / "home"), "TQDM_DISABLE": "1",
+    }  # fmt: skip
+    run = subprocess.run(
+        [ENVIRONMENT / "bin/python", "-c", JOBS, project.plan(), LM, out],
+        cwd=project.root, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout.split("SAID ")[1])
+
+
+def test_any_number_of_shards_makes_the_same(project, several):
+    alone, three, seven, _ = several
+    assert alone == three == seven
+    points = pd.read_parquet(project.path(LM) / "points.parquet").to_numpy().tolist()
+    assert points == alone["points"]
+
+
+def test_figures_are_of_the_samples_and_what_is_no_mean_has_no_interval(project):
+    said = json.loads((project.path(LM) / "figures.json").read_text())
+    samples = pd.read_parquet(project.path(LM) / "samples.parquet")
+    figures, count = said["figures"], len(WORDS) - 3
+    assert list(figures) == ["choose/acc", "choose/acc_norm", "echo/exact_match", "surprise/bits_per_byte"]
+    assert said["counts"] == {"documents": 3 * count}
+    for name, column in (("echo/exact_match", "exact_match"), ("choose/acc", "acc"), ("choose/acc_norm", "acc_norm")):
+        task = samples[samples.task == name.partition("/")[0]]
+        assert figures[name]["value"] == pytest.approx(task[column].mean())
+    assert figures["choose/acc"].keys() == {"value", "low", "high"}
+    assert figures["surprise/bits_per_byte"].keys() == {"value"}
+    assert said["warnings"] == ["surprise/bits_per_byte is no mean of documents: it is lm-eval's, and has no interval"]
+
+
+def test_the_model_is_asked_in_its_own_template_after_as_many_examples_as_the_task_says(project):
+    samples = pd.read_parquet(project.path(LM) / "samples.parquet")
+    for row in samples[samples.task == "echo"].itertuples():
+        example, question = row.prompt.split("</s>")
+        word, answer = example.removeprefix("<|user|>").split("<|assistant|>")
+        assert answer == f"{word} {WORDS[WORDS.index(word) + 3]}"
+        assert question == f"<|user|>{WORDS[row.document]}<|assistant|>"
+
+
+def test_what_a_recipe_says_is_done(several):
+    *_, few = several
+    assert few["counts"] == {"documents": 6}
+    echo = [row for row in few["samples"] if row["task"] == "echo"]
+    assert all(len(row["answers"][0]) <= 1 for row in echo), "a token is a byte"
+    assert all("assistant" not in row["prompt"] for row in few["samples"])
+
+
+def test_versions_are_written_down_beside_the_figures_and_in_the_run_record(project):
+    said = json.loads((project.path(LM) / "tasks.json").read_text())
+    assert said == {
+        "lm_eval": "0.4.13",
+        "tasks": {
+            "echo": {"version": 1, "num_fewshot": 1},
+            "choose": {"version": 2, "num_fewshot": 0},
+            "surprise": {"version": 1, "num_fewshot": 0},
+        },
+    }
+    assert json.loads(project.path(f"{LM}.run.json").read_text())["versions"]["lm-eval"] == "0.4.13"

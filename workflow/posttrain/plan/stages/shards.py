@@ -1,0 +1,31 @@
+"""Jobs that share the work of one target."""
+
+from dataclasses import replace
+
+from posttrain.plan.targets import Target, Targets
+from posttrain.recipes import identity
+from posttrain.recipes.runtime import ReadRuntime
+
+
+def parts(plan: Targets, made: Target, stage: str, of: int, counted: str) -> dict[str, str]:
+    """The shards of a target, each a job with its runtime, as inputs of what gathers them.
+
+    Args:
+        counted: the field of a shard that says how many there are.
+    """
+    own = {key: value for key, value in made.own.items() if key not in ("stage", "version")}
+    found = {}
+    for i in range(of):
+        path = f"shards/{made.path.partition('/')[2]}.{i + 1}of{of}"
+        shard = replace(made, path=path, stage=stage, own=own | {"shard": i, counted: of})
+        found[f"{identity.SHARD}{i}"] = plan.add(shard)
+    return found
+
+
+def measured(plan: Targets, made: Target, runtime: ReadRuntime) -> Target:
+    """An evaluation, by one job, or gathered from what several were answered: then it needs no GPU itself."""
+    made.runtime, of = runtime.model_dump(exclude={"shards"}), getattr(runtime, "shards", 1)
+    if of == 1:
+        return made
+    gathered = made.inputs | parts(plan, made, "evaluate_shard", of, "shards")
+    return replace(made, inputs=gathered, runtime=made.runtime | {"gpus": 0})
