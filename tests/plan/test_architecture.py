@@ -23,11 +23,11 @@ MAY_IMPORT = {
     "train": WORK | {"data"},
     "evaluate": WORK | {"data", "sample", "score"},
     # A page is drawn from the plan's names and what stands at them.
-    "report": {"files", "words", "plan.lineage", "plan.cost", "recipes.identity", "data.rows", "evaluate.points"},
+    "report": {"files", "words", "adapters", "plan", "recipes", "data.rows", "evaluate.points"},
     # The plan checks names and arguments against the functions that they name, which import no more than they need.
     "plan": {"files", "words", "recipes", "build", "data.generators", "score.verifiers"},
     "handbook": {"files", "words", "recipes"},
-    "hub": {"files", "words", "recipes.lock"},
+    "hub": {"files", "words", "adapters", "recipes.lock", "plan.publishing", "report"},
     "progress": {"files", "words", "build"},
     "doctor": {"files", "words", "build", "recipes", "plan", "hub"},
     "verify": {"files", "words", "build", "recipes", "plan"},
