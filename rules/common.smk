@@ -9,6 +9,7 @@ gc.freeze()
 
 from posttrain import forkserver
 from posttrain.build.processes import threads
+from posttrain.plan import pictures
 from posttrain.plan.asked import SPREAD, shell_prefix
 from posttrain.plan.frozen import open_plan
 
@@ -92,6 +93,18 @@ def looked_at(path):
 @asks
 def looked_at_folders(path):
     return plan.looked_at(path)
+
+
+def every_picture(wildcards):
+    return [f"docs/pictures/{name}.svg" for name in pictures.read()]
+
+
+def pictured(wildcards):
+    return [f"{made}.json" for made in pictures.made_of(wildcards.picture)]
+
+
+def pictured_folders(wildcards):
+    return pictures.made_of(wildcards.picture)
 
 
 @asks

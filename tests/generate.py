@@ -3,13 +3,14 @@
 import argparse
 from pathlib import Path
 
-from generated import reference, schema, trl
+from generated import otherwise, reference, schema, trl
 
 ROOT = Path(__file__).parents[1]
 GENERATED = {
     "workflow/posttrain/recipes/trl_fields.json": trl.fields,
     "config/recipes.schema.json": schema.page,
     "docs/reference.md": reference.page,
+    "docs/other-names.md": otherwise.page,
 }
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.xdist_group("rehearsal")  # all models are rehearsed on
 BASES = bases.read(ROOT / "config/bases.yaml")
 IMITATED = ("fetch_snapshot", "fetch_wheel", "convert_gguf")
 TRAINERS = {"cpt": "SFTTrainer", "sft": "SFTTrainer", "reward": "RewardTrainer", "dpo": "DPOTrainer"}
-TRAINERS |= {"kto": "KTOTrainer", "orpo": "ORPOTrainer"}
+TRAINERS |= {"kto": "KTOTrainer", "orpo": "ORPOTrainer", "simpo": "CPOTrainer"}
 # All that a rehearsal says otherwise of what a target is.
 SMALL = {f"train.{name}" for name in ("batch_size", "max_steps", "warmup_steps", "max_length", "optim")}
 SMALL |= {"max_length", "fewer", "by_lot", "micro_batch_size", "processes", "min_margin", "length_penalty"}

@@ -34,8 +34,9 @@ def page() -> str:
                 lines.append(f"### method: {kind.model_fields['method'].annotation.__args__[0]}\n")
             lines += told(kind, made["$defs"])
     lines += ["## config/site.yaml\n", SITE, *told(Settings, made["$defs"]), "## Parts\n"]
+    shown = {kind for kinds in entries.values() for kind in kinds} - {kind.__mro__[1] for kind in classes}
     for kind in classes:
-        if kind is not Settings and not any(kind in kinds for kinds in entries.values()):
+        if kind is not Settings and kind not in shown:
             lines += [f"### {kind.__name__}\n", *told(kind, made["$defs"])]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -1,26 +1,47 @@
-"""What docs/write-a-recipe.md shows is what happens, and docs/score-and-select.md leaves nothing out."""
+"""The guide builds as a site without a dead link, what it shows is what happens, and it leaves nothing out."""
 
 import re
 import shutil
+import subprocess
 from typing import get_args
 
 import pytest
 
 from conftest import ROOT, Project
 from posttrain import cli
-from posttrain.plan import frozen
+from posttrain.plan import frozen, pictures
 from posttrain.recipes import scoring
 from posttrain.score import verifiers
 from posttrain.score.verifiers import constraints
 
 GUIDE = (ROOT / "docs/write-a-recipe.md").read_text()
+HANDBOOK = (ROOT / "docs/from-the-handbook.md").read_text()
 PAGE = "config/recipes/mine.yaml"
+SPHINX = ROOT / ".venv-guide/bin/sphinx-build"
 
 
-def shown(command: str) -> list[str]:
-    """The lines that the guide shows below a command."""
-    block = GUIDE.split(f"```\n$ {command}\n")[1].split("```")[0]
+def shown(command: str, guide: str = GUIDE) -> list[str]:
+    """The lines that a chapter shows below a command."""
+    block = guide.split(f"```\n$ {command}\n")[1].split("```")[0]
     return block.splitlines()
+
+
+@pytest.mark.skipif(not SPHINX.exists(), reason="needs the environment that `make guide` makes")
+def test_it_builds_as_a_site_that_fetches_nothing(tmp_path):
+    """Dead links and anchors, missing pictures and chapters that no list has are warnings, which fail."""
+    command = [SPHINX, "--quiet", "--nitpicky", "--fail-on-warning", "--keep-going", ROOT / "docs", tmp_path]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    fetched = re.compile(r"""(?:src|href)="(?:https?:)?//[^"]*\.(?:js|css|woff2?|png|svg)|url\(["']?(?:https?:)?//""")
+    texts = {path: path.read_text() for suffix in ("html", "css") for path in tmp_path.rglob(f"*.{suffix}")}
+    assert len(texts) > 20
+    assert [path.name for path, text in texts.items() if fetched.search(text)] == []
+
+
+def test_every_picture_is_of_the_page_of_pictures_and_is_shown():
+    drawn = {path.stem for path in (ROOT / "docs/pictures").glob("*.svg")}
+    guide = "\n".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
+    assert drawn == set(pictures.read()) == set(re.findall(r"\(pictures/(.+?)\.svg\)", guide))
 
 
 @pytest.fixture
@@ -55,11 +76,11 @@ def test_its_mistake_is_answered_as_it_shows(mine):
 
 
 def test_its_import_says_what_it_shows(mine, monkeypatch, capsys):
-    command = next(line for line in GUIDE.splitlines() if line.startswith("$ posttrain import"))
+    command = next(line for line in HANDBOOK.splitlines() if line.startswith("$ posttrain import"))
     shutil.copytree(ROOT / "tests/handbook/2024/orpo", mine.path("orpo"))
     monkeypatch.setattr("sys.argv", command.removeprefix("$ ").split())
     cli.main()
-    assert capsys.readouterr().err.splitlines() == shown(command.removeprefix("$ "))
+    assert capsys.readouterr().err.splitlines() == shown(command.removeprefix("$ "), HANDBOOK)
     assert "models/mixtral-orpo" in frozen.read_json(frozen.freeze_here())["targets"]
 
 

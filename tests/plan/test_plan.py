@@ -36,6 +36,8 @@ SHIPPED = {
             "gpt2-nl-cpt",
             "smollm3-mid",
             "zephyr-141b-a35b-orpo",
+            "guide-cpt-fast",
+            "guide-sft-scratch",
         ),
         *("zephyr-7b-sft", "zephyr-7b-sft-qlora", "zephyr-7b-sft-qlora-merged", "gemma-7b-own-sft", "gemma-7b-own"),
         *("zephyr-7b-gemma-sft", "starchat2-15b-sft", "cai-anthropic-sft", "cai-grok-sft"),
@@ -53,7 +55,7 @@ SHIPPED = {
             "smollm3-sft",
             "zephyr-7b-reward",
         ),
-        *("zephyr-7b-dpo", "zephyr-7b-dpo-qlora"),
+        *("zephyr-7b-dpo", "zephyr-7b-dpo-qlora", "guide-sft-fast", "guide-sft-all"),
         *("zephyr-7b-gemma-dpo", "starchat2-15b-dpo", "cai-anthropic-dpo", "cai-grok-dpo"),
         *("cai-anthropic-own-dpo", "cai-grok-own-dpo"),
         *(f"smollm2-{size}-dpo" for size in ("135m", "360m", "1.7b")),
@@ -62,9 +64,17 @@ SHIPPED = {
     ],
     3: [
         *("quickstart-rs", "quickstart-reward", "gpt2-nl-dpo", "smollm3-apo", "smollm3-soup", "smollm3"),
-        *("zephyr-7b-rs", "zephyr-7b-iterative-1"),
+        *("zephyr-7b-rs", "zephyr-7b-iterative-1", "guide-sft-longer"),
+        *points("guide-rs-lora", learning_rate=(0.001, 0.01)),
     ],
-    4: ["quickstart-dpo", "quickstart-orpo", "zephyr-7b-rs-dpo", "zephyr-7b-iterative-2"],
+    4: [
+        *("quickstart-dpo", "quickstart-orpo", "zephyr-7b-rs-dpo", "zephyr-7b-iterative-2"),
+        *("guide-orpo", "guide-plain-slow", "guide-reward-own", "guide-simpo"),
+        *points("guide-kto", learning_rate=("5e-05", 0.0005)),
+        *points("guide-beta", beta=(0.01, 1)),
+        *points("guide-plain", beta=(0.01, 0.1, 1)),
+        *points("guide-losses", loss_type=("ipo", "apo_zero", "sigmoid_norm")),
+    ],
     5: ["quickstart-dpo-2", "zephyr-7b-iterative-3"],
 }
 

@@ -13,6 +13,7 @@ from posttrain.recipes.sources import Rows
 
 OWN = (
     "quickstart-*",
+    "guide-*",
     "smollm2-wheel*",
     "zephyr-7b-dpo-scan@*",
     "zephyr-7b-sft-qlora-merged",
