@@ -3,6 +3,7 @@
 project = "posttrain"
 extensions = ["myst_parser"]
 myst_heading_anchors = 3
+myst_disable_syntax = ["myst_line_comment"]  # a line may begin with "% of", and is text where the sources are read
 highlight_language = "none"
 html_theme = "furo"
 html_title = "posttrain"

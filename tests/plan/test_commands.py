@@ -44,9 +44,13 @@ ELSEWHERE = {
     "posttrain doctor": "asks a scheduler: tests/slurm/test_doctor.py",
     "posttrain lock": "asks the hub: tests/build/test_hub.py",
     "posttrain verify": "reads what was built: tests/build/test_verify.py",
+    "posttrain compare": "the same: tests/plan/test_compare.py",
+    "snakemake reports/quickstart.html reports/quickstart-dpo.html --report": "the same: tests/build/test_report.py",
+    "snakemake published/": "wants a repository of the reader's own: tests/plan/test_publishing.py",
+    "snakemake -n published/": "the same",
 }
 # What no page or folder of ours has: what stands for any name, and what examples name.
-ANY = re.compile(r"/(x|mine|my|ours|lab|micro|tried|bought)\b")
+ANY = re.compile(r"/(x|mine|my|our|ours|lab|micro|tried|bought)\b")
 EXAMPLES = {
     "config/site.yaml": "a site's own, no part of the checkout",
     "config/recipes/mine.yaml": "the page that docs/write-a-recipe.md writes",
@@ -71,7 +75,7 @@ def commands() -> list[tuple[str, list[str]]]:
         for block in blocks(page, "bash")
         for line in block.replace("\\\n", " ").splitlines()
         for part in line.split(" && ")
-        if (words := shlex.split(part, comments=True))
+        if (words := shlex.split(re.sub(r"^[A-Z_]+=\S* ", "", part), comments=True))
     ]
 
 
@@ -169,9 +173,10 @@ def targets(shipped) -> set[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(shipped.root)
         plan = frozen.Plan(frozen.freeze_here(), main=False)
-    pages = [f"reports/{path.removeprefix('models/')}.html" for path in plan.all("models")]
-    pages += [f"reports/{path}.html" for kind in ("data", "preferences") for path in plan.all(kind)]
-    return {*plan.targets, *plan.scans, *pages}
+    models = [path.removeprefix("models/") for path in plan.all("models")]
+    shown = [*models, *plan.families, *(path for kind in ("data", "preferences") for path in plan.all(kind))]
+    views = [*(f"reports/{name}.html" for name in shown), *(f"published/{name}" for name in models)]
+    return {*plan.targets, *plan.scans, *views}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -32,7 +32,7 @@ class InitModel(Entry):
     method: Literal["init"]
     architecture: dict[str, Any] = Field(description="transformers' config: model_type, hidden_size, …")
     tokenizer: str = Field("bytes", description="`bytes` (one token a byte), or a hub id or model to take it from")
-    template: str | None = Field(None, description="chat template: config/templates/<name>.jinja")
+    template: str | None = Field(None, description="chat template: `config/templates/<name>.jinja`")
     seed: int = Field(0, ge=0, lt=1 << 32, description="seed of the weights")
     runtime: Runtime = Runtime()
 
@@ -114,7 +114,9 @@ class LinearModel(Entry):
 
 class TrainedModel(Entry):
     base: str = Field(description="the model it starts from: a target's name or a hub id")
-    template: str | None = Field(None, description="chat template: config/templates/<name>.jinja; the base's if unsaid")
+    template: str | None = Field(
+        None, description="chat template: `config/templates/<name>.jinja`; the base's if unsaid"
+    )
     added_tokens: list[str] = Field([], description="tokens the template needs and the base lacks")
     eos_token: str | None = Field(None, description="the token that ends an answer; the base's if unsaid")
     peft: Peft | None = Field(None, description="train an adapter, and leave the base's weights as they are")

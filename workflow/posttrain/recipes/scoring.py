@@ -69,7 +69,7 @@ class JudgedScores(Scores):
 
     completions: str = Field(description="what is scored: a name under completions:")
     judge: str = Field(description="the model that is asked: a target's name or a hub id")
-    rubric: str = Field(description="what it is asked: config/judges/<rubric>.jinja")
+    rubric: str = Field(description="what it is asked: `config/judges/<rubric>.jinja`")
     mode: Literal["pointwise", "pairwise"] = Field(
         "pointwise", description="`Rating: [[7]]` of each, or `Verdict: [[A]]`, `[[B]]` or `[[tie]]` of pairs"
     )

@@ -22,7 +22,7 @@ class Source(Entry):
         None, description="a pattern of the hub dataset's files that hold the split; as its own card says if unsaid"
     )
     path: str | None = Field(None, description="a jsonl, json, parquet or csv file, or a folder of save_to_disk")
-    target: str | None = Field(None, description="another target: data/<name> or preferences/<name>")
+    target: str | None = Field(None, description="another target: `data/<name>` or `preferences/<name>`")
     generator: str | None = Field(None, description="a function of posttrain.data.generators")
     args: dict[str, Any] = Field({}, description="the generator's arguments")
     split: Word = Field("train", description="split of a hub dataset, a saved one or a target")

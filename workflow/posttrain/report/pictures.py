@@ -32,7 +32,7 @@ STYLE = {
     "legend.frameon": False,
 }
 WIDTH, HEIGHT = 4.2, 2.7  # inches, of a picture of lines
-BAR, ROW = 0.32, 0.3  # inches, of a bar and of a row of a lineage
+BAR, ROW = 0.32, 0.36  # inches, of a bar and of a row of a lineage
 BINS = 30
 
 
@@ -58,7 +58,7 @@ def lines(frame: Axes, said: dict[str, tuple[str, str]], _: dict) -> None:
         frame.plot(*zip(*points, strict=True), label=label)
     frame.set_xlabel("step")
     if len(said) > 3:
-        frame.figure.legend(loc="outside lower center", ncols=3)  # inside it would lie on the lines
+        frame.figure.legend(loc="outside lower center", ncols=2)  # inside it would lie on the lines
     elif len(said) > 1:
         frame.legend()
 
@@ -131,11 +131,11 @@ def drawn_lineage(frame: Axes, path: str, targets: dict[str, dict]) -> None:
             colour = KINDS[named[start].split("/")[0]]
             frame.add_patch(PathPatch(curve, facecolor="none", edgecolor=colour, linewidth=1.2))
         frame.plot(0, end, "o", color=KINDS[kind], markersize=5)
-        frame.text(0.05, end, made, color=KINDS[kind], verticalalignment="center")
-        frame.text(1.35, end, what(targets, made), verticalalignment="center")
-    frame.set(xlim=(-0.85, 3.4), ylim=(len(named) - 0.5, -0.5))
+        frame.text(0.05, end - 0.15, made, color=KINDS[kind], verticalalignment="center")
+        frame.text(0.05, end + 0.25, what(targets, made), fontsize=7, verticalalignment="center")
+    frame.set(xlim=(-0.85, 2.2), ylim=(len(named) - 0.5, -0.5))
     frame.set_axis_off()
-    frame.figure.set_size_inches(2 * WIDTH, 0.4 + ROW * len(named))
+    frame.figure.set_figheight(0.4 + ROW * len(named))
 
 
 DRAWN = {"lines": lines, "bars": bars, "spread": spread, "choice": choice, "lineage": drawn_lineage}
