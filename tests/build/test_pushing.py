@@ -162,6 +162,7 @@ def test_a_publish_that_is_cut_three_times_ends_complete_and_loads(project, hub)
         ours, told = read_json(project.path(f"{path}.run.json")), json.loads(held["posttrain/run.json"])
         assert ours["hardware"].keys() - told["hardware"].keys() == {"host"}
         assert ours.keys() - told.keys() == {"slurm_job"}
+        assert not any(name in json.dumps(told) for name in ('"host"', '"slurm_job"'))  # of what it descends from too
         assert repository in hub.private
     assert hub.repositories[MODEL]["README.md"] == project.path(CARD).read_bytes()
     assert loaded("me/tiny") == project.path("models/chain-dpo/chat_template.jinja").read_text()
