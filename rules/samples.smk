@@ -1,5 +1,5 @@
 # What models say and what it is worth: completions/{name}, gathered from shards, scores/{name}, and the rows chosen from
-# them, each with a ledger of what was left out.
+# them, each with a ledger of what was left out. answers/{name} are completions that evaluations ask for.
 
 
 rule sample_shard:
@@ -53,7 +53,32 @@ rule gather_completions:
     resources:
         **asked("completions"),
     shell:
-        "exec python -m posttrain.build completions/{wildcards.name} > {log} 2>&1"
+        "exec python -m posttrain.build {output.folder} > {log} 2>&1"
+
+
+use rule gather_completions as gather_answers with:
+    # Put the shards of a model's answers to an evaluation's prompts together.
+    input:
+        recipe=trigger("answers"),
+        made=manifests("answers"),
+        made_files=ancient(folders("answers")),
+    output:
+        manifest="answers/{name}.json",
+        run="answers/{name}.run.json",
+        folder=directory("answers/{name}"),
+    log:
+        "logs/gather_answers/{name}.log",
+    wildcard_constraints:
+        name=plan.made_by("gather_answers", "answers"),
+    group:
+        group("answers")
+    conda:
+        conda("answers")
+    container:
+        container("answers")
+    threads: threads_of("answers")
+    resources:
+        **asked("answers"),
 
 
 rule score_completions:

@@ -5,6 +5,7 @@ figures.json has each figure with its interval, points.parquet what they are of,
 python -m posttrain.build evals/quickstart-dpo/spelling
 """
 
+import sys
 from importlib import import_module
 
 import numpy as np
@@ -28,6 +29,8 @@ def main() -> None:
         write_json(job.out / "figures.json", said)
         for name, made in (("points", table), ("samples", pd.DataFrame(measured.samples))):
             made.to_parquet(job.out / f"{name}.parquet", compression="zstd", index=False)
+        for warning in measured.warnings:
+            print(f"{job.path}: {warning}", file=sys.stderr)
         job.metrics |= measured.counts | {name: figure["value"] for name, figure in figures.items()}
 
 

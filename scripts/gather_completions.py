@@ -15,7 +15,7 @@ def main() -> None:
     with open_job(__doc__) as job:
         sampling = job.recipe["sampling"]
         asked = gather.count(job.inputs["prompts"] / f"{job.recipe['split']}.parquet")
-        conversation = job.recipe.get("conversation", conversations.PLAIN)
+        conversation = conversations.PLAIN | job.recipe.get("conversation", {})
         schema = conversations.schema_of(conversation)
         made, ledger = gather.gathered(job.shards, asked, sampling["n"], sampling["block_size"], schema)
         if not made.num_rows:

@@ -16,10 +16,11 @@ from posttrain.sample.completions import completions
 def main() -> None:
     with open_job(__doc__) as job:
         sampling = job.recipe["sampling"]
-        asked = prompts.read(job.inputs["prompts"] / f"{job.recipe['split']}.parquet")
+        conversation = conversations.PLAIN | job.recipe.get("conversation", {})
+        path = job.inputs["prompts"] / f"{job.recipe['split']}.parquet"
+        asked = prompts.read(path, conversation["every_turn"])
         cuts = blocks(len(asked), sampling["n"], sampling["block_size"])
         mine = share(cuts, job.recipe["shard"], job.recipe["of"])
-        conversation = job.recipe.get("conversation", conversations.PLAIN)
         fit, ledger = prompts.fitting(
             [asked[cut.start : cut.stop] for cut in mine],
             job.inputs["model"],

@@ -13,12 +13,14 @@ from transformers import AutoTokenizer
 from conftest import PAGE, ROOT, SFT, Project, write_lines
 from posttrain.data import dialogues, rows
 from posttrain.data.rows import Unsound
+from posttrain.evaluate.ratings import known_answers
 from posttrain.files import Refusal
 from posttrain.sample import conversations
 from posttrain.sample.answers import half_of, last_answers, last_vs_first
 from posttrain.sample.completions import complete
 from posttrain.sample.engines.transformers import Engine, Stop
 from posttrain.sample.prompts import Prompt, Room, fitting
+from posttrain.sample.prompts import read as read_prompts
 
 SAMPLING = {"n": 3, "temperature": 1, "top_k": 0, "top_p": 1, "max_new_tokens": 12, "seed": 1, "block_size": 16}
 CRITICS = [{"who": name} for name in ("an owl", "a fox", "a hen", "a pig")]
@@ -129,6 +131,49 @@ def test_a_conversation_that_does_not_come_to_its_end_is_counted_and_not_taken(c
     for choose in (last_answers, last_vs_first):
         taken, ledger = choose(made)
         assert (len(taken), ledger.read, ledger.kept) == ((0, 6, 0) if why else (6, 6, 6))
+
+
+def test_a_prompts_own_questions_are_asked_word_for_word_and_go_on_behind_a_cut():
+    asked = [Prompt(0, prompts(1)[0].turns, None, ("{{ no_template }}", "more")), *prompts(2)[1:]]
+    sampling, each = SAMPLING | {"n": 1}, conversations.PLAIN | {"every_turn": True}
+    first, second = complete(asked, Echo(cut=3), sampling, each)
+    assert [turn["content"] for turn in first["turns"] if turn["role"] == "user"] == ["{{ no_template }}", "more"]
+    assert (roles(first["turns"]), first["finished"], first["tokens"]) == ("auaua", True, 6)
+    assert (roles(second["turns"]), second["finished"]) == ("a", True)
+    narrow = complete(asked[:1], Echo(), sampling, each, lambda turns: len(turns) < 4)
+    assert (roles(narrow[0]["turns"]), narrow[0]["finished"]) == ("auau", False)
+
+
+def turns(said: str) -> list[dict]:
+    """A turn a letter: of the system, the user, the assistant or a tool."""
+    names = {"s": "system", "u": "user", "a": "assistant", "t": "tool"}
+    return [{"role": names[role], "content": f"{role}{i}"} for i, role in enumerate(said)]
+
+
+@pytest.mark.parametrize(
+    ("said", "first", "later", "reference", "known"),
+    [
+        ("uaua", "u", ("u2",), "a3", ["a1", "a3"]),
+        ("suu", "su", ("u2",), None, [None, None]),
+        ("auau", "au", ("u3",), None, ["a2", None]),
+        ("u", "u", (), None, [None]),
+    ],
+)
+def test_of_a_row_each_of_the_users_turns_is_asked(tmp_path, said, first, later, reference, known):
+    rows.write([{"messages": turns(said)}], rows.MESSAGES, tmp_path / "train.parquet")
+    (prompt,) = read_prompts(tmp_path / "train.parquet", every_turn=True)
+    assert (roles(prompt.turns), prompt.later, prompt.reference) == (first, later, reference)
+    assert known_answers(turns(said)) == known
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [("utu", "row 1: a turn of the tool stands behind the first question"), ("sa", "row 1: nobody asks anything")],
+)
+def test_what_nobody_asked_is_no_turn_to_answer(tmp_path, said, why):
+    rows.write([{"messages": turns(said)}], rows.MESSAGES, tmp_path / "train.parquet")
+    with pytest.raises(Refusal, match=why):
+        read_prompts(tmp_path / "train.parquet", every_turn=True)
 
 
 def test_a_follow_up_that_fails_on_an_answer_is_refused_with_the_prompt():

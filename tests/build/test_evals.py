@@ -207,14 +207,17 @@ def test_bits_per_byte_are_those_of_each_text_read_alone(once):
     assert figures(once, BITS) == {
         "texts": len(TEXTS),
         "bytes": sum(sizes),
+        "tokens": sum(sizes),  # each is a byte
         "bits_per_byte": pytest.approx(sum(expected) / sum(sizes), rel=1e-4),
+        "perplexity": pytest.approx(2 ** (sum(expected) / sum(sizes)), rel=1e-3),
     }
+    assert found.perplexity.tolist() == pytest.approx((2**found.bits_per_byte).tolist())
 
 
 def test_padding_and_neighbours_surprise_nobody(once):
     folder = once.path(SFT)
-    (alone,) = text.surprise([[1, 70, 71]], folder, "cpu")
-    together = text.surprise([[1, 70, 71], [1, 80, 81, 82, 83]], folder, "cpu")
+    (alone,) = text.surprise([([1], [70, 71])], folder, "cpu")
+    together = text.surprise([([1], [70, 71]), ([1, 80], [81, 82, 83])], folder, "cpu")
     assert together[0] == pytest.approx(alone, rel=1e-5)
 
 

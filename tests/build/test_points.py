@@ -26,6 +26,15 @@ def test_the_interval_of_a_share_is_about_the_binomials():
     assert found["high"] == pytest.approx(0.3 + reach, abs=0.006)
 
 
+def test_perplexity_is_e_to_its_mean_and_so_are_its_bounds():
+    nats = [Point("nats", str(number), number % 5, 2.0) for number in range(40)]
+    found = points.figures(points.table([*nats, *(point._replace(figure="perplexity") for point in nats)]))
+    for name, value in found["nats"].items():
+        assert found["perplexity"][name] == pytest.approx(math.exp(value), rel=1e-4)
+    ours, theirs = (points.table([Point("perplexity", "0", value)]) for value in (1.0, 2.0))
+    assert points.difference(ours, theirs, "perplexity").value == pytest.approx(math.e - math.e**2)
+
+
 def test_the_samples_of_a_prompt_are_drawn_together():
     """Eight equal samples each of 50 prompts tell no more than one of each does."""
     rights = [float(number % 2) for number in range(50)]

@@ -27,6 +27,7 @@ PUBLISHED = {
     "HuggingFaceTB/SmolLM2-1.7B": 1_711,
     "HuggingFaceTB/SmolLM3-3B-Base": 3_075,  # 3.08 B: card
     "HuggingFaceTB/SmolLM3-3B-checkpoints": 3_075,
+    "Qwen/Qwen2.5-32B-Instruct": 32_764,  # "32.5B": card
     "openai-community/gpt2": 124,  # card
 }
 TOKENS = "{bos_token: <s>, eos_token: </s>, pad_token: null, unk_token: <unk>, add_bos_token: true, chat_tokens: []}"

@@ -64,10 +64,17 @@ def make_once(numbered: tuple[int, Any], work: Callable, folder: Path) -> Any:
     return kept["made"]
 
 
-def in_batches(job: Job, work: Callable[[list[list[int]]], list[float]], sequences: list[list[int]]) -> list[float]:
-    """A number for each sequence of token ids: those of like length are given to work side by side."""
-    numbers, cuts = [0.0] * len(sequences), batches([len(ids) for ids in sequences])
-    found = each_once(job, "batches", work, [[sequences[i] for i in cut] for cut in cuts])
+def in_batches(
+    job: Job, work: Callable[[list], list[float]], sequences: list, length: Callable = len, name: str = "batches"
+) -> list[float]:
+    """A number for each sequence of token ids: those of like length are given to work side by side.
+
+    Args:
+        length: how many tokens a sequence has.
+        name: what they are kept under over a kill.
+    """
+    numbers, cuts = [0.0] * len(sequences), batches([length(ids) for ids in sequences])
+    found = each_once(job, name, work, [[sequences[i] for i in cut] for cut in cuts])
     for cut, made in zip(cuts, found, strict=True):
         for i, number in zip(cut, made, strict=True):
             numbers[i] = number

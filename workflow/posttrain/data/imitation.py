@@ -72,7 +72,8 @@ def row(seed: str, number: int, columns: dict[str, Any]) -> dict:
 def cell(holds: Any, prompt: list[dict], number: int, draw: random.Random) -> Any:
     """What a column holds in one row. Chosen and rejected are whole conversations, as most of the hub's are."""
     if isinstance(holds, dict):
-        return dialogues.text(cell(holds["hh_rlhf"], prompt, number, draw))
+        ((form, held),) = holds.items()
+        return dialogues.text(cell(held, prompt, number, draw)) if form == "hh_rlhf" else [sentence(draw) for _ in "ab"]
     answer = turn("assistant", sentence(draw))
     return {
         "messages": [*prompt, answer],

@@ -70,7 +70,7 @@ class Mixture:
         """A row of a source as its recipe has it, checked."""
         row = sources.chosen_columns(source["columns"], row, where)
         if source.get("format"):
-            row = dialogues.with_turns(row, where)
+            row = dialogues.FORMATS[source["format"]](row, where)
         checked = rows.CHECKS[self.job.recipe["stage"]](row, where, ledger)
         return dialogues.first(source["exchanges"], checked, where) if source.get("exchanges") else checked
 

@@ -1,3 +1,4 @@
 """What a model is worth."""
 
-MODULES = {"prompts": "answers", "drift": "drift", "pairs": "pairs", "text": "text", "tasks": "benchmarks"}
+MODULES = {"prompts": "answers", "tasks": "benchmarks"}
+MODULES |= {of: of for of in ("drift", "ratings", "wins", "pairs", "text")}

@@ -1,9 +1,11 @@
 """Figures, their intervals, and the differences of two models: all of one table of points, whatever a suite asked.
 
 A point is what one unit (a prompt, a pair, a text) says of a figure, and how much that weighs; a figure is the mean of
-its points by weight. Units are drawn anew together with all of their points, for the samples of a prompt are alike.
+its points by weight, or a function of it. Units are drawn anew together with all of their points, for the samples of a
+prompt are alike.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -12,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 RESAMPLES = 1000  # of a figure
+FUNCTIONS = {"perplexity": math.exp}  # of the mean, with which they grow; others are the mean
 COMPARED = 10_000  # of a difference: of a thousand no p is below 0.002, which beside 25 others says nothing
 BOUNDS = (2.5, 97.5)  # percentiles: an interval of 95 %
 
@@ -22,7 +25,7 @@ class Point(NamedTuple):
     figure: str
     unit: str
     value: float
-    weight: float = 1.0  # the figure is Σ value / Σ weight
+    weight: float = 1.0  # the mean is Σ value / Σ weight
 
 
 @dataclass
@@ -58,9 +61,9 @@ def figures(points: pd.DataFrame) -> dict[str, dict[str, float]]:
     """
     found = {}
     for name, rows in points.groupby("figure", sort=False):
-        units = by_unit(rows)
-        found[name] = {"value": ratio(units)}
-        drawn = list(resampled(units, RESAMPLES))
+        units, of_mean = by_unit(rows), FUNCTIONS.get(name, float)
+        found[name] = {"value": of_mean(ratio(units))}
+        drawn = [of_mean(mean) for mean in resampled(units, RESAMPLES)]
         if min(drawn) < max(drawn):
             found[name] |= dict(zip(("low", "high"), np.percentile(drawn, BOUNDS).tolist(), strict=True))
     return found
@@ -75,14 +78,13 @@ def difference(ours: pd.DataFrame, theirs: pd.DataFrame, figure: str) -> Differe
     both = mine.index.intersection(other.index)
     if both.empty:
         return None
-    mine, other = mine.loc[both], other.loc[both]
-    drawn = [
-        a - b for a, b in zip(*(resampled(units, COMPARED) for units in (mine, other)), strict=True)
-    ]  # the same draws
+    mine, other, of_mean = mine.loc[both], other.loc[both], FUNCTIONS.get(figure, float)
+    pairs = zip(*(resampled(units, COMPARED) for units in (mine, other)), strict=True)  # the same draws
+    drawn = [of_mean(a) - of_mean(b) for a, b in pairs]
     one_side = min(sum(value <= 0 for value in drawn), sum(value >= 0 for value in drawn))
     low, high = np.percentile(drawn, BOUNDS).tolist()
     p = min(2 * (one_side + 1) / (COMPARED + 1), 1.0)
-    return Difference(ratio(mine) - ratio(other), low, high, p, len(both))
+    return Difference(of_mean(ratio(mine)) - of_mean(ratio(other)), low, high, p, len(both))
 
 
 def by_unit(rows: pd.DataFrame) -> pd.DataFrame:

@@ -164,7 +164,7 @@ class Models:
             return size.architecture(config) if config["vocab_size"] else None
         if target["stage"] in DERIVED:
             return self.architecture(next(iter(target["inputs"].values())))
-        for role in ("base", "model", "reward_model", "from", "wheel"):
+        for role in ("base", "judge", "model", "reward_model", "from", "wheel"):
             if role in target["inputs"]:
                 return self.architecture(target["inputs"][role])
         there = read_json(Path(target["files"].get("folder", path)) / "config.json")

@@ -29,7 +29,9 @@ SCRIPTS = {"mix_data": "mix_rows", "mix_preferences": "mix_rows"}
 SCRIPTS |= {"select_data": "select_rows", "select_preferences": "select_rows"}
 SCRIPTS |= {"select_revisions": "select_answers"}
 NAMED = (*SECTIONS, "checkpoints")  # the kinds whose names a person chose
-KINDS = (*NAMED, "tokenizers", "tokens", "reference", "shards", "hub")
+KINDS = (*NAMED, "tokenizers", "tokens", "reference", "answers", "shards", "hub")
+# The kinds whose targets are made by a rule of their own, whatever their stage.
+RULES = {"checkpoints": "train_checkpoints", "answers": "gather_answers"}
 
 
 def open_plan(root: str, config: dict, main: bool, deploys: bool = False, gpus: int | None = None) -> "Plan":
@@ -178,7 +180,7 @@ def mark_twins(known: dict[str, dict]) -> None:
     for path, target in known.items():
         twin = first.setdefault(target["intent"], path)
         target["twin"] = None if twin == path or target["hit"] else twin
-        maker = "train_checkpoints" if path.startswith("checkpoints/") else target["stage"]  # one rule of all methods
+        maker = RULES.get(path.partition("/")[0], target["stage"])
         target["rule"] = "restore" if target["hit"] or target["twin"] else maker
 
 

@@ -5,7 +5,8 @@ import functools
 from posttrain.files import digest
 
 LIGHT = ("mix_data", "mix_preferences", "make_tokenizer", "tokenize_rows", "init_model", "gather_completions")
-LIGHT += ("select_data", "select_preferences", "select_answers", "select_revisions", "score_completions")
+LIGHT += ("gather_answers", "select_data", "select_preferences", "select_answers", "select_revisions")
+LIGHT += ("score_completions",)
 READ = ("completions", "scores.")  # the inputs of scores; any other is a model that is asked
 CROWD = 32  # targets of one group that wait for the same one of it: more are better made on several nodes
 

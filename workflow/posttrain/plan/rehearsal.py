@@ -47,8 +47,9 @@ def small(recipe: fields.Entry) -> fields.Entry:
         lengths = recipe.lengths and changed(recipe.lengths, min_chars=1)
         return changed(recipe, **said, lengths=lengths, runtime=Runtime(**RUNTIME))
     said: dict[str, Any] = {"runtime": type(recipe.runtime)(**RUNTIME)}
-    if hasattr(recipe, "sampling"):
-        said["sampling"] = small_sampling(recipe.sampling)
+    for name in ("sampling", "judging"):
+        if hasattr(recipe, name):
+            said[name] = small_sampling(getattr(recipe, name))
     if getattr(recipe, "min_score", None) is not None:
         said["min_score"] = min(recipe.min_score, 1)  # of scores by lot, which lie between 0 and 1
     if hasattr(recipe, "min_margin"):

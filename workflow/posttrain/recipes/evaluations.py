@@ -6,8 +6,8 @@ from pydantic import Field, model_validator
 
 from posttrain.recipes.fields import Count
 from posttrain.recipes.runtime import Reader, ReadRuntime, SharedRuntime
-from posttrain.recipes.sampling import Sampling
-from posttrain.recipes.scoring import Verifying
+from posttrain.recipes.sampling import SampledOnce, Sampling
+from posttrain.recipes.scoring import Scale, Verifying
 
 
 class Evaluation(Reader):
@@ -61,15 +61,47 @@ class DriftEvaluation(SampledEvaluation):
         return self
 
 
+class JudgedEvaluation(RowsEvaluation):
+    """What a judge says of a model's answers, one to each prompt."""
+
+    prompts: str = Field(description="the rows: a name under data:")
+    judge: str = Field(description="the model that is asked: a target's name or a hub id")
+    rubric: str = Field(description="what it is asked: config/judges/<rubric>.jinja")
+    sampling: SampledOnce = Field(SampledOnce(), description="how the answers are drawn")
+    judging: SampledOnce = Field(SampledOnce(), description="how the judge is asked")
+    runtime: SharedRuntime = SharedRuntime()
+
+
+class RatedEvaluation(JudgedEvaluation, Scale):
+    """How a judge rates a model's answers to each turn of the user's, one after the other, as MT-Bench does (arXiv
+    2306.05685)."""
+
+
+class ComparedEvaluation(JudgedEvaluation):
+    """How often a judge prefers a model's answers to another's, shown in both orders, as AlpacaEval does (arXiv
+    2404.04475)."""
+
+    against: str = Field(description="the model that the others are compared with: a target's name or a hub id")
+
+    @model_validator(mode="after")
+    def compares_two(self) -> "ComparedEvaluation":
+        if self.against in self.models:
+            raise ValueError(f"against {self.against} is one of `models`, and would tie with itself; leave one out")
+        return self
+
+
 class PairsEvaluation(RowsEvaluation):
-    """How often a reward model prefers the chosen answer."""
+    """How often a reward model scores the chosen answer higher, or another model finds it likelier."""
 
     pairs: str = Field(description="the rows: a name under preferences:")
     max_length: Count = Field(1024, description="tokens of prompt and answer that the model may be given")
+    reference: str | None = Field(
+        None, description="a model whose log-probs are taken off, as DPO does: its name or a hub id"
+    )
 
 
 class TextEvaluation(RowsEvaluation):
-    """How many bits a model needs for a byte of text."""
+    """How many bits a model needs for a byte of text, and its perplexity."""
 
     text: str = Field(description="the rows: a name under data:")
     max_length: Count = Field(1024, description="tokens of a text that the model sees at once")
@@ -101,10 +133,12 @@ class TasksEvaluation(Evaluation):
 
 
 DOCUMENTS = {"transformers": 8, "vllm": 256}
-# Of each, the field that no other has.
+# Of each, the field that none after it has.
 KINDS = {
     "drift_from": DriftEvaluation,
     "verifier": AnswersEvaluation,
+    "against": ComparedEvaluation,
+    "judge": RatedEvaluation,
     "pairs": PairsEvaluation,
     "text": TextEvaluation,
     "tasks": TasksEvaluation,

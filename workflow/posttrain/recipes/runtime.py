@@ -36,17 +36,18 @@ class SharedRuntime(ReadRuntime):
 
 
 class Reader(Entry):
-    """What reads rows by a `runtime`, and by an engine of its own or of its `sampling` if it has one."""
+    """What reads rows by a `runtime`, and by an engine of its own or of what it samples, if it has any."""
 
     @model_validator(mode="after")
     def fit_the_engine(self) -> Self:
-        engine = getattr(getattr(self, "sampling", self), "engine", None)
-        if self.runtime.gpus > 1 and engine != "vllm":
+        asked = (self, getattr(self, "sampling", None), getattr(self, "judging", None))
+        engines = {part.engine for part in asked if hasattr(part, "engine")}
+        if self.runtime.gpus > 1 and engines != {"vllm"}:
             raise ValueError(
                 f"runtime.gpus {self.runtime.gpus} are more than transformers can use; say 1, for only what vLLM "
                 "answers is spread over several"
             )
-        if self.runtime.processes > 1 and engine == "vllm":
+        if self.runtime.processes > 1 and "vllm" in engines:
             raise ValueError(
                 f"runtime.processes {self.runtime.processes} would each open a vLLM, which answers all in one; say 1"
             )

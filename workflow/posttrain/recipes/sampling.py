@@ -41,6 +41,13 @@ class Sampling(Entry):
         return self
 
 
+class SampledOnce(Sampling):
+    """How one completion of each prompt is drawn."""
+
+    n: Literal[1] = Field(1, description="completions of each prompt")
+    temperature: NotNegative = Field(0, description="0 takes the likeliest token")
+
+
 class Completions(Entry):
     """`completions/<name>`: sampled answers to each prompt of a data set (its turns before the last answer)."""
 

@@ -1,12 +1,12 @@
 """What completions are worth, and the rows that are chosen by it."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from posttrain.recipes.fields import Count, Entry, Finite, NotNegative, Positive
 from posttrain.recipes.runtime import Reader, ReadRuntime, Runtime
-from posttrain.recipes.sampling import Sampling
+from posttrain.recipes.sampling import SampledOnce
 
 
 class OwnFunction(Entry):
@@ -57,14 +57,20 @@ class RewardedScores(Scores):
 OF_MODE = {"pointwise": {"lowest", "highest"}, "pairwise": {"challenges"}}  # what a judge reads in one mode alone
 
 
-class JudgeSampling(Sampling):
-    """How a judge is asked: once for each question."""
+class Scale(Entry):
+    """What a judge rates by."""
 
-    n: Literal[1] = Field(1, description="replies to each question")
-    temperature: NotNegative = Field(0, description="0 takes the likeliest token")
+    lowest: Finite = Field(1, description="the lowest rating; another is no verdict")
+    highest: Finite = Field(10, description="the highest rating")
+
+    @model_validator(mode="after")
+    def rises(self) -> Self:
+        if self.lowest >= self.highest:
+            raise ValueError(f"lowest {self.lowest:g} is not below highest {self.highest:g}")
+        return self
 
 
-class JudgedScores(Scores):
+class JudgedScores(Scores, Scale):
     """By a model that is asked for a verdict: a rating of each completion, or which of two is better."""
 
     completions: str = Field(description="what is scored: a name under completions:")
@@ -73,17 +79,13 @@ class JudgedScores(Scores):
     mode: Literal["pointwise", "pairwise"] = Field(
         "pointwise", description="`Rating: [[7]]` of each, or `Verdict: [[A]]`, `[[B]]` or `[[tie]]` of pairs"
     )
-    lowest: Finite = Field(1, description="the lowest rating; another is no verdict")
-    highest: Finite = Field(10, description="the highest rating")
     challenges: Count = Field(
         1, description="pairs that each completion begins with others of its prompt, on a drawn ring"
     )
-    sampling: JudgeSampling = JudgeSampling()
+    sampling: SampledOnce = Field(SampledOnce(), description="how the judge is asked")
 
     @model_validator(mode="after")
     def reads_what_is_said(self) -> "JudgedScores":
-        if self.lowest >= self.highest:
-            raise ValueError(f"lowest {self.lowest:g} is not below highest {self.highest:g}")
         for mode, fields in OF_MODE.items():
             if mode != self.mode and (unread := sorted(fields & self.model_fields_set)):
                 raise ValueError(f"{unread[0]} is read in mode {mode} alone; leave it out")

@@ -27,8 +27,11 @@ class Source(Entry):
     args: dict[str, Any] = Field({}, description="the generator's arguments")
     split: Word = Field("train", description="split of a hub dataset, a saved one or a target")
     columns: list[str] | dict[str, str] | None = Field(None, description="columns to keep, or {theirs: ours}")
-    format: Literal["hh_rlhf"] | None = Field(
-        None, description="how text in place of turns is read: `hh_rlhf` is a dialogue of `Human:` and `Assistant:`"
+    format: Literal["hh_rlhf", "questions"] | None = Field(
+        None,
+        description="how text in place of turns is read: `hh_rlhf` is a dialogue of `Human:` and `Assistant:`; "
+        "`questions` is a column of what the user asks (a text, or a list: turn by turn), beside which `answers` are "
+        "known good ones",
     )
     exchanges: Count | None = Field(
         None, description="exchanges to keep of a conversation, the first: of the user and the assistant; all if unsaid"

@@ -5,6 +5,7 @@ from typing import Any
 
 ROW = 48  # pixels of a lineage row
 REACH = 84  # pixels that the widest arc can reach out from its rows
+SHARES = ("inconsistent", "first_place", "longer", "unrated", "unjudged")  # what a judge is seen by
 WIDTH, HEIGHT = 300, 110  # of a curve, in its own units
 
 
@@ -32,7 +33,7 @@ def bars(title: str, figure: str, said: dict[str, dict]) -> dict:
 
 def share(figure: str) -> bool:
     """Whether a figure is a share, by its name."""
-    return figure.endswith(("accuracy", "finished", "rate")) or figure.startswith("pass@")
+    return figure.endswith(("accuracy", "finished", "rate")) or figure.startswith("pass@") or figure in SHARES
 
 
 def worth(figure: str, value: float) -> str:

@@ -62,4 +62,4 @@ def rows_measured(names: dict) -> str:
     """The rows that an evaluation is of, by its identity; or the tasks, whose rows are their own."""
     if names["of"] == "tasks":
         return ", ".join(names["tasks"])
-    return names["prompts" if names["of"] == "drift" else names["of"]]
+    return next(names[field] for field in ("prompts", "pairs", "text") if field in names)

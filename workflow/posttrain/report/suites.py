@@ -12,6 +12,8 @@ from posttrain.report.naming import rows_measured
 DRAWN = {
     "prompts": {"accuracy": "right, greedy", "sampled_accuracy": "right, sampled"},
     "pairs": {"accuracy": "prefers the chosen answer"},
+    "ratings": {"rating": "rated by the judge"},
+    "wins": {"win_rate": "preferred by the judge"},
     "text": {"bits_per_byte": "bits per byte (fewer is better)"},
     "drift": {"kl": "nats an answer from the first policy"},
 }
@@ -48,7 +50,9 @@ class Suite:
     def drawn(self) -> dict[str, str]:
         """The figures that a page draws, and what they are called."""
         known = {name: title for name, title in DRAWN.get(self.of, {}).items() if name in self.figures}
-        of_groups = {name: name for name in self.figures if name.partition("/")[0] in self.tasks}  # and not of their parts
+        of_groups = {
+            name: name for name in self.figures if name.partition("/")[0] in self.tasks
+        }  # and not of their parts
         return known or of_groups or {name: name for name in self.figures}
 
     def first(self) -> dict[str, str]:

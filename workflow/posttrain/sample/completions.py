@@ -1,6 +1,7 @@
 """Completions of blocks of prompts."""
 
 import hashlib
+import itertools
 from collections.abc import Callable
 from functools import cache, partial
 from importlib import import_module
@@ -46,18 +47,17 @@ def complete(
 ) -> list[dict]:
     """n completions of each prompt, in order, as rows of `completions.parquet`.
 
-    A conversation goes turn by turn, all of a block side by side. One whose answer was cut, or that has no room for
-    another, is asked no more.
+    A conversation goes turn by turn, all of a block side by side. One that has no room for another answer is asked no
+    more, nor is one whose answer was cut, unless it is the prompt's own user who asks.
 
     Args:
         fits: whether there is room for an answer behind some turns, of which a first one has.
     """
     talks = [begun(prompt, i, sampling["seed"], conversation) for prompt in block for i in range(sampling["n"])]
     hear(talks, engine, sampling)
-    for turn, follow_up in enumerate(conversation["follow_ups"], 1):
-        going = [talk for talk in talks if talk.finished]
-        for talk in going:
-            talk.ask(follow_up, conversation["choices"])
+    for turn in itertools.count(1):
+        if not (going := [talk for talk in talks if talk.ask(conversation)]):
+            break
         hear([talk for talk in going if fits(talk.asked)], engine, sampling, turn)
     return [talk.row() | (talk.columns() if conversation != PLAIN else {}) for talk in talks]
 

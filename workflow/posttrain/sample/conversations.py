@@ -12,7 +12,8 @@ from posttrain.files import Refusal
 from posttrain.recipes.template import Unsayable, filled
 from posttrain.sample.prompts import Prompt
 
-PLAIN = {"system": None, "few_shot": [], "follow_ups": [], "choices": []}  # the prompt alone
+# What a conversation that says nothing of them has: the prompt alone, its last question answered.
+PLAIN = {"system": None, "few_shot": [], "follow_ups": [], "choices": [], "every_turn": False}
 
 
 def opening(conversation: dict, prompt: list[dict]) -> list[dict]:
@@ -46,15 +47,28 @@ class Talk:
         self.said.append(turn("assistant", answer["completion"]))
         self.tokens, self.finished = self.tokens + answer["tokens"], answer["finished"]
 
-    def ask(self, follow_up: str, choices: list[dict]) -> None:
+    def ask(self, conversation: dict) -> bool:
+        """Ask what comes behind the answers so far, the prompt's own next question or a follow-up; whether one does."""
+        heard, follow_ups = len(self.answers), conversation["follow_ups"]
+        if self.said[-1]["role"] == "user":  # there was no room for an answer to that
+            return False
+        if heard <= len(self.prompt.later):
+            question = self.prompt.later[heard - 1]
+        elif self.finished and heard <= len(follow_ups):
+            question = self.follow_up(follow_ups[heard - 1], conversation["choices"])
+        else:
+            return False
+        self.said.append(turn("user", question))
+        self.finished = False
+        return True
+
+    def follow_up(self, said: str, choices: list[dict]) -> str:
         choice = {} if self.choice is None else choices[self.choice]
         try:
-            said = filled(follow_up, messages=self.prompt.turns, answers=self.answers, choice=choice)
+            return filled(said, messages=self.prompt.turns, answers=self.answers, choice=choice)
         except Unsayable as error:
             where = f"prompt {self.prompt.number}, sample {self.sample}"
-            raise Refusal(f"conversation.follow_ups: {follow_up!r}: {where}: {error}") from None
-        self.said.append(turn("user", said))
-        self.finished = False
+            raise Refusal(f"conversation.follow_ups: {said!r}: {where}: {error}") from None
 
     def row(self) -> dict[str, Any]:
         """As `completions.parquet` has it: the last answer is the completion."""

@@ -1,7 +1,7 @@
 """The prompts of a data set, and those that leave a model room to answer."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jinja2 import TemplateError
@@ -18,10 +18,16 @@ class Prompt:
     number: int  # its row in the split
     turns: list[dict]
     reference: str | None  # the answer that the row has, if it ends in one
+    later: tuple[str, ...] = ()  # what its user asks next, each behind an answer to what was asked before
 
 
-def read(path: Path) -> list[Prompt]:
-    """A prompt a row: its turns, less a last one of the assistant's."""
+def read(path: Path, every_turn: bool = False) -> list[Prompt]:
+    """A prompt a row: its turns, less a last one of the assistant's.
+
+    Args:
+        every_turn: whether each of the user's turns is asked, one after the other, and what the row's assistant says
+            between them left out.
+    """
     prompts = []
     for number, row in enumerate(rows.read(path)):
         if "messages" not in row:
@@ -36,8 +42,23 @@ def read(path: Path) -> list[Prompt]:
             turns, reference = turns[:-1], turns[-1]["content"]
         if not turns:
             raise Refusal(f"{path} row {number + 1}: has an answer and no prompt")
-        prompts.append(Prompt(number, turns, reference))
+        prompt = Prompt(number, turns, reference)
+        prompts.append(turn_by_turn(prompt, f"{path} row {number + 1}") if every_turn else prompt)
     return prompts
+
+
+def turn_by_turn(prompt: Prompt, where: str) -> Prompt:
+    """A prompt up to its first question, the others to be asked later."""
+    roles = [turn["role"] for turn in prompt.turns]
+    first = roles.index("user") if "user" in roles else len(roles)
+    if odd := next((role for role in roles[first:] if role not in ("user", "assistant")), None):
+        raise Refusal(
+            f"{where}: a turn of the {odd} stands behind the first question; each turn here is asked or answered"
+        )
+    if "user" not in roles:
+        raise Refusal(f"{where}: nobody asks anything")
+    later = [turn["content"] for turn in prompt.turns[first + 1 :] if turn["role"] == "user"]
+    return replace(prompt, turns=prompt.turns[: first + 1], later=tuple(later))
 
 
 class Room:

@@ -63,17 +63,9 @@ def judged_whole(job: Job, completions: list[dict]) -> tuple[list[dict], list[Le
     about = [order for pair in pairs for order in (pair, pair[::-1])] if recipe["mode"] == "pairwise" else singly
     if not about:
         raise Refusal("no prompt has two whole completions to compare; sample more of each, or judge them pointwise")
-    questions = [question(job, completions, places) for places in about]
-    replies = ask(job, questions)
-    scale = {name: recipe[name] for name in ("lowest", "highest") if name in recipe}
-    verdicts = [verdict(reply, recipe["mode"], **scale) for reply in replies]
-    asked = list(zip(questions, replies, verdicts, strict=True))
+    asked, ledger = heard(job, completions, about)
     keep(job, asked, completions)
-    ledger = account(asked, completions)
-    if not ledger.kept and not recipe.get("by_lot"):
-        one = next((reply for reply in replies if reply), "")
-        raise Refusal(f"no reply of the judge has a verdict ({ledger.losses()}); one says: {one[:200]!r}")
-    job.metrics |= {"replies": ledger.read, "without_verdict": ledger.read - ledger.kept}
+    verdicts = [said for _, _, said in asked]
     if recipe["mode"] == "pointwise":
         return [{"score": said.value, "why": said.why} for said in verdicts], [ledger]
     ledger.found.update(WINS[said.value] for said in verdicts if said.value is not None)
@@ -86,6 +78,25 @@ def judged_whole(job: Job, completions: list[dict]) -> tuple[list[dict], list[Le
         for place in range(len(completions))
     ]
     return given, [ledger, comparisons]
+
+
+def heard(job: Job, completions: list[dict], about: list[tuple[int, ...]]) -> tuple[list[Asked], Ledger]:
+    """What the judge says of some completions, or of two in an order, by their places; and a ledger of its replies.
+
+    Raises: Refusal, if no reply has a verdict.
+    """
+    recipe = job.recipe
+    questions = [question(job, completions, places) for places in about]
+    replies = ask(job, questions)
+    scale = {name: recipe[name] for name in ("lowest", "highest") if name in recipe}
+    verdicts = [verdict(reply, recipe["mode"], **scale) for reply in replies]
+    asked = list(zip(questions, replies, verdicts, strict=True))
+    ledger = account(asked, completions)
+    if not ledger.kept and not recipe.get("by_lot"):
+        one = next((reply for reply in replies if reply), "")
+        raise Refusal(f"no reply of the judge has a verdict ({ledger.losses()}); one says: {one[:200]!r}")
+    job.metrics |= {"replies": ledger.read, "without_verdict": ledger.read - ledger.kept}
+    return asked, ledger
 
 
 def paired(completions: list[dict], recipe: dict) -> list[tuple[int, int]]:

@@ -13,17 +13,37 @@ UNKNOWN = ("fetch_snapshot", "imitate_snapshot", "adopt_folder")  # stages of mo
 
 
 def sampled(plan: Targets, entry: Named) -> Target:
-    """Completions of a data set's prompts: shards, each a job of its own, and what is gathered from them."""
+    """Completions of a data set's prompts."""
     recipe = entry.recipe
     inputs = {**answering(plan, entry, "model"), "prompts": rows.split_of(plan, entry, "prompts", "data")}
     names = {"model": recipe.model, "prompts": recipe.prompts}
-    own = recipe.model_dump(include={"split", "sampling"})
-    own["sampling"] |= {"ends": True} if plan.stand_ins else {}
-    own["conversation"] = conversation_of(plan, entry)
-    needs = {"environment": environment(entry, inputs)}
-    gathered = Target(entry.path, "gather_completions", own, names, inputs, **needs)
-    asks = replace(gathered, runtime=recipe.runtime.model_dump(exclude={"shards"}) | {"processes": 1})
-    return replace(gathered, inputs=inputs | shards.parts(plan, asks, "sample_shard", recipe.runtime.shards, "of"))
+    return gathered(plan, entry, entry.path, inputs, names, conversation_of(plan, entry))
+
+
+def answers(plan: Targets, entry: Named, model: dict[str, str], read: str, every_turn: bool = False) -> str:
+    """What a model answers to an evaluation's prompts: once for all that compare with it, and for every judge.
+
+    Args:
+        model: the inputs of what opens it.
+        every_turn: whether each of a prompt's questions is answered, or the last alone.
+    """
+    conversation = {"every_turn": True} if every_turn else None
+    return plan.add(gathered(plan, entry, "answers/", model | {"prompts": read}, {}, conversation))
+
+
+def gathered(
+    plan: Targets, entry: Named, path: str, inputs: dict[str, str], names: dict[str, str], conversation: dict | None
+) -> Target:
+    """Completions as an entry says them: shards, each a job of its own, and what is gathered from them."""
+    recipe, needs = entry.recipe, {"environment": environment(entry, inputs)}
+    own = {"split": recipe.split, "sampling": sampling_of(plan, recipe.sampling), "conversation": conversation}
+    made = Target(path, "gather_completions", own, names, inputs, **needs)
+    asks = replace(made, runtime={"processes": 1} | recipe.runtime.model_dump(exclude={"shards"}))
+    return replace(made, inputs=inputs | shards.parts(plan, asks, "sample_shard", recipe.runtime.shards, "of"))
+
+
+def sampling_of(plan: Targets, said: sampling.Sampling) -> dict:
+    return said.model_dump() | ({"ends": True} if plan.stand_ins else {})
 
 
 def conversation_of(plan: Targets, entry: Named) -> dict | None:
@@ -64,15 +84,16 @@ def answered(plan: Targets, entry: Named) -> Target:
     return Target(entry.path, stage, own, names, inputs, runtime=recipe.runtime.model_dump())
 
 
-def environment(entry: Named, inputs: dict[str, str]) -> str:
-    """What an entry's model answers in: vLLM has environments of its own, for it pins other versions than training."""
-    return "train" if entry.recipe.sampling.engine == "transformers" else of_vllm(entry, inputs, ("sampling", "engine"))
+def environment(entry: Named, inputs: dict[str, str], key: str = "sampling", role: str = "model") -> str:
+    """What a model answers in, as an entry samples it: vLLM has environments of its own, for it pins other versions."""
+    engine = getattr(entry.recipe, key).engine
+    return "train" if engine == "transformers" else of_vllm(entry, inputs, (key, "engine"), role)
 
 
-def of_vllm(entry: Named, inputs: dict[str, str], key: tuple) -> str:
+def of_vllm(entry: Named, inputs: dict[str, str], key: tuple, role: str = "model") -> str:
     """vLLM's environment. Raises: Refusal, if what it is to open is an adapter."""
-    if "model.weights" in inputs:
-        why = f"vllm opens whole weights, and {inputs['model']} is an adapter; name its merge (`method: merge`)"
+    if f"{role}.weights" in inputs:
+        why = f"vllm opens whole weights, and {inputs[role]} is an adapter; name its merge (`method: merge`)"
         raise entry.refuse(key, why)
     return "sample" if entry.recipe.runtime.gpus else "sample-cpu"
 

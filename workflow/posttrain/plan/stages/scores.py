@@ -4,7 +4,7 @@ from pathlib import Path
 
 from posttrain.files import Refusal
 from posttrain.plan.stages import models
-from posttrain.plan.stages.samples import UNKNOWN, answering, environment, stage_of
+from posttrain.plan.stages.samples import UNKNOWN, answering, environment, sampling_of, stage_of
 from posttrain.plan.stages.verifiers import verifying
 from posttrain.plan.stages.weights import opened
 from posttrain.plan.targets import Target, Targets
@@ -31,19 +31,23 @@ def rewarded(plan: Targets, entry: Named) -> Target:
 def judged(plan: Targets, entry: Named) -> Target:
     """Scores by a model's verdicts."""
     recipe = entry.recipe
-    own = recipe.model_dump(include={"mode", "sampling", *scoring.OF_MODE[recipe.mode]})
-    own["sampling"] |= {"ends": True} if plan.stand_ins else {}
+    own = recipe.model_dump(include={"mode", *scoring.OF_MODE[recipe.mode]})
+    own["sampling"] = sampling_of(plan, recipe.sampling)
     names = {"judge": recipe.judge, "rubric": recipe.rubric}
-    folders = [folder.with_name("judges") for folder in plan.templates]
-    try:
-        texts = {"rubric": rubric.read(folders, recipe.rubric, recipe.mode)}
-    except Refusal as refusal:
-        raise entry.refuse(("rubric",), str(refusal)) from None
+    texts = {"rubric": rubric_of(plan, entry, recipe.mode)}
     made = scored(plan, entry, own, names, answering(plan, entry, "judge"), texts)
     made.environment = environment(entry, made.inputs)
     if recipe.mode == "pairwise" and plan.all[made.inputs["completions"]].own.get("sampling", {}).get("n") == 1:
         raise entry.refuse(("mode",), f"pairwise compares a prompt's completions, and {recipe.completions} has n: 1")
     return made
+
+
+def rubric_of(plan: Targets, entry: Named, mode: str) -> str:
+    """The text of the rubric that a recipe names, which asks for a verdict of a mode."""
+    try:
+        return rubric.read([folder.with_name("judges") for folder in plan.templates], entry.recipe.rubric, mode)
+    except Refusal as refusal:
+        raise entry.refuse(("rubric",), str(refusal)) from None
 
 
 def scored(plan: Targets, entry: Named, own: dict, names: dict, inputs: dict, texts: dict | None = None) -> Target:

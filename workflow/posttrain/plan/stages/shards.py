@@ -14,9 +14,9 @@ def parts(plan: Targets, made: Target, stage: str, of: int, counted: str) -> dic
         counted: the field of a shard that says how many there are.
     """
     own = {key: value for key, value in made.own.items() if key not in ("stage", "version")}
-    found = {}
+    found, name = {}, made.path.partition("/")[2]
     for i in range(of):
-        path = f"shards/{made.path.partition('/')[2]}.{i + 1}of{of}"
+        path = f"shards/{name}.{i + 1}of{of}" if name else "shards/"  # those of an internal target are internal
         shard = replace(made, path=path, stage=stage, own=own | {"shard": i, counted: of})
         found[f"{identity.SHARD}{i}"] = plan.add(shard)
     return found
