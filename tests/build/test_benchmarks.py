@@ -32,7 +32,7 @@ dataset_kwargs: {data_files: {test: echo.jsonl}}
 output_type: multiple_choice
 doc_to_text: "{{word}}"
 doc_to_choice: ["{{word}}", "{{next}}", "zebra"]
-doc_to_target: 1
+doc_to_target: "{{word|length % 2}}"
 metric_list:
   - {metric: acc, aggregation: mean, higher_is_better: true}
   - {metric: acc_norm, aggregation: mean, higher_is_better: true}
@@ -49,24 +49,33 @@ metric_list: [{metric: bits_per_byte}]
 metadata: {version: 1}
 """,
 }
-SUITE = "evals:\n  lm: {models: [micro-sft], tasks: [echo, choose, surprise], block_size: 3}\n"
-LM = "evals/micro-sft/lm"
+SUITE = """\
+  micro-lora:
+    method: sft
+    base: micro-sft
+    data: micro-rows
+    train: {learning_rate: 1e-2, batch_size: 8, max_steps: 2, max_length: 48, bf16: false, seed: 1}
+    peft: {r: 4, target_modules: all-linear}
+evals:
+  lm: {models: [micro-sft, micro-lora], tasks: [echo, choose, surprise], block_size: 3}
+"""
+LM, LORA = "evals/micro-sft/lm", "evals/micro-lora/lm"
 # In one process, for to import lm-eval takes longer than all that is done with it here.
 JOBS = """\
 import json, sys
 from dataclasses import replace
 from pathlib import Path
-from posttrain.build.job import Job
+from posttrain.build.job import Job, inputs_of
 from posttrain.evaluate import benchmarks, points
 from posttrain.files import file_digest, read_json, write_json
 
-plan, path, out = read_json(sys.argv[1])["targets"], sys.argv[2], Path(sys.argv[3])
+plan, path, lora, out = read_json(sys.argv[1])["targets"], *sys.argv[2:4], Path(sys.argv[4])
 target = plan[path]
 
 
-def job(name, recipe, **inputs):
+def job(name, recipe, path=path, **inputs):
     (out / name / "files").mkdir(parents=True)
-    found = {role: Path(place) for role, place in target["inputs"].items()} | inputs
+    found = inputs_of(plan[path], out / name) | inputs
     files = {role: Path(place) for role, place in target["files"].items()}
     return Job(path, recipe, found, files, {}, target["runtime"], out / name)
 
@@ -87,9 +96,9 @@ def said(made, job):
 
 alone = job("alone", target["own"])
 few = job("few", target["own"] | {"limit": 2, "apply_chat_template": False, "max_new_tokens": 1})
-print("SAID", json.dumps([
-    said(benchmarks.evaluate(alone), alone), said(*shared(3)), said(*shared(7)), said(benchmarks.evaluate(few), few),
-]))
+adapter = job("adapter", target["own"], path=lora)
+made = [said(benchmarks.evaluate(alone), alone), said(*shared(3)), said(*shared(7))]
+print("SAID", json.dumps([*made, *(said(benchmarks.evaluate(job), job) for job in (few, adapter))]))
 """
 
 
@@ -101,19 +110,19 @@ def project(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> P
         made.path(f"config/tasks/{name}.yaml").write_text(said)
     made.path(PAGE).write_text(made.path(PAGE).read_text() + SUITE)
     made.path("config/site.yaml").write_text(f"environments: {{evaluate: {ENVIRONMENT}}}\n")
-    made.make(LM)
+    made.make(LM, "models/micro-lora")
     return made
 
 
 @pytest.fixture(scope="module")
 def several(project: Project, tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
-    """What one job, three, seven, and one that is asked less, make of the suite."""
+    """What one job, three and seven make of the suite, one that asks less, and one that asks an adapter."""
     out = tmp_path_factory.mktemp("jobs")
     environment = clean_environment() | {
         "PYTHONPATH": str(PACKAGE), "HF_HUB_OFFLINE": "1", "HF_HOME": str(out / "home"), "TQDM_DISABLE": "1",
     }  # fmt: skip
     run = subprocess.run(
-        [ENVIRONMENT / "bin/python", "-c", JOBS, project.plan(), LM, out],
+        [ENVIRONMENT / "bin/python", "-c", JOBS, project.plan(), LM, LORA, out],
         cwd=project.root, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
@@ -121,7 +130,7 @@ def several(project: Project, tmp_path_factory: pytest.TempPathFactory) -> list[
 
 
 def test_any_number_of_shards_makes_the_same(project, several):
-    alone, three, seven, _ = several
+    alone, three, seven, *_ = several
     assert alone == three == seven
     points = pd.read_parquet(project.path(LM) / "points.parquet").to_numpy().tolist()
     assert points == alone["points"]
@@ -151,11 +160,17 @@ def test_the_model_is_asked_in_its_own_template_after_as_many_examples_as_the_ta
 
 
 def test_what_a_recipe_says_is_done(several):
-    *_, few = several
+    *_, few, _ = several
     assert few["counts"] == {"documents": 6}
     echo = [row for row in few["samples"] if row["task"] == "echo"]
     assert all(len(row["answers"][0]) <= 1 for row in echo), "a token is a byte"
     assert all("assistant" not in row["prompt"] for row in few["samples"])
+
+
+def test_an_adapter_is_asked_beside_its_base(several):
+    alone, *_, adapter = several
+    assert adapter["counts"] == alone["counts"]
+    assert adapter["samples"] != alone["samples"]
 
 
 def test_versions_are_written_down_beside_the_figures_and_in_the_run_record(project):

@@ -67,6 +67,8 @@ def test_a_rehearsal_has_the_same_targets_by_the_same_stages_and_says_what_is_sm
             continue
         assert set(differences(target["own"], rehearsed[path]["own"])) <= SMALL, path
         inputs, small = (identity.counted(made["inputs"]) for made in (target, rehearsed[path]))
+        if "tasks" in target["own"]:  # figures by lot are of no rows
+            inputs = {role: made for role, made in inputs.items() if role.startswith("model")}
         assert inputs.keys() == small.keys(), path
         for role, made in inputs.items():
             assert made.split("/")[0] == small[role].split("/")[0], path

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "sample": WORK | {"data", "recipes.template"},
     "score": WORK | {"data", "sample", "recipes.template"},
     "train": WORK | {"data"},
-    "evaluate": WORK | {"data", "sample", "score"},
+    "evaluate": WORK | {"data", "sample", "score", "recipes.benchmarks"},
     # A page is drawn from the plan's names and what stands at them.
     "report": {"files", "words", "adapters", "plan", "recipes", "data.rows", "evaluate.points"},
     # The plan checks names and arguments against the functions that they name, which import no more than they need.
