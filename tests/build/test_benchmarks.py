@@ -31,7 +31,7 @@ dataset_path: json
 dataset_kwargs: {data_files: {test: echo.jsonl}}
 output_type: multiple_choice
 doc_to_text: "{{word}}"
-doc_to_choice: ["{{word}}", "{{next}}", "zebra"]
+doc_to_choice: ["{{word}}", "{{next}}"]
 doc_to_target: "{{word|length % 2}}"
 metric_list:
   - {metric: acc, aggregation: mean, higher_is_better: true}
