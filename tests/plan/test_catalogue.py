@@ -194,7 +194,8 @@ def test_a_labs_recipes_may_live_outside_the_clone_and_refer_to_ours(fresh, monk
 
 def test_four_gpus_are_a_line_of_the_site_and_make_no_other_model(fresh, monkeypatch):
     """Of 128 rows a step, four GPUs that see 4 each at once take 8 turns."""
-    shutil.copy(ROOT / "config/recipes/zephyr-7b.yaml", fresh.path("config/recipes"))
+    for page in ("zephyr-7b", "benchmarks"):
+        shutil.copy(ROOT / f"config/recipes/{page}.yaml", fresh.path("config/recipes"))
     monkeypatch.chdir(fresh.root)
     before = plan_of(fresh)
     fresh.path("config/site.yaml").write_text("runtime:\n  zephyr-*: {gpus: 4, micro_batch_size: 4}\n")
