@@ -252,7 +252,7 @@ def summed(old: str, new: str) -> Break:
 
 PLAN = [
     # Keys and names
-    Refused("unknown section", add("reports: {}\n"), f"{AT}:40: reports: no such section. Known: completions, data, evals, models, preferences, scores, use"),
+    Refused("unknown section", add("reports: {}\n"), f"{AT}:40: reports: no such section. Known: completions, data, evals, models, preferences, published, scores, use"),
     Refused("mistyped section", edit("models:", "modles:"), f"{AT}:10: modles: no such section. Did you mean models?"),
     Refused("mistyped key", edit("base: sft", "bse: sft"), f"{AT}:30: models.dpo.bse: no such key. Did you mean base?", real=True),
     Refused("mistyped key in train", edit("beta: 0.1", "betta: 0.1"), f"{AT}:33: models.dpo.train.betta: no such key. Did you mean beta?"),
