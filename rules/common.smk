@@ -11,7 +11,7 @@ from posttrain import forkserver
 from posttrain.build.processes import threads
 from posttrain.plan import pictures
 from posttrain.plan.asked import SPREAD, shell_prefix
-from posttrain.plan.frozen import open_plan
+from posttrain.plan.opened import open_plan
 
 plan = open_plan(
     os.path.relpath(os.path.dirname(str(workflow.current_basedir))),

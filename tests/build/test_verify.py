@@ -16,7 +16,7 @@ from conftest import DPO, PAGE, SFT, Project
 from posttrain import forkserver, verify
 from posttrain.build import store
 from posttrain.files import Refusal, read_json, write_json
-from posttrain.plan import frozen
+from posttrain.plan import opened
 from posttrain.verify import contents
 
 ROWS, INIT = "data/micro-rows", "models/micro-init"
@@ -59,7 +59,7 @@ def here(built: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 def said(target: str = DPO, **asked: object) -> tuple[list[str], bool]:
     """What verify says, and whether all is well."""
-    plan = frozen.Plan(frozen.freeze_here(), main=False)
+    plan = opened.open_here()
     lines = list(verify.verify(plan, verify.Asked(target, PROFILE, **asked)))
     return [line.words for line in lines], all(line.well for line in lines)
 
@@ -209,7 +209,7 @@ def test_a_record_names_nothing_but_targets(here, name, stage):
 
 def test_a_rebuild_that_was_stopped_is_gone_on_with_and_no_other(here):
     """Here Snakemake has no such profile, and stops at once."""
-    plan, folder = frozen.Plan(frozen.freeze_here(), main=False), Path("verify", SFT)
+    plan, folder = opened.open_here(), Path("verify", SFT)
 
     def kept_after(target: str) -> bool:
         with pytest.raises(Refusal, match=f"{target}: was not built again: snakemake ended with status 1 in {folder}"):

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import ROOT, Project, clean_environment, shipped_checkout
 from posttrain import cli
-from posttrain.plan import frozen
+from posttrain.plan import opened
 from posttrain.recipes import page as recipes
 from posttrain.recipes import sections
 
@@ -172,7 +172,7 @@ def targets(shipped) -> set[str]:
     """Every target of our pages, with the pages of models and rows."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(shipped.root)
-        plan = frozen.Plan(frozen.freeze_here(), main=False)
+        plan = opened.open_here()
     models = [path.removeprefix("models/") for path in plan.all("models")]
     shown = [*models, *plan.families, *(path for kind in ("data", "preferences") for path in plan.all(kind))]
     views = [*(f"reports/{name}.html" for name in shown), *(f"published/{name}" for name in models)]

@@ -14,7 +14,7 @@ import apart
 from conftest import PAGE, ROOT, Project
 from posttrain.build import environments, processes
 from posttrain.files import Refusal
-from posttrain.plan import frozen
+from posttrain.plan import frozen, opened
 from posttrain.recipes import identity
 
 ASKED = """\
@@ -222,7 +222,7 @@ def test_a_rehearsal_needs_no_vllm(asked, monkeypatch):
 
 
 def test_an_image_is_found_from_a_rehearsals_folder_too(asked):
-    plan = frozen.Plan(frozen.freeze(Path(), {"recipes": ["config/recipes"]}), main=False)
+    plan = opened.Plan(frozen.freeze(Path(), {"recipes": ["config/recipes"]}), main=False)
     plan.targets[TRIES]["environment"], plan.root = "sample", Path("..")
     for said, found in (("a.sif", "../a.sif"), ("/a.sif", "/a.sif"), ("docker://a", "docker://a"), ("venv", None)):
         plan.site = {"environments": {"sample": said}}

@@ -9,7 +9,7 @@ import pytest
 
 from conftest import ROOT, Project
 from posttrain import cli
-from posttrain.plan import frozen, pictures
+from posttrain.plan import frozen, opened, pictures
 from posttrain.recipes import scoring
 from posttrain.score import verifiers
 from posttrain.score.verifiers import constraints
@@ -62,7 +62,7 @@ def test_its_page_makes_the_jobs_that_it_shows(mine):
 
 
 def test_its_scan_has_the_models_that_it_shows(mine):
-    plan = frozen.Plan(frozen.freeze_here(), main=False)
+    plan = opened.open_here()
     assert [str(plan.suggest("models/mine-sft-rates"))] == shown("snakemake -n models/mine-sft-rates")
     rates = [plan.targets[f"models/{name}"]["own"]["train"] for name in ("mine-sft", "mine-sft-linear")]
     assert [train.get("lr_scheduler_kwargs") for train in rates] == [{"min_lr_rate": 0.1}, None]

@@ -14,7 +14,7 @@ from conftest import DPO, Project
 from posttrain import doctor
 from posttrain.doctor import launched, machine, scheduler
 from posttrain.files import Refusal
-from posttrain.plan import frozen
+from posttrain.plan import opened
 from posttrain.plan.cost import Job
 
 REMOTE = "data:\n  far:\n    sources:\n      - {hub: org/name, split: train, columns: [messages]}\n"
@@ -28,8 +28,8 @@ def here(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     return fresh
 
 
-def planned(*asked: str) -> tuple[frozen.Plan, list[Job]]:
-    plan = frozen.Plan(frozen.freeze_here(), main=False)
+def planned(*asked: str) -> tuple[opened.Plan, list[Job]]:
+    plan = opened.open_here()
     return plan, doctor.to_run(plan, list(asked) or [DPO])
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import DPO, SFT, Project, clean_environment, shipped_checkout
 from posttrain.files import Refusal
-from posttrain.plan import frozen, triggers
+from posttrain.plan import frozen, opened, triggers
 
 HEAVY = {"torch", "transformers", "datasets", "pyarrow", "pandas", "numpy", "trl", "peft", "accelerate", "tokenizers"}
 HEAVY |= {"reasoning_gym"}
@@ -185,9 +185,9 @@ def test_planning_loads_no_library_of_training(shipped):
     """A plan is made by every snakemake call, on login nodes too: torch alone would take seconds."""
     packages = loaded(
         shipped,
-        "from pathlib import Path; from posttrain.plan import frozen; "
+        "from pathlib import Path; from posttrain.plan import frozen, opened; "
         "path = frozen.freeze(Path(), {'recipes': ['config/recipes']}); "
-        "frozen.Plan(path, True).trigger('models/quickstart-dpo')",
+        "opened.Plan(path, True).trigger('models/quickstart-dpo')",
     )
     assert "posttrain" in packages
     assert not packages & HEAVY
@@ -225,7 +225,7 @@ def test_a_job_takes_its_recipe_from_the_plan_that_its_main_process_froze(fresh,
     fresh.edit("beta: 0.1", "beta: 0.2")
     monkeypatch.setenv("POSTTRAIN_PLAN", frozen.freeze(Path(), {"recipes": ["config/recipes"]}))
     fresh.edit("beta: 0.2", "beta: 0.3")
-    job = frozen.open_plan(".", {"recipes": ["nowhere"]}, main=False)
+    job = opened.open_plan(".", {"recipes": ["nowhere"]}, main=False)
     assert job.targets[DPO]["own"]["train"]["beta"] == 0.2
     before = Path(triggers.path_of(DPO)).read_text()
     assert job.trigger(DPO) == triggers.path_of(DPO)
@@ -236,7 +236,7 @@ def test_a_job_without_a_plan_is_refused(fresh, monkeypatch):
     monkeypatch.chdir(fresh.root)
     monkeypatch.delenv("POSTTRAIN_PLAN", raising=False)
     with pytest.raises(Refusal, match="found no POSTTRAIN_PLAN"):
-        frozen.open_plan(".", {"recipes": ["config/recipes"]}, main=False)
+        opened.open_plan(".", {"recipes": ["config/recipes"]}, main=False)
 
 
 def test_models_of_equal_rows_lengths_and_template_share_tokens(fresh, monkeypatch):

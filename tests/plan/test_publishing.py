@@ -8,7 +8,7 @@ from conftest import DPO, PAGE, SFT, Project
 from hub import COMMIT
 from posttrain import cli
 from posttrain.files import Refusal
-from posttrain.plan import frozen, publishing
+from posttrain.plan import opened, publishing
 
 HUB = """\
 data:
@@ -51,9 +51,9 @@ def licensed(project: Project, **licences: str) -> None:
     project.path("config/bases.yaml").write_text(text)
 
 
-def plan() -> frozen.Plan:
+def plan() -> opened.Plan:
     """The plan of the checkout that we stand in."""
-    return frozen.Plan(frozen.freeze_here(), main=False)
+    return opened.open_here()
 
 
 def refusal(name: str) -> str:

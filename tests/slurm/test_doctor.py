@@ -12,7 +12,7 @@ from conftest import DPO, SFT, Project
 from posttrain import doctor
 from posttrain.doctor import launched, scheduler
 from posttrain.doctor.trial import Trial
-from posttrain.plan import frozen
+from posttrain.plan import opened
 
 MODULES = "module() { export LOADEDMODULES=$2/12.8:$LOADEDMODULES; }\n"
 
@@ -27,7 +27,7 @@ def here(fresh: Project, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> P
 
 def planned(site: str) -> tuple:
     Path("config/site.yaml").write_text(site)
-    plan = frozen.Plan(frozen.freeze_here(), main=False)
+    plan = opened.open_here()
     return plan, doctor.to_run(plan, [DPO])
 
 

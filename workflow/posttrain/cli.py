@@ -11,7 +11,7 @@ from posttrain import progress
 from posttrain.build import gc
 from posttrain.files import Refusal
 from posttrain.handbook import keys
-from posttrain.plan import adopt, cost, frozen
+from posttrain.plan import adopt, cost, frozen, opened
 from posttrain.plan.table import Table, explained
 from posttrain.recipes.gpus import GPUS
 from posttrain.words import columns, volume
@@ -101,7 +101,7 @@ def examine(args: argparse.Namespace) -> None:
     """Print a line for each check; end with status 1 if one found something wrong."""
     from posttrain import doctor  # huggingface_hub, as below
 
-    plan = frozen.Plan(frozen.freeze_here(), main=False)
+    plan = opened.open_here()
     asked = asked_for(plan, args.target or plan.all("models"))
     well = True
     try:
@@ -116,7 +116,7 @@ def examine(args: argparse.Namespace) -> None:
 
 def show_plan(args: argparse.Namespace) -> None:
     """Print a line for each job that would run, and what they take together."""
-    plan = frozen.Plan(frozen.freeze_here(), main=False)
+    plan = opened.open_here()
     made = Table(plan, asked_for(plan, args.target or plan.all("models")), args.gpu or plan.site.get("gpu"))
     if not made.jobs:
         print("nothing is to be done")
@@ -130,19 +130,19 @@ def show_plan(args: argparse.Namespace) -> None:
 
 def show_reasons(args: argparse.Namespace) -> None:
     """Print why each target that some are made of would be made, or that it would not."""
-    plan = frozen.Plan(frozen.freeze_here(), main=False)
+    plan = opened.open_here()
     print(*explained(plan, asked_for(plan, args.target)), sep="\n")
 
 
 def compare(args: argparse.Namespace) -> None:
     """Print the figures, recipes and answers of models side by side, and what of them is not built."""
-    plan = frozen.Plan(frozen.freeze_here(), main=False)
+    plan = opened.open_here()
     from posttrain.report import terminal  # pandas, and after a recipe's faults were said
 
     print("\n".join(terminal.compared(plan.targets, args.model, args.samples)).strip())
 
 
-def asked_for(plan: frozen.Plan, targets: list[str]) -> list[str]:
+def asked_for(plan: opened.Plan, targets: list[str]) -> list[str]:
     return [path for target in targets for path in paths_of(plan, target)]
 
 
@@ -150,7 +150,7 @@ def verify(args: argparse.Namespace) -> None:
     """Print what differs from a target's record, and the verdict; end with status 1 if it is not the same."""
     from posttrain import verify  # what doctor does without, too
 
-    plan = frozen.Plan(frozen.freeze_here(), main=False)
+    plan = opened.open_here()
     well = True
     for said in verify.verify(plan, verify.Asked(args.target, args.profile, args.into, args.stored, args.anyway)):
         print(said, flush=True)
@@ -184,7 +184,7 @@ def show_import(args: argparse.Namespace) -> None:
         raise Refusal(f"--output {args.output}: is not kept, for no plan takes it: {refusal}") from None
 
 
-def paths_of(plan: frozen.Plan, target: str) -> list[str]:
+def paths_of(plan: opened.Plan, target: str) -> list[str]:
     """The plan's targets that a name asks for: a page asks for all that it shows, a scan for its models."""
     if target in plan.scans:
         return plan.scans[target]
@@ -206,7 +206,7 @@ def lock(args: argparse.Namespace) -> None:
     """Write config/lock.yaml, and print a line for each entry that is other than before."""
     from posttrain.hub import pinning  # huggingface_hub takes as long to load as all else together
 
-    plan = frozen.Plan(frozen.freeze_here(), main=False)
+    plan = opened.open_here()
     said = False
     for line in pinning.pin(plan.hub_ids, args.id, args.update, args.prune):
         said = True
@@ -231,7 +231,7 @@ def adopt_or_drop(args: argparse.Namespace) -> None:
 
 def collect(args: argparse.Namespace) -> None:
     """Print what stays and what goes; with --delete, take it away."""
-    plan = frozen.Plan(frozen.freeze_here(), main=False)
+    plan = opened.open_here()
     store = plan.store
     if args.pin:
         print(f"{args.pin}: {gc.pin(store, args.pin, args.because)} is pinned")

@@ -29,7 +29,7 @@ from posttrain.build import sent, slurm, status
 from posttrain.build.launch import READERS
 from posttrain.files import Refusal, read_json
 from posttrain.plan import asked
-from posttrain.plan.frozen import Plan
+from posttrain.plan.opened import Plan
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 

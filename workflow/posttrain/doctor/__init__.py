@@ -11,7 +11,7 @@ from posttrain.doctor.trial import Trial
 from posttrain.files import Refusal
 from posttrain.plan import cost
 from posttrain.plan.cost import Job
-from posttrain.plan.frozen import Plan
+from posttrain.plan.opened import Plan
 
 Check = Callable[[], str]
 

@@ -15,7 +15,7 @@ from typing import IO
 
 from posttrain.build import processes
 from posttrain.files import Refusal, read_json, write_json
-from posttrain.plan.frozen import Plan
+from posttrain.plan.opened import Plan
 
 FOLDER = Path(".posttrain/doctor")
 ASKED, LOG = "asked.json", "log"

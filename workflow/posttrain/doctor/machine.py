@@ -16,7 +16,7 @@ from posttrain.files import Refusal
 from posttrain.hub.asking import LOGIN, unreached
 from posttrain.plan import cost
 from posttrain.plan.cost import Job
-from posttrain.plan.frozen import Plan
+from posttrain.plan.opened import Plan
 from posttrain.recipes.benchmarks import runs_code
 from posttrain.recipes.environments import APART
 from posttrain.words import volume

@@ -10,7 +10,7 @@ from posttrain.build import processes, slurm
 from posttrain.files import Refusal
 from posttrain.plan import asked
 from posttrain.plan.cost import Job
-from posttrain.plan.frozen import Plan
+from posttrain.plan.opened import Plan
 from posttrain.words import did_you_mean, volume
 
 FORGETS = 60  # seconds: Snakemake looks at least so often at what became of its jobs

@@ -17,7 +17,7 @@ from posttrain.doctor.launched import PROCESSES, names
 from posttrain.files import Refusal
 from posttrain.plan import asked
 from posttrain.plan.cost import Job
-from posttrain.plan.frozen import Plan
+from posttrain.plan.opened import Plan
 from posttrain.words import lasting, volume
 
 MINUTES = 10  # for which it may run

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from posttrain.files import Refusal, write_text
-from posttrain.plan import frozen
+from posttrain.plan import frozen, opened
 from posttrain.plan.lineage import lineage
 from posttrain.recipes import page
 from posttrain.recipes.sections import SECTIONS
@@ -12,13 +12,13 @@ from posttrain.words import did_you_mean
 HEADER = "# What stands in the place of targets. `posttrain adopt` writes these lines.\n"
 
 
-def adopt(path: str, place: str) -> frozen.Plan:
+def adopt(path: str, place: str) -> opened.Plan:
     """The plan with a folder or a hub repository in a target's place."""
     file = page_of_uses()
     return rewrite(file, {**uses_of(file), path: place})
 
 
-def drop(path: str) -> frozen.Plan:
+def drop(path: str) -> opened.Plan:
     """The plan without what stands in a target's place."""
     file = page_of_uses()
     uses = uses_of(file)
@@ -41,12 +41,12 @@ def uses_of(file: Path) -> dict[str, str]:
     return said or {}
 
 
-def rewrite(file: Path, uses: dict[str, str]) -> frozen.Plan:
+def rewrite(file: Path, uses: dict[str, str]) -> opened.Plan:
     """Plan with a page's uses. Raises: Refusal, the plan's own, with the page as it was."""
     before = page.text_of(file) if file.exists() else None
     write_text(file, page.with_section(file, before or HEADER, "use", uses))
     try:
-        return frozen.Plan(frozen.freeze_here(), main=False)
+        return opened.open_here()
     except BaseException:
         if before is None:
             file.unlink()
@@ -55,7 +55,7 @@ def rewrite(file: Path, uses: dict[str, str]) -> frozen.Plan:
         raise
 
 
-def stands(plan: frozen.Plan, path: str) -> str:
+def stands(plan: opened.Plan, path: str) -> str:
     """What an adopted target is: a folder with its digest, or a repository with its commit."""
     target = plan.targets[path]
     if target["stage"] == "adopt_folder":
@@ -65,7 +65,7 @@ def stands(plan: frozen.Plan, path: str) -> str:
     return f"{target['own']['repo_id']} of the hub, commit {target['own']['revision']}"
 
 
-def begun_at(plan: frozen.Plan, path: str) -> list[str]:
+def begun_at(plan: opened.Plan, path: str) -> list[str]:
     """The targets of recipes that are made of a target; a scan is said once."""
     scanned = {point: scan for scan, points in plan.scans.items() for point in points}
     kinds = tuple(f"{kind}/" for kind in SECTIONS)

@@ -7,8 +7,9 @@ from pathlib import Path
 from posttrain.files import read_json
 from posttrain.plan import cost, triggers
 from posttrain.plan.cost import Job
-from posttrain.plan.frozen import NAMED, Plan
+from posttrain.plan.frozen import NAMED
 from posttrain.plan.lineage import lineage
+from posttrain.plan.opened import Plan
 from posttrain.recipes.gpus import GPUS, SIZES, SLOWEST
 from posttrain.words import columns, volume
 

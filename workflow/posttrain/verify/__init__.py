@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posttrain.plan import recorded
-from posttrain.plan.frozen import Plan
+from posttrain.plan.opened import Plan
 from posttrain.verify import before, compare, rebuild
 
 

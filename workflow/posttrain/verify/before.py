@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from posttrain.build import environments, record, store
 from posttrain.build.ancestry import outside
 from posttrain.files import Refusal, place_digest, read_json
-from posttrain.plan.frozen import NAMED, Plan
+from posttrain.plan.frozen import NAMED
+from posttrain.plan.opened import Plan
 from posttrain.plan.triggers import changes
 from posttrain.recipes import identity
 
