@@ -10,6 +10,7 @@ import pytest
 from conftest import ROOT, Project, shipped_checkout, write_lines
 from posttrain.handbook import keys
 from posttrain.plan import frozen
+from posttrain.plan.lineage import lineage
 from posttrain.recipes import bases, identity
 
 pytestmark = pytest.mark.xdist_group("rehearsal")  # all models are rehearsed once
@@ -110,7 +111,8 @@ def test_a_rehearsed_model_is_of_its_bases_type_and_its_methods_trainer(rehearse
         if path.startswith(("models/", "checkpoints/")) and target["stage"].startswith("train_"):
             run = json.loads(rehearsed.path(f"{path}.run.json").read_text())
             assert run["metrics"]["trainer"] == TRAINERS[target["own"]["method"]], path
-    for path, target in targets.items():
+    for path in lineage(targets, *(path for path in targets if path.startswith("models/"))):
+        target = targets[path]
         if target["stage"] == "imitate_snapshot" and target["own"]["kind"] == "models":
             base = BASES[target["own"]["repo_id"].partition("@")[0]]
             config = json.loads((rehearsed.path(path) / "config.json").read_text())
