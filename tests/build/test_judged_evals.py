@@ -163,6 +163,11 @@ def test_a_win_is_one_in_both_orders_and_a_tie_is_half():
     assert list(wins.warnings(made)) == ["1 of 6 prompts have no verdict in both orders, and count in no other figure"]
 
 
+def test_a_judge_that_always_says_tie_is_told_of():
+    made = [pair(number, 0.5, 0.5) for number in range(4)]
+    assert list(wins.warnings(made)) == ["the judge calls all 4 pairs a tie; win_rate says nothing of the models"]
+
+
 VERDICTS = st.sampled_from([None, 0.0, 0.5, 1.0])
 
 

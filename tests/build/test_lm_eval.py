@@ -64,6 +64,8 @@ LM, LORA = "evals/micro-sft/lm", "evals/micro-lora/lm"
 JOBS = """\
 import json, sys
 from pathlib import Path
+import jinja2
+import lm_eval.utils
 from posttrain.build import sandbox
 from posttrain.build.job import Job, inputs_of
 from posttrain.evaluate import benchmarks
@@ -101,7 +103,11 @@ adapter = job("adapter", target["own"], path=lora)
 programs = ["def f(): return 1", "f = 2"]
 worth = [] if sandbox.lacking() else CodeEval().compute(["assert f() == 1"], [programs], [1, 2])
 made = [said(benchmarks.evaluate(alone), alone), said(*shared(3)), said(*shared(7))]
-print("SAID", json.dumps([*made, *(said(benchmarks.evaluate(job), job) for job in (few, adapter)), worth]))
+try:
+    reached = lm_eval.utils.apply_template("{{ (cycler|attr('__init__')|attr('__globals__'))['os'].getpid() }}", {})
+except jinja2.TemplateError:
+    reached = ""
+print("SAID", json.dumps([*made, *(said(benchmarks.evaluate(job), job) for job in (few, adapter)), worth, reached]))
 """
 
 
@@ -119,8 +125,8 @@ def project(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(scope="module")
 def several(project: Project, tmp_path_factory: pytest.TempPathFactory) -> list:
-    """What one job, three and seven make of the suite, one that asks less, and one that asks an adapter; and what two
-    programs are worth, if there is a sandbox.
+    """What one job, three and seven make of the suite, one that asks less, and one that asks an adapter; what two
+    programs are worth, if there is a sandbox; and what a template gets hold of.
     """
     out = tmp_path_factory.mktemp("jobs")
     environment = clean_environment() | {
@@ -176,6 +182,10 @@ def test_an_adapter_is_asked_beside_its_base(several):
     alone, adapter = several[0], several[4]
     assert adapter["counts"] == alone["counts"]
     assert adapter["samples"] != alone["samples"]
+
+
+def test_a_template_of_a_task_reaches_nothing_of_python(several):
+    assert several[6] == ""
 
 
 def test_a_program_is_worth_what_its_tests_say_of_it(several):

@@ -31,7 +31,7 @@ def test_perplexity_is_e_to_its_mean_and_so_are_its_bounds():
     found = points.figures(points.table([*nats, *(point._replace(figure="perplexity") for point in nats)]))
     for name, value in found["nats"].items():
         assert found["perplexity"][name] == pytest.approx(math.exp(value), rel=1e-4)
-    ours, theirs = (points.table([Point("perplexity", "0", value)]) for value in (1.0, 2.0))
+    ours, theirs = (points.table([Point("perplexity", unit, value) for unit in "ab"]) for value in (1.0, 2.0))
     assert points.difference(ours, theirs, "perplexity").value == pytest.approx(math.e - math.e**2)
 
 
@@ -54,18 +54,27 @@ def test_the_order_of_points_changes_no_interval():
 
 
 def test_models_are_compared_on_the_units_that_both_have():
-    """A model that is right wherever the other is, and on five more of 100, is surely better: paired, and only so."""
+    """A model that is right wherever the other is, and on seven more of 100, is surely better: paired, and only so."""
     base = [float(number < 40) for number in range(100)]
-    better = [float(number < 45) for number in range(100)]
+    better = [float(number < 47) for number in range(100)]
     ours, theirs = (points.table(shares(rights)) for rights in (better + [1.0] * 50, base))
     found = points.difference(ours, theirs, "accuracy")
     assert found.units == 100
-    assert found.value == pytest.approx(0.05)
-    assert 0 < found.low < 0.05 < found.high < 0.1
+    assert found.value == pytest.approx(0.07)
+    assert 0 < found.low < 0.07 < found.high < 0.14
     assert found.p < 0.05
     turned = points.difference(theirs, ours, "accuracy")
     assert (turned.value, turned.low, turned.high) == pytest.approx((-found.value, -found.high, -found.low))
     assert turned.p == found.p
+
+
+def test_few_units_call_nothing_different():
+    """Of one unit every resample is the same, and of three that all differ one way nearly every one says so."""
+    ours, theirs = (points.table(shares(rights)) for rights in ([0.311], [0.310]))
+    assert points.difference(ours, theirs, "accuracy") is None
+    ours, theirs = (points.table(shares(rights)) for rights in ([1.0] * 3, [0.0] * 3))
+    assert points.difference(ours, theirs, "accuracy").p == 0.25
+    assert points.difference(theirs, ours, "accuracy").p == 0.25
 
 
 def test_a_model_is_no_better_than_itself():

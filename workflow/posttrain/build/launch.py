@@ -66,11 +66,12 @@ def too_large(stage: str, own: dict) -> str | None:
         return BLOCK_TOO_LARGE
     if stage not in READERS:
         return None
-    if "vllm" in (own.get("engine"), own.get("sampling", {}).get("engine")):
+    key = "judging" if "judging" in own else "sampling"  # of two, the answers' is another job's
+    if "vllm" in (own.get("engine"), own.get(key, {}).get("engine")):
         return "out of memory by vLLM; say more gpus under runtime, or on a CPU less VLLM_CPU_KVCACHE_SPACE (GB)"
-    if "sampling" in own:
-        block = f"out of memory with {own['sampling']['block_size']} sequences at once"
-        return f"{block}; lower sampling.block_size or max_new_tokens, which make other answers, or {MORE}"
+    if key in own:
+        block = f"out of memory with {own[key]['block_size']} sequences at once"
+        return f"{block}; lower {key}.block_size or max_new_tokens, which make other answers, or {MORE}"
     if "tasks" in own:
         return f"out of memory with {own['block_size']} requests at once; lower block_size, or {MORE}"
     if "max_length" in own:

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import jinja2
+import jinja2.sandbox
 import lm_eval.tasks
+import lm_eval.utils
 from lm_eval import evaluator
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
@@ -41,6 +43,7 @@ class Block(NamedTuple):
 def loaded(job: Job) -> TaskDict:
     """The job's tasks, with the rows that the plan has found for them, set as the recipe says."""
     code.serve()
+    render_in_a_sandbox()
     tasks = job.recipe["tasks"]
     known = [name for name in tasks if "version" in tasks[name]]
     folders = sorted({str(FOLDER / KNOWN[name].folder) for name in known})  # of all there are, to read takes a minute
@@ -59,6 +62,16 @@ def loaded(job: Job) -> TaskDict:
     for task in found["tasks"].values():
         settle(task, job.recipe)
     return found
+
+
+def render_in_a_sandbox() -> None:
+    """Have lm-eval fill in a task's templates where they reach nothing of Python: its own environment is no sandbox."""
+    theirs = lm_eval.utils.env
+    ours = jinja2.sandbox.ImmutableSandboxedEnvironment(
+        undefined=theirs.undefined, keep_trailing_newline=theirs.keep_trailing_newline
+    )
+    ours.filters.update(theirs.filters)
+    lm_eval.utils.env = ours
 
 
 def rows_of(job: Job, name: str, config: dict) -> dict:

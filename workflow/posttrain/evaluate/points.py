@@ -70,20 +70,22 @@ def figures(points: pd.DataFrame) -> dict[str, dict[str, float]]:
 
 
 def difference(ours: pd.DataFrame, theirs: pd.DataFrame, figure: str) -> Difference | None:
-    """Ours less theirs, paired by unit; None if they have no unit in common.
+    """Ours less theirs, paired by unit; None if they have not two units in common, for one says nothing of chance.
 
-    p counts the resamples whose difference has another sign, or none, twice (Efron & Tibshirani 1993, ch. 15).
+    p counts the resamples whose difference has another sign, or none, twice (Efron & Tibshirani 1993, ch. 15). It is no
+    less than a sign test could make it of the units that differ: resamples of a few that all differ one way agree.
     """
     mine, other = (by_unit(points[points.figure == figure]) for points in (ours, theirs))
     both = mine.index.intersection(other.index)
-    if both.empty:
+    if len(both) < 2:
         return None
     mine, other, of_mean = mine.loc[both], other.loc[both], FUNCTIONS.get(figure, float)
     pairs = zip(*(resampled(units, COMPARED) for units in (mine, other)), strict=True)  # the same draws
     drawn = [of_mean(a) - of_mean(b) for a, b in pairs]
     one_side = min(sum(value <= 0 for value in drawn), sum(value >= 0 for value in drawn))
     low, high = np.percentile(drawn, BOUNDS).tolist()
-    p = min(2 * (one_side + 1) / (COMPARED + 1), 1.0)
+    differing = int((mine.value / mine.weight != other.value / other.weight).sum())
+    p = min(max(2 * (one_side + 1) / (COMPARED + 1), 2.0 ** (1 - differing)), 1.0)
     return Difference(of_mean(ratio(mine)) - of_mean(ratio(other)), low, high, p, len(both))
 
 

@@ -82,3 +82,5 @@ def warnings(made: list[dict]) -> Iterator[str]:
             f"the judge goes by the place: of {changing} of {len(judged)} pairs the verdict changes with the order, "
             "which makes a tie; win_rate says little of the models"
         )
+    if len(judged) > 1 and {row[side] for row in judged for side in ("verdict_first", "verdict_second")} == {0.5}:
+        yield f"the judge calls all {len(judged)} pairs a tie; win_rate says nothing of the models"
