@@ -101,8 +101,9 @@ def headlines(suites: list[Suite]) -> dict[str, list[str]]:
     for suite in suites:
         figure = next(iter(suite.drawn))
         for model, said in suite.said.items():
-            value = draw.worth(figure, said["figures"][figure]["value"])
-            found.setdefault(model, []).append(f"{suite.name} {value}")
+            if figure in said["figures"]:  # a model may have none, as one that no judge could rate
+                value = draw.worth(figure, said["figures"][figure]["value"])
+                found.setdefault(model, []).append(f"{suite.name} {value}")
     return found
 
 
