@@ -163,6 +163,10 @@ class Project:
         assert old in text, f"{old!r} is not in {name}"
         self.path(name).write_text(text.replace(old, new))
 
+    def add(self, text: str) -> None:
+        """Write more at the end of the page of recipes."""
+        self.path(PAGE).write_text(self.path(PAGE).read_text() + text)
+
     def manifest(self, target: str) -> dict:
         return json.loads(self.path(f"{target}.json").read_text())
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from conftest import PAGE, ROOT, SFT, Project, write_lines
+from conftest import ROOT, SFT, Project, write_lines
 from posttrain.data import dialogues, rows
 from posttrain.data.rows import Unsound
 from posttrain.evaluate.ratings import known_answers
@@ -339,7 +339,7 @@ def test_a_chain_from_dialogues_to_rows_and_pairs_of_two_halves(built):
     write_lines(built.path("asked.jsonl"), [*said, said[0], {"chosen": "\n\nHuman: a\n\nAssistant:"}])
     built.edit("data:\n", DATA)
     built.edit("preferences:\n", PREFERENCES)
-    built.path(PAGE).write_text(built.path(PAGE).read_text() + SECTIONS)
+    built.add(SECTIONS)
     built.make("data/revised", "preferences/revised")
 
     (mixed,) = ledgers(built, "data/asked")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import apart
-from conftest import PAGE, SFT, Project
+from conftest import SFT, Project
 from posttrain.files import read_json
 
 TRIES, SHARD = "completions/tries", "shards/tries.1of1"
@@ -44,7 +44,7 @@ exec "$@"
 @pytest.fixture
 def asked(built: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """The micro-chain, completions of vLLM's to sample, and a machine of one GPU, conda, apptainer, and their vLLM."""
-    built.path(PAGE).write_text(built.path(PAGE).read_text() + ASKED)
+    built.add(ASKED)
     built.path("envs/sample.lock").write_text("vllm==0.33.0\n")
     apart.make(tmp_path / "vllm", "sample", "0.33.0")
     (tmp_path / "bin").mkdir()

@@ -64,7 +64,7 @@ def once(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> Proj
     project = micro_built.copy(tmp_path_factory.mktemp("evals") / "p")
     write_lines(project.path("texts.jsonl"), [{"text": said} for said in TEXTS])
     project.edit("data:\n", "data:\n  micro-text: {sources: [{path: texts.jsonl}]}\n")
-    project.path(PAGE).write_text(project.path(PAGE).read_text() + REWARD + EVALS)
+    project.add(REWARD + EVALS)
     project.make(SPELLING, BITS, WINS)
     return project
 
@@ -259,7 +259,7 @@ def test_pairs_are_read_as_a_training_reads_them(once, tmp_path):
 
 def test_a_reward_models_scores_are_its_logits_and_what_is_chosen_goes_by_them(evaluated):
     evaluated.edit("preferences:\n", "preferences:\n  judged: {scores: judged, select: best_vs_worst}\n")
-    evaluated.path(PAGE).write_text(evaluated.path(PAGE).read_text() + JUDGED)
+    evaluated.add(JUDGED)
     evaluated.make("preferences/judged")
     made = pd.DataFrame(rows.read(evaluated.path("completions/judged/completions.parquet")))
     scores = pd.DataFrame(rows.read(evaluated.path("scores/judged/scores.parquet")))

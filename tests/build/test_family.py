@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file
 from test_report import FETCHES, SUITE, Reader
 
-from conftest import DPO, PAGE, SFT, Project
+from conftest import DPO, SFT, Project
 from posttrain.evaluate import points
 from posttrain.report import answers, builds, draw, family, page, sizes
 from posttrain.words import volume
@@ -25,7 +25,7 @@ ERROR = '<p id="p"></p><script>console.error("seen")</script>'
 def once(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A checkout in which the pages of a family and of a model of it were made."""
     project = micro_built.copy(tmp_path_factory.mktemp("family") / "p")
-    project.path(PAGE).write_text(project.path(PAGE).read_text() + SUITE)
+    project.add(SUITE)
     project.make(FAMILY, REPORT)
     return project
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import DPO, PAGE, Project
+from conftest import DPO, Project
 from posttrain.build import gpus
 from posttrain.files import Refusal
 
@@ -97,7 +97,7 @@ WIDE = """\
 
 @pytest.mark.parametrize("dry", [("-n",), ()], ids=["dry", "meant"])
 def test_a_target_of_more_gpus_than_there_are_is_refused_before_anything_is_built(fresh, dry):
-    fresh.path(PAGE).write_text(fresh.path(PAGE).read_text() + WIDE)
+    fresh.add(WIDE)
     said = fresh.refused("models/wide", *ON_THIS_MACHINE, *dry).splitlines()[-1]
     assert said == (
         "models/wide: runtime.gpus: 8 are asked for, and there are 4 (`--resources gpu`); "
@@ -142,7 +142,7 @@ def test_jobs_at_once_have_gpus_of_their_own_and_die_with_their_snakemake(built:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,3")
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # where other jobs of this machine do not look
     monkeypatch.setattr(gpus, "LOCKS", tmp_path / gpus.LOCKS.name)
-    built.path(PAGE).write_text(built.path(PAGE).read_text() + TRIES)
+    built.add(TRIES)
     built.path("scripts/sample_shard.py").write_text(SLEEPER)
     before = len(built.started())
     main = built.start("completions/tries", *ON_THIS_MACHINE)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import PAGE, Project, write_lines
+from conftest import Project, write_lines
 from judges import always
 from posttrain.build.job import Job
 from posttrain.data import rows
@@ -57,7 +57,7 @@ def once(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> Proj
     good = [["a bee"], [], ["an eel", "none"]]
     write_lines(project.path("talks.jsonl"), [{"prompt": a, "good": b} for a, b in zip(QUESTIONS, good, strict=True)])
     project.edit("data:\n", DATA)
-    project.path(PAGE).write_text(project.path(PAGE).read_text() + EVALS)
+    project.add(EVALS)
     project.make(DUEL, TALK)
     return project
 

@@ -6,7 +6,7 @@ import subprocess
 import pandas as pd
 import pytest
 
-from conftest import PAGE, ROOT, WORDS, Project, clean_environment, write_lines
+from conftest import ROOT, WORDS, Project, clean_environment, write_lines
 from posttrain.build.processes import PACKAGE
 
 ENVIRONMENT = ROOT / ".venv-evaluate"
@@ -117,7 +117,7 @@ def project(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> P
     write_lines(made.path("echo.jsonl"), [{"word": a, "next": b} for a, b in zip(WORDS, WORDS[3:], strict=False)])
     for name, said in TASKS.items():
         made.path(f"config/tasks/{name}.yaml").write_text(said)
-    made.path(PAGE).write_text(made.path(PAGE).read_text() + SUITE)
+    made.add(SUITE)
     made.path("config/site.yaml").write_text(f"environments: {{evaluate: {ENVIRONMENT}}}\n")
     made.make(LM, "models/micro-lora")
     return made

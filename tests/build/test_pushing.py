@@ -15,7 +15,7 @@ from stages import Stage
 from test_adapters import adapt, logits, shown, trained
 from transformers import AutoModelForCausalLM
 
-from conftest import PAGE, Project, clean_environment
+from conftest import Project, clean_environment
 from hub import COMMIT, Hub
 from posttrain import checkpoints
 from posttrain.files import file_digest, read_json, write_json, write_text
@@ -51,7 +51,7 @@ def hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:
 def told(chain_built: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A checkout whose recipes say where a model is published, and in which its card was made."""
     project = chain_built.copy(tmp_path_factory.mktemp("told") / "p")
-    project.path(PAGE).write_text(project.path(PAGE).read_text() + PUBLISHED)
+    project.add(PUBLISHED)
     project.make(CARD)
     return project
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import DPO, PAGE, SFT, Project
+from conftest import DPO, SFT, Project
 from posttrain.data import rows
 from posttrain.files import write_json
 from posttrain.plan import lineage
@@ -70,7 +70,7 @@ class Reader(HTMLParser):
 def once(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A checkout in which a page was made."""
     project = micro_built.copy(tmp_path_factory.mktemp("report") / "p")
-    project.path(PAGE).write_text(project.path(PAGE).read_text() + SUITE)
+    project.add(SUITE)
     project.make(REPORT)
     return project
 

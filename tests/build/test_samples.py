@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from conftest import PAGE, SFT, Project
+from conftest import SFT, Project
 from posttrain.build.job import Job
 from posttrain.build.pool import batches, each_once
 from posttrain.checkpoints import open_chat_tokenizer
@@ -50,7 +50,7 @@ scores:
 def with_samples(project: Project) -> Project:
     project.edit("data:\n", "data:\n  best: {scores: tries, select: best_of_n}\n")
     project.edit("preferences:\n", "preferences:\n  picked: {scores: tries, select: best_vs_worst}\n")
-    project.path(PAGE).write_text(project.path(PAGE).read_text() + SECTIONS)
+    project.add(SECTIONS)
     return project
 
 

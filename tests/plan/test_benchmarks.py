@@ -40,7 +40,7 @@ def asked(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.chdir(fresh.root)
     fresh.path("words.jsonl").write_text('{"question": "Not left?", "answer": 1}\n')
     fresh.path("config/tasks/words.yaml").write_text(WORDS)
-    fresh.path(PAGE).write_text(fresh.path(PAGE).read_text() + SUITES)
+    fresh.add(SUITES)
     return fresh
 
 

@@ -18,7 +18,7 @@ MORE = """\
 @pytest.fixture
 def targets(fresh, monkeypatch) -> dict[str, dict]:
     monkeypatch.chdir(fresh.root)
-    fresh.path(PAGE).write_text(fresh.path(PAGE).read_text() + MORE)
+    fresh.add(MORE)
     return read_json(frozen.freeze_here())["targets"]
 
 

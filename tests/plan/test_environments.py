@@ -11,7 +11,7 @@ import yaml
 from test_plan import plan_of
 
 import apart
-from conftest import PAGE, ROOT, Project
+from conftest import ROOT, Project
 from posttrain.build import environments, processes
 from posttrain.files import Refusal
 from posttrain.plan import frozen, opened
@@ -34,7 +34,7 @@ CPU = "sample-cpu"
 def asked(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A checkout with completions and an evaluation, in which we stand."""
     monkeypatch.chdir(fresh.root)
-    fresh.path(PAGE).write_text(fresh.path(PAGE).read_text() + ASKED)
+    fresh.add(ASKED)
     return fresh
 
 

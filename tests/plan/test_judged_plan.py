@@ -38,7 +38,7 @@ DUEL, OTHER, TALK = "evals/micro-dpo/duel", "evals/micro-sft/other-duel", "evals
 @pytest.fixture
 def judged(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.chdir(fresh.root)
-    fresh.path(PAGE).write_text(fresh.path(PAGE).read_text() + EVALS)
+    fresh.add(EVALS)
     return fresh
 
 

@@ -63,7 +63,7 @@ def refusal(name: str) -> str:
 def test_where_a_model_is_published_is_no_part_of_what_it_is(fresh, monkeypatch):
     monkeypatch.chdir(fresh.root)
     before = plan().targets
-    fresh.path(PAGE).write_text(fresh.path(PAGE).read_text() + "published: {micro-dpo: {repo: me/dpo, license: mit}}\n")
+    fresh.add("published: {micro-dpo: {repo: me/dpo, license: mit}}\n")
     assert plan().targets == before
 
 
@@ -150,7 +150,7 @@ def test_a_plan_of_what_is_published_is_that_of_its_card_and_of_the_rows_that_go
 
 
 def test_nothing_is_published_in_a_rehearsal(fresh):
-    fresh.path(PAGE).write_text(fresh.path(PAGE).read_text() + "published: {micro-sft: {repo: me/sft, license: mit}}\n")
+    fresh.add("published: {micro-sft: {repo: me/sft, license: mit}}\n")
     said = fresh.refused("-n", "published/micro-sft", "--profile", "rehearse")
     assert "published/micro-sft: nothing is published in a rehearsal; look at cards/micro-sft.md" in said.splitlines()
     assert "rule make_card" in fresh.make("-n", "cards/micro-sft.md", "--profile", "rehearse")[0]
@@ -158,6 +158,6 @@ def test_nothing_is_published_in_a_rehearsal(fresh):
 
 def test_nothing_else_publishes(fresh, monkeypatch):
     monkeypatch.chdir(fresh.root)
-    fresh.path(PAGE).write_text(fresh.path(PAGE).read_text() + "published: {micro-sft: {repo: me/sft, license: mit}}\n")
+    fresh.add("published: {micro-sft: {repo: me/sft, license: mit}}\n")
     said = fresh.make("-n", "all", "cards/micro-sft.md", DPO, SFT)[0]
     assert "rule make_card" in said and "publish_model" not in said

@@ -30,6 +30,11 @@ def volume(count: float) -> str:
     return f"{count:.3g} TB"
 
 
+def clipped(line: str, widest: int) -> str:
+    """A line that has no more than so many characters."""
+    return line if len(line) <= widest else line[: widest - 1] + "…"
+
+
 def lasting(seconds: float) -> str:
     """A time as a person says it: 40 s, 12 min, 3.4 h."""
     for unit, count in (("s", 1), ("min", 60)):

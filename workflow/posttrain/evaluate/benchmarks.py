@@ -17,7 +17,7 @@ from posttrain.build import processes, sandbox
 from posttrain.build.job import Job
 from posttrain.build.pool import each_once
 from posttrain.evaluate import shards
-from posttrain.evaluate.points import Measured, Point
+from posttrain.evaluate.points import Measured, Point, ratio, table
 from posttrain.files import Refusal, write_json
 from posttrain.recipes.benchmarks import NLTK_FOLDER, runs_code
 from posttrain.sample.blocks import share
@@ -44,7 +44,9 @@ def evaluate(job: Job) -> Measured:
         means = (
             list(of_documents(samples, leaves[name], figure, metric, kept_by, by_size)) for by_size in (True, False)
         )
-        said = next((made for made in means if made and isclose(ratio(made), value, rel_tol=1e-9, abs_tol=1e-12)), None)
+        said = next(
+            (made for made in means if made and isclose(ratio(table(made)), value, rel_tol=1e-9, abs_tol=1e-12)), None
+        )
         if not said:
             warnings.append(f"{figure} is no mean of documents: it is lm-eval's, and has no interval")
         points += said or [Point(figure, name, value)]
@@ -123,10 +125,6 @@ def of_documents(
                 return
             of = 1 if by_size else len(rows)
             yield Point(figure, f"{task}/{row['doc_id']}", sum(parts) / of, len(parts) / of)
-
-
-def ratio(points: list[Point]) -> float:
-    return sum(point.value for point in points) / sum(point.weight for point in points)
 
 
 def rows_of(task: str, rows: list[dict]) -> Iterator[dict]:

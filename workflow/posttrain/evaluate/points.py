@@ -63,7 +63,7 @@ def figures(points: pd.DataFrame) -> dict[str, dict[str, float]]:
     for name, rows in points.groupby("figure", sort=False):
         units, of_mean = by_unit(rows), FUNCTIONS.get(name, float)
         found[name] = {"value": of_mean(ratio(units))}
-        drawn = [of_mean(mean) for mean in resampled(units, RESAMPLES)]
+        drawn = [of_mean(mean(units, chosen)) for chosen in draws(len(units), RESAMPLES)]
         if min(drawn) < max(drawn):
             found[name] |= dict(zip(("low", "high"), np.percentile(drawn, BOUNDS).tolist(), strict=True))
     return found
@@ -80,8 +80,7 @@ def difference(ours: pd.DataFrame, theirs: pd.DataFrame, figure: str) -> Differe
     if len(both) < 2:
         return None
     mine, other, of_mean = mine.loc[both], other.loc[both], FUNCTIONS.get(figure, float)
-    pairs = zip(*(resampled(units, COMPARED) for units in (mine, other)), strict=True)  # the same draws
-    drawn = [of_mean(a) - of_mean(b) for a, b in pairs]
+    drawn = [of_mean(mean(mine, chosen)) - of_mean(mean(other, chosen)) for chosen in draws(len(both), COMPARED)]
     one_side = min(sum(value <= 0 for value in drawn), sum(value >= 0 for value in drawn))
     low, high = np.percentile(drawn, BOUNDS).tolist()
     differing = int((mine.value / mine.weight != other.value / other.weight).sum())
@@ -98,10 +97,13 @@ def ratio(units: pd.DataFrame) -> float:
     return float(units.value.sum() / units.weight.sum())
 
 
-def resampled(units: pd.DataFrame, times: int) -> Iterator[float]:
-    """The figure of so many units drawn anew, again and again, by one seed."""
-    drawn, count = np.random.default_rng(0), len(units)
-    values, weights = units.value.to_numpy(), units.weight.to_numpy()
+def mean(units: pd.DataFrame, chosen: np.ndarray) -> float:
+    """The figure of the units at some places."""
+    return float(units.value.to_numpy()[chosen].sum() / units.weight.to_numpy()[chosen].sum())
+
+
+def draws(count: int, times: int) -> Iterator[np.ndarray]:
+    """The places of as many units as there are, drawn anew again and again, by one seed."""
+    drawn = np.random.default_rng(0)
     for _ in range(times):
-        chosen = drawn.integers(count, size=count)
-        yield float(values[chosen].sum() / weights[chosen].sum())
+        yield drawn.integers(count, size=count)

@@ -11,7 +11,7 @@ from posttrain.plan.frozen import NAMED
 from posttrain.plan.lineage import lineage
 from posttrain.plan.opened import Plan
 from posttrain.recipes.gpus import GPUS, SIZES, SLOWEST
-from posttrain.words import columns, volume
+from posttrain.words import clipped, columns, volume
 
 WIDEST = 120
 TIGHT = 1.2  # times what is expected: how far the expectation was off where it was measured
@@ -86,7 +86,7 @@ class Table:
 
     def text(self) -> Iterator[str]:
         rows = [HEAD, *((line.name, *line.cells) for line in self.lines)]
-        yield from (clipped(line) for line in columns(rows))
+        yield from (clipped(line, WIDEST) for line in columns(rows))
         yield ""
         yield from self.totals()
         yield from self.warnings()
@@ -155,7 +155,3 @@ def explained(plan: Plan, asked: list[str]) -> Iterator[str]:
             yield f"{path}: stands: nothing to do"
         else:
             yield f"{path}: not wanted: what is made of it is there"
-
-
-def clipped(line: str) -> str:
-    return line if len(line) <= WIDEST else line[: WIDEST - 1] + "…"

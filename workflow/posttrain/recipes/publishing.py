@@ -11,9 +11,9 @@ LONGEST = 96
 PART = r"[A-Za-z0-9]([\w.-]*[A-Za-z0-9_])?"
 REPO = re.compile(rf"(?!.*(--|\.\.))(?!.*\.git$){PART}/{PART}", re.ASCII)  # of huggingface_hub's validate_repo_id
 # What the hub reads of the card; whether it knows a licence's name it says itself, before anything is sent.
-LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
-LANGUAGE = re.compile(r"[a-z]{2,3}|code|multilingual")  # ISO 639
-TAG = re.compile(r"[A-Za-z0-9][\w.:/+ -]{0,63}")
+LICENCE = r"[a-z0-9][a-z0-9.+-]{0,63}"
+LANGUAGE = r"[a-z]{2,3}|code|multilingual"  # ISO 639
+TAG = r"[A-Za-z0-9][\w.:/+ -]{0,63}"
 
 
 def a_repo(name: str) -> str:
@@ -22,22 +22,15 @@ def a_repo(name: str) -> str:
     return name
 
 
-def a_licence(name: str) -> str:
-    if not LICENCE.fullmatch(name):
-        raise ValueError(f"{name!r} is no licence as the hub writes it: apache-2.0, cc-by-4.0, …, or other")
-    return name
+def spelt(pattern: str, why: str) -> AfterValidator:
+    """A check that all of a word is of a pattern; why says what it is if it is not."""
 
+    def check(word: str) -> str:
+        if not re.fullmatch(pattern, word):
+            raise ValueError(f"{word!r} is no {why}")
+        return word
 
-def a_language(code: str) -> str:
-    if not LANGUAGE.fullmatch(code):
-        raise ValueError(f"{code!r} is no language: a code of ISO 639 (en, nl, frr), `code` or `multilingual`")
-    return code
-
-
-def a_tag(tag: str) -> str:
-    if not TAG.fullmatch(tag):
-        raise ValueError(f"{tag!r} is no tag: letters, digits and . : / + - _, at most 64")
-    return tag
+    return AfterValidator(check)
 
 
 def a_set(path: str) -> str:
@@ -47,7 +40,9 @@ def a_set(path: str) -> str:
 
 
 Repo = Annotated[str, AfterValidator(a_repo)]
-Licence = Annotated[str, AfterValidator(a_licence)]
+Licence = Annotated[str, spelt(LICENCE, "licence as the hub writes it: apache-2.0, cc-by-4.0, …, or other")]
+Language = Annotated[str, spelt(LANGUAGE, "language: a code of ISO 639 (en, nl, frr), `code` or `multilingual`")]
+Tag = Annotated[str, spelt(TAG, "tag: letters, digits and . : / + - _, at most 64")]
 
 
 class Licensed(Entry):
@@ -81,8 +76,8 @@ class Publication(Licensed):
     """
 
     private: bool = Field(True, description="whether only its owner sees it; also of what is published with it")
-    language: list[Annotated[str, AfterValidator(a_language)]] = Field([], description="what it speaks: [en]")
-    tags: list[Annotated[str, AfterValidator(a_tag)]] = Field([], description="what it is found by on the hub")
+    language: list[Language] = Field([], description="what it speaks: [en]")
+    tags: list[Tag] = Field([], description="what it is found by on the hub")
     datasets: dict[Annotated[str, AfterValidator(a_set)], PublishedRows] = Field(
         {}, description="rows to publish too: `{preferences/ours: {repo: me/ours, license: mit}}`"
     )

@@ -15,7 +15,7 @@ from posttrain.plan.lineage import lineage, own_figures
 from posttrain.recipes import lock
 from posttrain.recipes.methods import METHODS
 from posttrain.report import markdown
-from posttrain.report.naming import NAMED, name_of, what
+from posttrain.report.naming import LISTED, name_of, what
 from posttrain.report.usage import program, task
 
 ABOVE = ("base", "base.weights", "checkpoints")  # the roles of a model's weights, and `models.<n>` of a mean's
@@ -116,7 +116,7 @@ def shown(plan: dict, name: str) -> dict[str, Any]:
         "lineage": [
             {"path": above, "what": what(targets, above), "content": content(above)}
             for above in made
-            if above.split("/")[0] in NAMED
+            if above.split("/")[0] in LISTED
         ],
         "stages": stages,
         "fields": list(dict.fromkeys(field for stage in stages for field in stage["said"])),

@@ -28,8 +28,8 @@ CURVES = {
 
 def curves(path: str, target: dict) -> dict:
     """A model's training, drawn: in training and, where that was looked at, of what is held out."""
-    history = read_json(f"{path}.run.json").get("metrics", {}).get("history", [])
-    charts = [chart(title, lines, history) for title, lines in CURVES[target["stage"]].items()]
+    said = history(path)
+    charts = [chart(title, lines, said) for title, lines in CURVES[target["stage"]].items()]
     return {
         "model": name_of(path, target),
         "method": target["stage"].removeprefix("train_"),
@@ -37,12 +37,22 @@ def curves(path: str, target: dict) -> dict:
     }
 
 
+def history(path: str) -> list[dict]:
+    """What a model's trainer wrote down, step by step; nothing of one that was not trained."""
+    return read_json(f"{path}.run.json").get("metrics", {}).get("history", [])
+
+
+def logged(history: list[dict], word: str) -> list[tuple[float, float]]:
+    """The steps at which a trainer wrote a word down, each with its value."""
+    return [(row["step"], row[word]) for row in history if word in row]
+
+
 def chart(title: str, lines: dict[str, str], history: list[dict]) -> dict | None:
     """A chart of lines by their names; None of what the trainer did not write down more than once."""
     found = {}
     for name, key in lines.items():
-        for held, logged in (("", key), ("held", f"eval_{key}")):
-            found[name, held] = [(row["step"], row[logged]) for row in history if logged in row]
+        for held, word in (("", key), ("held", f"eval_{key}")):
+            found[name, held] = logged(history, word)
     found = {said: points for said, points in found.items() if points}
     if not any(len(points) > 1 for points in found.values()):
         return None

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from posttrain.plan.lineage import lineage
 from posttrain.recipes import identity
-from posttrain.report.naming import NAMED, name_of
+from posttrain.report.naming import LISTED, name_of
 
 SAID_ELSEWHERE = ("stage", "version")  # fields of an identity that no recipe has
 
@@ -31,7 +31,7 @@ def differences(targets: dict[str, dict], paths: list[str]) -> Iterator[Apart]:
             continue
         seen.add(tuple(group))
         kind = group[0].split("/")[0]
-        if kind in NAMED:
+        if kind in LISTED:
             fields = differing([targets[path]["identity"] for path in group])
             yield Apart(kind, [name_of(path, targets[path]) for path in group], fields)
         inputs = [identity.counted(targets[path]["inputs"]) for path in group]

@@ -1,7 +1,7 @@
 """What targets are called, and what they are in a few words."""
 
 # The kinds that a person named; tokens and tokenizers stand between them.
-NAMED = ("hub", "data", "completions", "scores", "preferences", "checkpoints", "models")
+LISTED = ("hub", "data", "completions", "scores", "preferences", "checkpoints", "models")
 
 
 def name_of(path: str, target: dict) -> str:

@@ -14,8 +14,9 @@ from matplotlib.ticker import PercentFormatter
 from posttrain.files import read_json
 from posttrain.plan.lineage import lineage
 from posttrain.plan.pictures import picture
-from posttrain.report.draw import short
-from posttrain.report.naming import NAMED, what
+from posttrain.report.curves import history, logged
+from posttrain.report.draw import share, short
+from posttrain.report.naming import LISTED, what
 from posttrain.report.tree import nearest_named
 
 COLOURS = ("#2f5d8a", "#c58a1f", "#3f8f86", "#c4576b", "#8a63b8", "#7a766c")
@@ -53,9 +54,7 @@ def draw(name: str, targets: dict[str, dict]) -> str:
 def lines(frame: Axes, said: dict[str, tuple[str, str]], _: dict) -> None:
     """What models' trainers logged, each by a word of theirs, over the steps."""
     for label, (model, word) in said.items():
-        history = read_json(f"models/{model}.run.json")["metrics"]["history"]
-        points = [(row["step"], row[word]) for row in history if word in row]
-        frame.plot(*zip(*points, strict=True), label=label)
+        frame.plot(*zip(*logged(history(f"models/{model}"), word), strict=True), label=label)
     frame.set_xlabel("step")
     if len(said) > 3:
         frame.figure.legend(loc="outside lower center", ncols=2)  # inside it would lie on the lines
@@ -66,11 +65,10 @@ def lines(frame: Axes, said: dict[str, tuple[str, str]], _: dict) -> None:
 def bars(frame: Axes, said: dict[str, tuple[str, str]], _: dict) -> None:
     """Figures of evaluations, each with its interval where it has one."""
     figures = [read_json(f"evals/{path}/figures.json")["figures"][word] for path, word in said.values()]
-    share = all(word.endswith("accuracy") for _, word in said.values())
-    put_bars(frame, dict(zip(said, figures, strict=True)), share)
+    put_bars(frame, dict(zip(said, figures, strict=True)), all(share(word) for _, word in said.values()))
 
 
-def put_bars(frame: Axes, figures: dict[str, dict[str, float]], share: bool) -> None:
+def put_bars(frame: Axes, figures: dict[str, dict[str, float]], shares: bool) -> None:
     """Bars below each other; shares are drawn on a scale to 100 %, anything else on one to the largest."""
     ends = [figure.get("high", figure["value"]) for figure in figures.values()]
     for row, figure in enumerate(figures.values()):
@@ -78,12 +76,12 @@ def put_bars(frame: Axes, figures: dict[str, dict[str, float]], share: bool) -> 
         frame.barh(row, value, color=COLOURS[0], height=0.7)
         if "low" in figure:
             frame.plot([figure["low"], figure["high"]], [row, row], color="#22211f", linewidth=1)
-        label = f"{value:.1%}" if share else short(value)
+        label = f"{value:.1%}" if shares else short(value)
         frame.annotate(label, (ends[row], row), (4, 0), textcoords="offset points", verticalalignment="center")
     frame.set_yticks(range(len(figures)), figures)
     frame.invert_yaxis()
-    frame.set_xlim(0, 1.2 * (1 if share else max(ends)))
-    if share:
+    frame.set_xlim(0, 1.2 * (1 if shares else max(ends)))
+    if shares:
         frame.xaxis.set_major_formatter(PercentFormatter(1))
         frame.set_xticks([0, 0.25, 0.5, 0.75, 1])
     frame.figure.set_figheight(0.8 + BAR * len(figures))
@@ -109,7 +107,7 @@ def choice(frame: Axes, said: dict[str, str], _: dict) -> None:
     shares = {"by lot": prompts.truth.mean().mean()}
     shares |= {name: found.truth[prompts[name].idxmax()].mean() for name in said if name != "truth"}
     shares["by the verifier"] = prompts.truth.max().mean()
-    put_bars(frame, {name: {"value": value} for name, value in shares.items()}, share=True)
+    put_bars(frame, {name: {"value": value} for name, value in shares.items()}, shares=True)
 
 
 def scores_of(said: dict[str, str]) -> pd.DataFrame:
@@ -121,7 +119,7 @@ def scores_of(said: dict[str, str]) -> pd.DataFrame:
 
 def drawn_lineage(frame: Axes, path: str, targets: dict[str, dict]) -> None:
     """What a target is made of, in the order of building, with an arc from each row to what is made of it."""
-    named = [made for made in lineage(targets, path) if made.split("/")[0] in NAMED]
+    named = [made for made in lineage(targets, path) if made.split("/")[0] in LISTED]
     row = {made: number for number, made in enumerate(named)}
     for made, end in row.items():
         kind = made.split("/")[0]

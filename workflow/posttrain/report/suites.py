@@ -50,10 +50,8 @@ class Suite:
     def drawn(self) -> dict[str, str]:
         """The figures that a page draws, and what they are called."""
         known = {name: title for name, title in DRAWN.get(self.of, {}).items() if name in self.figures}
-        of_groups = {
-            name: name for name in self.figures if name.partition("/")[0] in self.tasks
-        }  # and not of their parts
-        return known or of_groups or {name: name for name in self.figures}
+        asked = [name for name in self.figures if name.partition("/")[0] in self.tasks]  # and no parts of groups
+        return known or {name: name for name in asked or self.figures}
 
     def first(self) -> dict[str, str]:
         """Each model's counterpart, if that is the first."""

@@ -9,7 +9,9 @@ from posttrain.report.compare import Comparison
 from posttrain.report.compare import compared as differences_of_figures
 from posttrain.report.differences import differences
 from posttrain.report.suites import Suite, suites_of
-from posttrain.words import columns, did_you_mean
+from posttrain.words import clipped, columns, did_you_mean
+
+WIDEST = 72  # characters of a text
 
 
 def compared(targets: dict[str, dict], models: list[str], samples: int) -> Iterator[str]:
@@ -80,7 +82,7 @@ def recipes(targets: dict[str, dict], paths: list[str]) -> Iterator[str]:
     """A table of each place in the models' lineages where they differ."""
     for place in differences(targets, paths):
         yield f"\n{place.kind} differ in"
-        rows = [(key, *map(clipped, values)) for key, values in place.fields.items()]
+        rows = [(key, *map(one_line, values)) for key, values in place.fields.items()]
         yield from (f"  {line}" for line in columns([("", *place.names), *rows]))
 
 
@@ -89,14 +91,12 @@ def apart(suite: Suite, samples: int) -> Iterator[str]:
     found = answers.disagreements(suite.evals, samples)
     yield f"\n{suite.name}: {found['apart']} of {found['prompts']} prompts some answer right and others wrong"
     for row in found["rows"]:
-        yield f"  {clipped(row['prompt'])} → {clipped(row['reference'] or '')}"
+        yield f"  {one_line(row['prompt'])} → {one_line(row['reference'] or '')}"
         rows = [
-            (made["model"], "right" if made["right"] else "wrong", clipped(made["text"])) for made in row["answers"]
+            (made["model"], "right" if made["right"] else "wrong", one_line(made["text"])) for made in row["answers"]
         ]
         yield from (f"    {line}" for line in columns(rows))
 
 
-def clipped(text: str, widest: int = 72) -> str:
-    """One line of text, no longer than that."""
-    line = " ".join(text.split())
-    return line if len(line) <= widest else line[: widest - 1] + "…"
+def one_line(text: str) -> str:
+    return clipped(" ".join(text.split()), WIDEST)

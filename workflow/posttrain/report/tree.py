@@ -3,7 +3,7 @@
 from posttrain.recipes import identity
 from posttrain.report import draw, sizes
 from posttrain.report.builds import Build
-from posttrain.report.naming import NAMED, name_of, what
+from posttrain.report.naming import LISTED, name_of, what
 
 
 def tree(targets: dict[str, dict], builds: list[Build], headlines: dict[str, list[str]]) -> dict:
@@ -13,7 +13,7 @@ def tree(targets: dict[str, dict], builds: list[Build], headlines: dict[str, lis
         builds: of all targets that models are made of, inputs before what is made of them.
         headlines: of each model that was measured, by its name, figures in words.
     """
-    named = [build for build in builds if build.path.split("/")[0] in NAMED]
+    named = [build for build in builds if build.path.split("/")[0] in LISTED]
     number = {build.path: i for i, build in enumerate(named)}
     rows = [
         {
