@@ -5,9 +5,9 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from generated.text import unfolded
-from posttrain.recipes.catalogue import LONGEST, LONGEST_POINT, NAME
 from posttrain.recipes.fields import Entry
 from posttrain.recipes.methods import METHODS
+from posttrain.recipes.names import LONGEST, LONGEST_POINT, NAME
 from posttrain.recipes.sections import KINDS, SECTIONS
 
 EXTENDS = {"extends": {"type": "string", "description": "the entry that it is like; only differences are said"}}

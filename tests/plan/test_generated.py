@@ -10,8 +10,9 @@ from chain import CHAIN
 from conftest import MICRO, ROOT
 from generate import GENERATED
 from generated import reference
-from posttrain.recipes import catalogue, elsewhere, faults, methods, page
+from posttrain.recipes import elsewhere, faults, methods, page
 from posttrain.recipes.fields import Entry
+from posttrain.recipes.written import extend, gather
 from posttrain.train.arguments import OURS
 from posttrain.words import dotted
 
@@ -147,11 +148,11 @@ def test_a_value_that_is_answered_by_another_is_none_of_ours():
 def test_an_entry_that_extends_says_differences_only():
     written = {}
     for path in PAGES:
-        catalogue.gather(path, written, {})
+        gather(path, written, {})
     for path, entry in written.items():
         if "extends" in entry.value:
             parent = path.partition("/")[0] + "/" + entry.value["extends"]
-            assert not repeated(entry.value, catalogue.extend(parent, written, ()).value), path
+            assert not repeated(entry.value, extend(parent, written, ()).value), path
 
 
 def repeated(entry: dict, parent: dict, at: str = "") -> list[str]:

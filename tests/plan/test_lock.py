@@ -8,7 +8,7 @@ from hub import COMMIT, Hub
 from posttrain.files import Refusal
 from posttrain.plan.lineage import lineage
 from posttrain.recipes import lock
-from posttrain.recipes.catalogue import HUB_ID
+from posttrain.recipes.names import HUB_ID
 
 LOGIN = "set HF_TOKEN, or run `hf auth login`"
 NEWER, TUNED, OLD = "a" * 40, "b" * 40, "c" * 40

@@ -10,6 +10,7 @@ import yaml
 from conftest import ROOT
 from posttrain.recipes import catalogue, methods
 from posttrain.recipes.sources import Rows
+from posttrain.recipes.written import merge
 
 OWN = (
     "quickstart-*",
@@ -36,7 +37,7 @@ def published() -> dict[str, dict]:
     rows = {}
     for name, row in yaml.safe_load((Path(__file__).parent / "published.yaml").read_text()).items():
         if "betas" in row:
-            rows |= {f"{name}@beta={beta}": catalogue.merge(row, {"train": {"beta": beta}}) for beta in row["betas"]}
+            rows |= {f"{name}@beta={beta}": merge(row, {"train": {"beta": beta}}) for beta in row["betas"]}
         else:
             rows[name] = row
     return rows
@@ -50,7 +51,7 @@ TRAINED = [name for name in RUNS if "train" in RUNS[name]]
 def test_a_shipped_model_is_the_published_run(name):
     """Every field is held: one that the table leaves unsaid has its default."""
     recipe = ENTRIES[f"models/{name}"].recipe
-    run = catalogue.merge(RUNS[name], RUNS[name].get("ours", {}))
+    run = merge(RUNS[name], RUNS[name].get("ours", {}))
     fields = {key: value for key, value in run.items() if key in methods.METHODS[run["method"]].model_fields}
     if "train" in run:
         fields["train"] = run["train"] | {"batch_size": math.prod(run["batch"])}
@@ -62,7 +63,7 @@ def test_a_shipped_model_is_the_published_run(name):
 @pytest.mark.parametrize("name", TRAINED)
 def test_its_rows_are_those_of_the_run(name):
     recipe = ENTRIES[f"models/{name}"].recipe
-    run = catalogue.merge(RUNS[name], RUNS[name].get("ours", {}))
+    run = merge(RUNS[name], RUNS[name].get("ours", {}))
     rows = ENTRIES[f"{recipe.rows}/{getattr(recipe, recipe.rows)}"].recipe
     assert (drawn(rows), rows.take, rows.seed) == (run["rows"], run["take"], run["seed"])
     held_against = rows.decontaminate.against if rows.decontaminate else []

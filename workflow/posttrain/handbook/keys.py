@@ -15,6 +15,8 @@ from posttrain.handbook.page import written
 from posttrain.recipes import bases, catalogue, faults, page, template
 from posttrain.recipes.elsewhere import INSTEAD, OTHERWISE, is_trls
 from posttrain.recipes.methods import METHODS, UNTRAINED
+from posttrain.recipes.names import LONGEST, check_name
+from posttrain.recipes.written import Written
 
 METHOD_OF = {"text_column": "cpt", "desirable_weight": "kto", "center_rewards_coefficient": "reward", "beta": "dpo"}
 METHOD_OF |= {"loss_type": "dpo", "max_prompt_length": "dpo"}  # by a key that other methods have not
@@ -88,7 +90,7 @@ def read(path: Path, method: str | None, name: str | None, gpus: int, templates:
     section, mixed = kind.rows, rows.rows_of(made, kind.rows)
     of_rows = f"{name}-{'pairs' if section == 'preferences' else 'rows'}"
     for part, called in (("models", name), (section, of_rows)):
-        catalogue.check_name(part, called, "--name")
+        check_name(part, called, "--name")
     batch(made)
     lengths(made, old)
     adapter(made)
@@ -99,8 +101,8 @@ def read(path: Path, method: str | None, name: str | None, gpus: int, templates:
     model = {key: ordered(made.model[key], kind, key) for key in (*ORDER, section, *LATER) if key in made.model}
     entries = {section: {of_rows: mixed}, "models": {name: model}}
     top = {(): f"{path}:1"}
-    catalogue.check(f"{section}/{of_rows}", catalogue.Written(mixed, top))
-    catalogue.check(f"models/{name}", catalogue.Written(model, top | made.where))
+    catalogue.check(f"{section}/{of_rows}", Written(mixed, top))
+    catalogue.check(f"models/{name}", Written(model, top | made.where))
     return written(f"Imported from the Alignment Handbook's {path.name}, of {made.gpus} GPUs.", entries), made
 
 
@@ -133,7 +135,7 @@ def read_method(made: Imported) -> None:
 def name_of(path: Path, said: dict) -> str:
     """What a model was published or saved as, in letters that a name may have."""
     word = PurePath(str(said.get("hub_model_id") or said.get("output_dir") or path.stem)).name
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", word).strip("-._")[: catalogue.LONGEST - len("-pairs")] or "imported"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", word).strip("-._")[: LONGEST - len("-pairs")] or "imported"
 
 
 def base_and_template(made: Imported, templates: Path, old: bool) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 from posttrain.files import Refusal, digest
 from posttrain.plan.contents import Contents
 from posttrain.recipes import identity, lock
-from posttrain.recipes.catalogue import HUB_ID, Catalogue, Named
+from posttrain.recipes.catalogue import Catalogue, Named
+from posttrain.recipes.names import HUB_ID
 from posttrain.recipes.runtime import Runtime
 from posttrain.words import did_you_mean
 

@@ -7,7 +7,8 @@ from posttrain.files import Refusal
 from posttrain.plan.stages import evals, rows, samples, shards
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import benchmarks
-from posttrain.recipes.catalogue import HUB_ID, Named
+from posttrain.recipes.catalogue import Named
+from posttrain.recipes.names import HUB_ID
 from posttrain.words import did_you_mean
 
 ELSEWHERE = {"models", "tasks", "runtime"}  # of a recipe: what is said of the target otherwise

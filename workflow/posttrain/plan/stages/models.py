@@ -4,8 +4,9 @@ from posttrain.plan.stages import tokens
 from posttrain.plan.stages.weights import adapter_shape, opened, origin
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import compatibility, template
-from posttrain.recipes.catalogue import HUB_ID, Named
+from posttrain.recipes.catalogue import Named
 from posttrain.recipes.methods import HELD_TO_A_REFERENCE
+from posttrain.recipes.names import HUB_ID
 from posttrain.words import did_you_mean
 
 

@@ -7,7 +7,8 @@ from posttrain.data import generators
 from posttrain.plan.stages.functions import arguments
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import sources
-from posttrain.recipes.catalogue import HUB_ID, Named
+from posttrain.recipes.catalogue import Named
+from posttrain.recipes.names import HUB_ID
 from posttrain.words import did_you_mean
 
 FORMS = (".jsonl", ".json", ".parquet", ".csv")
