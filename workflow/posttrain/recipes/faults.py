@@ -58,7 +58,7 @@ def fault(kind: type[BaseModel], value: Any, error: dict, overlaid: frozenset[st
         inner = inner[part]
     why = error["msg"].removeprefix("Value error, ")
     if error["type"] == "missing":
-        return error["loc"], "is missing"
+        return error["loc"], f"is missing{meaning(kind, error['loc'])}"
     if error["type"] == "extra_forbidden":
         return tuple(key), f"no such key{unknown(kind, key)}"
     if error["type"] == "value_error":
@@ -68,6 +68,12 @@ def fault(kind: type[BaseModel], value: Any, error: dict, overlaid: frozenset[st
             return tuple(key), why
         return ((*key, *at), rest) if at[0] in fields_at(kind, key) else (tuple(key), why)
     return tuple(key), mistaken(key, inner, f"{why[0].lower()}{why[1:]}", error["type"])
+
+
+def meaning(kind: type[BaseModel], key: tuple) -> str:
+    """What a field is for."""
+    fields = getattr(schema_at(kind, list(key[:-1])), "model_fields", {})
+    return f" ({fields[key[-1]].description})" if key[-1] in fields and fields[key[-1]].description else ""
 
 
 def unknown(kind: type[BaseModel], key: list) -> str:
@@ -111,11 +117,16 @@ def is_quoted(word: str) -> bool:
 
 def fields_at(kind: Any, key: list) -> list[str]:
     """The names of the fields that a part of a schema has."""
+    return list(getattr(schema_at(kind, key), "model_fields", {}))
+
+
+def schema_at(kind: Any, key: list) -> Any:
+    """A part of a schema; None where it has no such part."""
     for part in key:
         if isinstance(part, int):
             continue
         if part not in getattr(kind, "model_fields", {}):
-            return []
+            return None
         kind = kind.model_fields[part].annotation
         kind = next((a for a in getattr(kind, "__args__", ()) if hasattr(a, "model_fields")), kind)
-    return list(getattr(kind, "model_fields", {}))
+    return kind
