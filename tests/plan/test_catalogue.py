@@ -9,6 +9,7 @@ from test_plan import plan_of
 from conftest import DPO, PAGE, ROOT, SFT, Project
 from posttrain.files import Refusal, write_json
 from posttrain.recipes import catalogue
+from posttrain.words import did_you_mean
 
 
 def read(project: Project) -> catalogue.Catalogue:
@@ -270,3 +271,8 @@ def test_a_store_may_be_shared(fresh, monkeypatch, tmp_path):
     after = plan_of(fresh)
     assert (after[tokenizer]["hit"], after[tokenizer]["rule"]) == (True, "restore")
     assert after["models/micro-init"]["contents"]["tokenizer"] == "c0ffee"
+
+
+def test_of_hundreds_of_known_words_a_few_are_told():
+    told = did_you_mean("nope", [f"model-{i:03}" for i in range(100)])
+    assert told.count("model-") == 30 and told.endswith(", model-029, … and 70 others")

@@ -2,6 +2,8 @@
 
 import difflib
 
+LISTED = 30  # known words; a catalogue may have hundreds
+
 
 def dotted(path: tuple) -> str:
     """A path as a person writes it: models.zephyr-7b-sft.train.seed."""
@@ -18,7 +20,10 @@ def did_you_mean(word: str, known: list[str]) -> str:
     near = nearest(word, known)
     if near:
         return f"Did you mean {near[0]}?"
-    return f"Known: {', '.join(sorted(known))}" if known else "There is none yet"
+    if not known:
+        return "There is none yet"
+    more = [f"… and {len(known) - LISTED} others"] if len(known) > LISTED else []
+    return f"Known: {', '.join(sorted(known)[:LISTED] + more)}"
 
 
 def volume(count: float) -> str:
