@@ -3,7 +3,6 @@
 Bubblewrap makes it of namespaces, and wants no rights for that. Each program has one of its own, and is ended with it.
 """
 
-import os
 import resource
 import secrets
 import shutil
@@ -15,11 +14,23 @@ from pathlib import Path
 from posttrain.build.processes import die_with_parent
 from posttrain.files import Refusal
 
-SECONDS, MEMORY, PRINTED, PROCESSES = 10, 1 << 30, 1 << 20, 64  # of a program; bytes of memory, and of what it prints
+SECONDS, MEMORY, WRITTEN, PROCESSES = 10, 1 << 30, 1 << 20, 64  # of a program; bytes of memory, and of what it writes
 SEEN = ("/usr", "/lib", "/lib64", "/bin", "/etc/alternatives", sys.base_prefix)  # what Python is made of
 PYTHON = str(Path(sys.executable).resolve())
-# The last line is said by who gets there: no program knows it that ends itself before.
-DRIVER = "import sys; end = sys.argv.pop(); exec(sys.stdin.read(), {'__name__': '__main__'}); print(end)"
+BEGUN = b"begun\n"
+# The mark behind the program is read when that has come to its end, and said where the program's output does not go.
+# How many processes there may be is said in here: outside, the kernel would count those of the user's other work.
+DRIVER = f"""\
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NPROC, ({PROCESSES}, {PROCESSES}))
+asked, said, null = os.dup(0), os.dup(1), os.open(os.devnull, os.O_RDWR)
+program = os.read(asked, int(sys.argv.pop()))
+for own in range(3):
+    os.dup2(null, own)
+os.write(said, {BEGUN!r})
+exec(program, {{"__name__": "__main__"}})
+os.write(said, os.read(asked, 64))
+"""
 
 
 def lacking() -> str | None:
@@ -27,8 +38,10 @@ def lacking() -> str | None:
     only = "what a model writes is run in a sandbox alone, and"
     if not shutil.which("bwrap"):
         return f"{only} there is no bwrap here; install bubblewrap, or leave humaneval out of the suite"
-    if not passes("pass"):
-        why = "bwrap makes none here, for want of user namespaces as a rule"
+    try:
+        passes("pass")
+    except Refusal as refusal:
+        why = f"{refusal}, for want of user namespaces as a rule"
         return f"{only} {why}; build this on a machine that has them, or leave humaneval out of the suite"
     return None
 
@@ -41,21 +54,28 @@ def check() -> str:
 
 
 def passes(program: str) -> bool:
-    """Whether a program of Python comes to its end in time, in a sandbox."""
-    end = secrets.token_hex()
-    with tempfile.TemporaryFile() as said:
-        run = subprocess.Popen(
-            [*walls(), PYTHON, "-I", "-c", DRIVER, end],
-            stdin=subprocess.PIPE, stdout=said, stderr=subprocess.DEVNULL, preexec_fn=limit, start_new_session=True,
-        )  # fmt: skip
+    """Whether a program of Python comes to its end in time, in a sandbox.
+
+    Raises: Refusal, if none is made, whatever the program.
+    """
+    source, mark = program.encode(errors="replace"), secrets.token_hex().encode()
+    with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as said:
+        asked.write(source + mark)
+        asked.seek(0)
         try:
-            run.communicate(program.encode(errors="replace"), timeout=SECONDS)
-        except subprocess.TimeoutExpired:
-            run.kill()  # and by --die-with-parent all that it began
-            run.wait()
-            return False
-        said.seek(max(0, said.seek(0, os.SEEK_END) - len(end) - 1))
-        return run.returncode == 0 and said.read() == f"{end}\n".encode()
+            run = subprocess.run(
+                [*walls(), PYTHON, "-I", "-c", DRIVER, str(len(source))],
+                stdin=asked, stdout=said, stderr=subprocess.PIPE, timeout=SECONDS, check=False,
+                preexec_fn=limit, start_new_session=True,
+            )  # fmt: skip
+            ended, why = run.returncode == 0, run.stderr.decode(errors="replace").strip()
+        except subprocess.TimeoutExpired:  # bwrap is killed, and by --die-with-parent all that it began
+            ended, why = False, f"nothing had begun after {SECONDS} s"
+        said.seek(0)
+        told = said.read()
+    if not told.startswith(BEGUN):
+        raise Refusal(f"bwrap makes none here ({why.splitlines()[-1] if why else 'it does not say why'})")
+    return ended and told == BEGUN + mark
 
 
 def walls() -> list[str]:
@@ -70,8 +90,7 @@ def limit() -> None:
     for kind, most in (
         (resource.RLIMIT_AS, MEMORY),
         (resource.RLIMIT_CPU, SECONDS),
-        (resource.RLIMIT_FSIZE, PRINTED),
-        (resource.RLIMIT_NPROC, PROCESSES),
+        (resource.RLIMIT_FSIZE, WRITTEN),
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(kind, (most, most))
