@@ -62,14 +62,14 @@ evals:
 LM, LORA = "evals/micro-sft/lm", "evals/micro-lora/lm"
 # In one process, for to import lm-eval takes longer than all that is done with it here.
 JOBS = """\
-import json, sys
+import json, os, sys
+from importlib import import_module
 from pathlib import Path
 import jinja2
 import lm_eval.utils
 from posttrain.build import sandbox
 from posttrain.build.job import Job, inputs_of
-from posttrain.evaluate import benchmarks
-from posttrain.evaluate.code import CodeEval
+from posttrain.evaluate import benchmarks, code
 from posttrain.files import read_json
 
 plan, path, lora, out = read_json(sys.argv[1])["targets"], *sys.argv[2:4], Path(sys.argv[4])
@@ -101,13 +101,17 @@ alone = job("alone", target["own"])
 few = job("few", target["own"] | {"limit": 2, "apply_chat_template": False, "max_new_tokens": 1})
 adapter = job("adapter", target["own"], path=lora)
 programs = ["def f(): return 1", "f = 2"]
-worth = [] if sandbox.lacking() else CodeEval().compute(["assert f() == 1"], [programs], [1, 2])
-made = [said(benchmarks.evaluate(alone), alone), said(*shared(3)), said(*shared(7))]
+worth = [] if sandbox.lacking() else code.CodeEval(runs=True).compute(["assert f() == 1"], [programs], [1, 2])
+made = {job.out.name: said(benchmarks.evaluate(job), job) for job in (alone, few, adapter)}
+made |= {"three": said(*shared(3)), "seven": said(*shared(7))}
 try:
     reached = lm_eval.utils.apply_template("{{ (cycler|attr('__init__')|attr('__globals__'))['os'].getpid() }}", {})
 except jinja2.TemplateError:
     reached = ""
-print("SAID", json.dumps([*made, *(said(benchmarks.evaluate(job), job) for job in (few, adapter)), worth, reached]))
+os.environ["PATH"] = ""  # where there is no sandbox
+code.serve(runs=False)
+asked = hasattr(import_module("lm_eval.tasks.humaneval.utils"), "pass_at_k")
+print("SAID", json.dumps(made | {"worth": worth, "reached": reached, "asked": asked}))
 """
 
 
@@ -124,9 +128,9 @@ def project(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture(scope="module")
-def several(project: Project, tmp_path_factory: pytest.TempPathFactory) -> list:
-    """What one job, three and seven make of the suite, one that asks less, and one that asks an adapter; what two
-    programs are worth, if there is a sandbox; and what a template gets hold of.
+def several(project: Project, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """What one job (`alone`), three and seven make of the suite, one that asks less, and one that asks an adapter; what
+    two programs are worth, if there is a sandbox, and whether they are asked for without; what a template gets hold of.
     """
     out = tmp_path_factory.mktemp("jobs")
     environment = clean_environment() | {
@@ -141,8 +145,8 @@ def several(project: Project, tmp_path_factory: pytest.TempPathFactory) -> list:
 
 
 def test_any_number_of_shards_makes_the_same(project, several):
-    alone, three, seven, *_ = several
-    assert alone == three == seven
+    alone = several["alone"]
+    assert alone == several["three"] == several["seven"]
     points = pd.read_parquet(project.path(LM) / "points.parquet").to_numpy().tolist()
     assert points == alone["points"]
 
@@ -171,7 +175,7 @@ def test_the_model_is_asked_in_its_own_template_after_as_many_examples_as_the_ta
 
 
 def test_what_a_recipe_says_is_done(several):
-    few = several[3]
+    few = several["few"]
     assert few["counts"] == {"documents": 6}
     echo = [row for row in few["samples"] if row["task"] == "echo"]
     assert all(len(row["answers"][0]) <= 1 for row in echo), "a token is a byte"
@@ -179,19 +183,23 @@ def test_what_a_recipe_says_is_done(several):
 
 
 def test_an_adapter_is_asked_beside_its_base(several):
-    alone, adapter = several[0], several[4]
+    alone, adapter = several["alone"], several["adapter"]
     assert adapter["counts"] == alone["counts"]
     assert adapter["samples"] != alone["samples"]
 
 
 def test_a_template_of_a_task_reaches_nothing_of_python(several):
-    assert several[6] == ""
+    assert several["reached"] == ""
 
 
 def test_a_program_is_worth_what_its_tests_say_of_it(several):
-    if not several[5]:
+    if not several["worth"]:
         pytest.skip("needs a sandbox")
-    assert several[5][0] == {"pass@1": 0.5, "pass@2": 1}
+    assert several["worth"][0] == {"pass@1": 0.5, "pass@2": 1}
+
+
+def test_programs_are_asked_for_where_none_could_be_run(several):
+    assert several["asked"]
 
 
 def test_versions_are_written_down_beside_the_figures_and_in_the_run_record(project):

@@ -13,7 +13,7 @@ from conftest import PAGE, ROOT, Project, shipped_checkout
 from posttrain.build import sandbox
 from posttrain.files import Refusal
 from posttrain.plan import frozen
-from posttrain.recipes.benchmarks import KNOWN, METRICS
+from posttrain.recipes.benchmarks import KNOWN, METRICS, runs_code
 
 EVALUATE = ROOT / ".venv-evaluate/bin/python"
 WORDS = """\
@@ -137,6 +137,13 @@ def test_shards_share_the_work_and_the_evaluation_itself_needs_no_gpu(asked):
     assert targets[OWN]["runtime"]["gpus"] == 0
     assert targets[OWN]["environment"] == targets[shards[0]]["environment"] == "evaluate"
     assert targets[OWN]["intent"] == whole[OWN]["intent"]
+
+
+def test_a_shard_asks_for_programs_and_runs_none(asked):
+    asked.edit("humaneval]", "humaneval], runtime: {shards: 2}")
+    targets = plan_of(asked)
+    assert runs_code(targets[QUOTED]["own"])
+    assert not runs_code(targets["shards/micro-sft/quoted.1of2"]["own"])
 
 
 def test_answers_are_shared_in_the_same_way(asked):

@@ -27,7 +27,7 @@ from posttrain.build import processes
 from posttrain.build.job import Job
 from posttrain.evaluate import code
 from posttrain.files import Refusal, digest
-from posttrain.recipes.benchmarks import KNOWN
+from posttrain.recipes.benchmarks import KNOWN, runs_code
 
 FOLDER = Path(lm_eval.tasks.__file__).parent
 SUITE = "suite"  # names the group of lm-eval's own, which alone can say where a task's rows are
@@ -42,7 +42,7 @@ class Block(NamedTuple):
 
 def loaded(job: Job) -> TaskDict:
     """The job's tasks, with the rows that the plan has found for them, set as the recipe says."""
-    code.serve()
+    code.serve(runs_code(job.recipe))
     render_in_a_sandbox()
     tasks = job.recipe["tasks"]
     known = [name for name in tasks if "version" in tasks[name]]

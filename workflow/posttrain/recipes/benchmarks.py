@@ -115,8 +115,8 @@ class Task(Entry):
 
 
 def runs_code(own: dict) -> bool:
-    """Whether an evaluation runs what a model writes; not in a rehearsal."""
-    return "by_lot" not in own and any(task.get("runs_code") for task in own.get("tasks", {}).values())
+    """Whether an evaluation runs what a model writes: not in a rehearsal, and no shard, which only asks for it."""
+    return not own.keys() & {"by_lot", "shard"} and any(task.get("runs_code") for task in own.get("tasks", {}).values())
 
 
 def read(folders: list[Path], name: str) -> Task:
