@@ -212,6 +212,12 @@ def tasks(old: str, new: str) -> Break:
     return both(put(TASKS.replace(old, new), MORE), put(TASK.replace(old, new), "config/tasks/words.yaml"))
 
 
+def filtered(step: str) -> Break:
+    """A task of one's own whose filter has a step."""
+    metadata = "metadata: {version: 1}"
+    return tasks(metadata, f"{metadata}\nfilter_list:\n  - {{name: mine, filter: [{step}]}}")
+
+
 def samples(old: str, new: str) -> Break:
     """A page of completions, scores and selections with one thing wrong."""
     assert old in SAMPLES, old
@@ -646,7 +652,13 @@ PLAN = [
     Refused("a task with a metric of the hub", tasks("metric: acc", "metric: ./mine"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:8: metric_list.0.metric: './mine': input should be 'acc', …", "evals/sft/suite"),
     Refused("a task without its rows", tasks("test: rows.jsonl", "test: row.jsonl"), f"{MORE}:4: evals.suite.tasks.0: words.yaml: dataset_kwargs.data_files.test: there is no file row.jsonl. Did you mean rows.jsonl?", "evals/sft/suite"),
     Refused("a task of a program's rows", tasks("dataset_path: json\ndataset_kwargs: {data_files: {test: rows.jsonl}}", "dataset_path: ./rows.py"), f"{MORE}:4: evals.suite.tasks.0: words.yaml: dataset_path: './rows.py' is none of json, csv, parquet and no hub id (org/name)", "evals/sft/suite"),
-    Refused("a task that lm-eval has", both(tasks("gsm8k]", "gsm8k]"), put(TASK, "config/tasks/gsm8k.yaml")), f"{MORE}:4: evals.suite.tasks.1: gsm8k is a task of lm-eval's; call the one of config/tasks otherwise", "evals/sft/suite"),
+    Refused("a task that lm-eval has", both(tasks("gsm8k]", "gsm8k]"), put(TASK, "config/tasks/gsm8k.yaml")), f"{MORE}:4: evals.suite.tasks.1: gsm8k is called as lm-eval's gsm8k or a part of it; call the one of config/tasks otherwise", "evals/sft/suite"),
+    Refused("a task that lm-eval has a part of", both(tasks("[words, gsm8k]", "[mmlu, mmlu_anatomy]"), put(TASK, "config/tasks/mmlu_anatomy.yaml")), f"{MORE}:4: evals.suite.tasks.1: mmlu_anatomy is called as lm-eval's mmlu or a part of it; call the one of config/tasks otherwise", "evals/sft/suite"),
+    Refused("a task after examples of nowhere", tasks("gsm8k]", "gsm8k]\n    num_fewshot: 2"), f"{MORE}:4: evals.suite.tasks.0: words.yaml: fewshot_split is missing: where the suite's num_fewshot 2 are drawn from; or say `num_fewshot: 0` there, …", "evals/sft/suite"),
+    Refused("a task with a filter that is a program", filtered("{function: custom}"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:11: filter_list.0.filter.0.function: 'custom': input should be 'regex', …", "evals/sft/suite"),
+    Refused("a filter with another's argument", filtered("{function: take_first, regex_pattern: a}"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:11: filter_list.0.filter.0.regex_pattern: is no argument of take_first", "evals/sft/suite"),
+    Refused("a filter without its argument", filtered("{function: map, mapping_dict: {a: b}}"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:11: filter_list.0.filter.0.default_value: is missing, which map needs", "evals/sft/suite"),
+    Refused("a filter by no expression", filtered("{function: regex, regex_pattern: '(a'}"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:11: filter_list.0.filter.0.regex_pattern: is no regular expression: missing ), …", "evals/sft/suite"),
     Refused("a task whose model of sentences is not pinned", both(tasks("gsm8k]", "ifeval]"), put("{}\n", "config/lock.yaml")), f"{MORE}:4: evals.suite.tasks: llama-index-core==0.14.25 has no sha256 under `wheels:` in config/lock.yaml; …", "evals/sft/suite"),
     Refused("use of figures", add("use:\n  evals/x: old\n"), f"{AT}:41: use.evals/x: say which target, as in `models/zephyr-7b-sft`", "models/dpo"),
     Refused("use of what is published", add("use:\n  published/sft: old\n"), f"{AT}:41: use.published/sft: say which target, as in `models/zephyr-7b-sft`"),

@@ -1,5 +1,6 @@
 """What lm-eval measures: tasks of its own, as its version in envs/evaluate.lock has them, and those of config/tasks."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -59,11 +60,40 @@ class Metric(Entry):
     regexes_to_ignore: list[str] | None = None
 
 
+# Of each function the arguments that it needs, and those that it takes besides.
+ARGUMENTS = {"regex": (["regex_pattern"], ["group_select", "fallback"]), "map": (["mapping_dict", "default_value"], [])}
+
+
+class Step(Entry):
+    """One of lm-eval's functions of answers, and its arguments."""
+
+    function: Literal["regex", "map", "take_first", "remove_whitespace", "lowercase", "uppercase"]
+    regex_pattern: str | None = None
+    group_select: int | None = None
+    fallback: str | None = None
+    mapping_dict: dict[str, str] | None = None
+    default_value: str | None = None
+
+    @model_validator(mode="after")
+    def takes_its_arguments(self) -> "Step":
+        needed, besides = ARGUMENTS.get(self.function, ([], []))
+        for name in sorted(self.model_fields_set - {"function", *needed, *besides}):
+            raise ValueError(f"{name} is no argument of {self.function}")
+        for name in needed:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} is missing, which {self.function} needs")
+        try:
+            re.compile(self.regex_pattern or "")
+        except re.error as error:
+            raise ValueError(f"regex_pattern is no regular expression: {error}") from None
+        return self
+
+
 class Filter(Entry):
     """What is made of an answer before a metric sees it."""
 
     name: str = Field(pattern=r"^[\w-]+$")
-    filter: list[dict[str, Any]] = Field(min_length=1, description="`function: regex`, say, and its arguments")
+    filter: list[Step] = Field(min_length=1, description="functions, one after the other")
 
 
 class Files(Entry):
@@ -88,7 +118,9 @@ class Task(Entry):
     output_type: Literal["multiple_choice", "generate_until", "loglikelihood", "loglikelihood_rolling"]
     test_split: Word = Field("test", description="the split that is asked")
     fewshot_split: Word | None = Field(None, description="the split that examples are drawn from")
-    num_fewshot: int = Field(0, ge=0, description="examples before each question")
+    num_fewshot: int | None = Field(
+        None, ge=0, description="examples before each question; as many as the suite says if unsaid, and none ever of 0"
+    )
     doc_to_text: str = Field(description="the question: a column, or Jinja of columns")
     doc_to_target: str | int = Field(description="the answer, or its number among the choices")
     doc_to_choice: str | list[str] | None = None
@@ -112,6 +144,11 @@ class Task(Entry):
         if self.num_fewshot and not self.fewshot_split:
             raise ValueError("fewshot_split is missing: where examples are drawn from")
         return self
+
+
+def namesake(name: str) -> str | None:
+    """The task of lm-eval's own that is called so, or of which a part may be."""
+    return next((known for known in KNOWN if f"{name}_".startswith(f"{known}_")), None)
 
 
 def runs_code(own: dict) -> bool:

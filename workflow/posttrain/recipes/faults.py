@@ -127,6 +127,12 @@ def schema_at(kind: Any, key: list) -> Any:
             continue
         if part not in getattr(kind, "model_fields", {}):
             return None
-        kind = kind.model_fields[part].annotation
-        kind = next((a for a in getattr(kind, "__args__", ()) if hasattr(a, "model_fields")), kind)
+        kind = schema_in(kind.model_fields[part].annotation)
     return kind
+
+
+def schema_in(kind: Any) -> type[BaseModel] | None:
+    """The first schema that a type speaks of, as `list[Source] | None` does."""
+    if hasattr(kind, "model_fields"):
+        return kind
+    return next((found for part in getattr(kind, "__args__", ()) if (found := schema_in(part))), None)

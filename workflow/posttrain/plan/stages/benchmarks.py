@@ -46,12 +46,25 @@ def task(plan: Targets, entry: Named, suited: Target, i: int) -> dict:
         raise entry.refuse(at, f"there is no task {name!r}. {did_you_mean(name, [*own, *benchmarks.KNOWN])}")
     if name not in own:
         return known(plan, entry, suited, name)
-    if name in benchmarks.KNOWN:
-        raise entry.refuse(at, f"{name} is a task of lm-eval's; call the one of config/tasks otherwise")
+    if theirs := benchmarks.namesake(name):
+        why = f"{name} is called as lm-eval's {theirs} or a part of it; call the one of config/tasks otherwise"
+        raise entry.refuse(at, why)
     try:
-        return {"config": placed(plan, suited, benchmarks.read(folders, name))}
+        found = benchmarks.read(folders, name)
+        refuse_no_examples(entry, found)
+        return {"config": placed(plan, suited, found)}
     except Refusal as refusal:
         raise entry.refuse(at, str(refusal)) from None
+
+
+def refuse_no_examples(entry: Named, own: benchmarks.Task) -> None:
+    """Raises: Refusal, if a suite asks a task after examples that it has none of."""
+    shots = entry.recipe.num_fewshot
+    if shots and own.num_fewshot is None and not own.fewshot_split:
+        raise Refusal(
+            f"{own.task}.yaml: fewshot_split is missing: where the suite's num_fewshot {shots} are drawn from; "
+            "or say `num_fewshot: 0` there, of a task that is never asked after any"
+        )
 
 
 def known(plan: Targets, entry: Named, suited: Target, name: str) -> dict:
