@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from posttrain.evaluate import points
+from posttrain.evaluate import benchmarks, points
 from posttrain.evaluate.points import Point
 
 
@@ -90,3 +90,26 @@ def test_of_equal_models_one_in_twenty_is_called_different():
     ]
     called = sum(points.difference(ours, theirs, "accuracy").p < 0.05 for ours, theirs in tables)
     assert 0 < called <= 12
+
+
+DOCUMENTS = {"a": [1, 0, 0], "b": [1]}
+GROUPS = {
+    "each document counts alike": (2 / 4, 4),
+    "each task counts alike": ((1 / 3 + 1) / 2, 4),
+    "neither does": (0.9, 1),
+}
+
+
+@pytest.mark.parametrize(("value", "units"), GROUPS.values(), ids=GROUPS)
+def test_a_group_of_tasks_is_the_mean_that_lm_eval_says_and_every_document_is_a_unit_of_it(value, units):
+    samples = {
+        task: [{"doc_id": i, "filter": "none", "acc": float(right)} for i, right in enumerate(scores)]
+        for task, scores in DOCUMENTS.items()
+    }
+    results = {"both": {"alias": "both", "acc,none": value, "acc_stderr,none": "N/A"}, "a": {"acc,none": 1 / 3}}
+    made, warnings = benchmarks.points_of(results, samples, {"both": ["a", "b"], "a": ["a"]})
+    found = points.figures(points.table(made))
+    assert found["both/acc"]["value"] == pytest.approx(value)
+    assert found["a/acc"]["value"] == pytest.approx(1 / 3)
+    assert len({point.unit for point in made if point.figure == "both/acc"}) == units
+    assert ("low" in found["both/acc"]) is (units > 1) is (not warnings)

@@ -39,19 +39,10 @@ def evaluate(job: Job) -> Measured:
     samples = found["samples"]
     leaves = {name: [name] for name in tasks["tasks"]}
     leaves |= {name: [task.task_name for task in group.get_all_tasks()] for name, group in tasks["groups"].items()}
-    points, warnings = [], sorted(model.warnings)
-    for name, figure, value, metric, kept_by in figures(found["results"]):
-        means = (
-            list(of_documents(samples, leaves[name], figure, metric, kept_by, by_size)) for by_size in (True, False)
-        )
-        said = next(
-            (made for made in means if made and isclose(ratio(table(made)), value, rel_tol=1e-9, abs_tol=1e-12)), None
-        )
-        if not said:
-            warnings.append(f"{figure} is no mean of documents: it is lm-eval's, and has no interval")
-        points += said or [Point(figure, name, value)]
+    points, warnings = points_of(found["results"], samples, leaves)
     counts = {"documents": sum(len({row["doc_id"] for row in rows}) for rows in samples.values())}
-    return Measured([row for name in samples for row in rows_of(name, samples[name])], points, counts, warnings)
+    rows = [row for name in samples for row in rows_of(name, samples[name])]
+    return Measured(rows, points, counts, sorted(model.warnings) + warnings)
 
 
 def answer_shard(job: Job) -> None:
@@ -112,6 +103,28 @@ def figures(results: dict[str, dict]) -> Iterator[tuple[str, str, float, str, st
             if not isinstance(value, Real):
                 raise Refusal(f"{name}: lm-eval's {key} is {value!r}, and no number")
             yield name, "/".join([name, metric] + [kept_by] * (kept_by != "none")), float(value), metric, kept_by
+
+
+def points_of(
+    results: dict[str, dict], samples: dict[str, list[dict]], leaves: dict[str, list[str]]
+) -> tuple[list[Point], list[str]]:
+    """What each figure is the mean of, and what is to be said of those that are none.
+
+    Args:
+        leaves: of each task or group the tasks that it is made of.
+    """
+    points, warnings = [], []
+    for name, figure, value, metric, kept_by in figures(results):
+        means = (
+            list(of_documents(samples, leaves[name], figure, metric, kept_by, by_size)) for by_size in (True, False)
+        )
+        said = next(
+            (made for made in means if made and isclose(ratio(table(made)), value, rel_tol=1e-9, abs_tol=1e-12)), None
+        )
+        if not said:
+            warnings.append(f"{figure} is no mean of documents: it is lm-eval's, and has no interval")
+        points += said or [Point(figure, name, value)]
+    return points, warnings
 
 
 def of_documents(

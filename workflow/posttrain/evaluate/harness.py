@@ -19,7 +19,7 @@ from lm_eval import evaluator
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
-from lm_eval.tasks.manager import TaskDict
+from lm_eval.tasks.manager import TaskDict, TaskIndex
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from posttrain import checkpoints
@@ -50,8 +50,10 @@ def loaded(job: Job) -> TaskDict:
     manager = TaskManager(include_defaults=False, include_path=folders)
     kinds = {name: "group" if name in manager.all_groups else "task" for name in known}
     suite = [{kinds[name]: name, "dataset_path": str(job.inputs[f"data.{name}"])} for name in known]
+    # By its name, for of a group that it is given by itself lm-eval tells each task all, its own name too.
+    manager.task_index[SUITE] = TaskIndex.entry_from_config({"group": SUITE, "task": suite})
     own = [said["config"] | rows_of(job, name, said["config"]) for name, said in tasks.items() if "config" in said]
-    found = manager.load([*own, {"group": SUITE, "task": suite}])
+    found = manager.load([*own, SUITE])
     del found["groups"][SUITE]
     for name in known:
         there = found["groups"][name].version if name in found["groups"] else found["tasks"][name].VERSION
