@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ from conftest import ROOT, WORDS, Project, clean_environment, write_lines
 from posttrain.build.processes import PACKAGE
 
 ENVIRONMENT = ROOT / ".venv-evaluate"
+LM_EVAL = next(ENVIRONMENT.glob("lib/*/site-packages/lm_eval"), None)
 pytestmark = pytest.mark.skipif(not (ENVIRONMENT / "ready").exists(), reason="needs lm-eval: `make evaluate`")
 TASKS = {
     "echo": """\
@@ -28,8 +30,9 @@ metadata: {version: 1}
     "choose": """\
 task: choose
 dataset_path: json
-dataset_kwargs: {data_files: {test: echo.jsonl}}
+dataset_kwargs: {data_files: {test: echo.jsonl, examples: echo.jsonl}}
 output_type: multiple_choice
+fewshot_split: examples
 doc_to_text: "{{word}}"
 doc_to_choice: ["{{word}}", "{{next}}"]
 doc_to_target: "{{word|length % 2}}"
@@ -45,6 +48,7 @@ dataset_kwargs: {data_files: {test: echo.jsonl}}
 output_type: loglikelihood_rolling
 doc_to_text: ""
 doc_to_target: "{{word}} {{next}}"
+num_fewshot: 0
 metric_list: [{metric: bits_per_byte}]
 metadata: {version: 1}
 """,
@@ -62,7 +66,8 @@ evals:
 LM, LORA = "evals/micro-sft/lm", "evals/micro-lora/lm"
 # In one process, for to import lm-eval takes longer than all that is done with it here.
 JOBS = """\
-import json, os, sys
+import json, os, shutil, sys
+from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
 import jinja2
@@ -70,7 +75,7 @@ import lm_eval.utils
 from posttrain.build import sandbox
 from posttrain.build.job import Job, inputs_of
 from posttrain.evaluate import benchmarks, code
-from posttrain.files import read_json
+from posttrain.files import Refusal, read_json
 
 plan, path, lora, out = read_json(sys.argv[1])["targets"], *sys.argv[2:4], Path(sys.argv[4])
 target = plan[path]
@@ -80,7 +85,7 @@ def job(name, recipe, path=path, **inputs):
     (out / name / "files").mkdir(parents=True)
     found = inputs_of(plan[path], out / name) | inputs
     files = {role: Path(place) for role, place in target["files"].items()}
-    return Job(path, recipe, found, files, {}, target["runtime"], out / name)
+    return Job(path, deepcopy(recipe), found, files, {}, target["runtime"], out / name)
 
 
 def shared(of):
@@ -98,12 +103,27 @@ def said(made, job):
 
 
 alone = job("alone", target["own"])
+more = job("more", target["own"] | {"limit": 2, "num_fewshot": 2})
+cut = job("cut", target["own"] | {"limit": 2, "max_new_tokens": 50})
+full = job("full", target["own"] | {"max_new_tokens": 64})
+odd = job("odd", target["own"])
+shutil.copytree(odd.inputs["model"], odd.out / "model")
+odd.inputs["model"] = odd.out / "model"
+asks = {"repetition_penalty": 50.0, "no_repeat_ngram_size": 1, "min_new_tokens": 9}
+(odd.inputs["model"] / "generation_config.json").write_text(json.dumps(asks))
+known = {"tasks": {"bbh": {"version": 3, "runs_code": False}}, "max_new_tokens": 1}
+group = job("group", target["own"] | known, **{"data.bbh": Path("bbh").absolute()})
 few = job("few", target["own"] | {"limit": 2, "apply_chat_template": False, "max_new_tokens": 1})
 adapter = job("adapter", target["own"], path=lora)
 programs = ["def f(): return 1", "f = 2"]
 worth = [] if sandbox.lacking() else code.CodeEval(runs=True).compute(["assert f() == 1"], [programs], [1, 2])
-made = {job.out.name: said(benchmarks.evaluate(job), job) for job in (alone, few, adapter)}
+jobs = (alone, few, adapter, more, cut, odd, group)
+made = {job.out.parent.name: said(benchmarks.evaluate(job), job) for job in jobs}
 made |= {"three": said(*shared(3)), "seven": said(*shared(7))}
+try:
+    refused = benchmarks.evaluate(full)
+except Refusal as refusal:
+    refused = str(refusal)
 try:
     reached = lm_eval.utils.apply_template("{{ (cycler|attr('__init__')|attr('__globals__'))['os'].getpid() }}", {})
 except jinja2.TemplateError:
@@ -111,8 +131,18 @@ except jinja2.TemplateError:
 os.environ["PATH"] = ""  # where there is no sandbox
 code.serve(runs=False)
 asked = hasattr(import_module("lm_eval.tasks.humaneval.utils"), "pass_at_k")
-print("SAID", json.dumps(made | {"worth": worth, "reached": reached, "asked": asked}))
+print("SAID", json.dumps(made | {"worth": worth, "reached": reached, "asked": asked, "refused": refused}))
 """
+
+
+def bbh(folder: Path, parts: list[str]) -> None:
+    """Rows as the hub has those of BIG-Bench Hard: one of each part, and two of the first."""
+    folder.mkdir()
+    configs = []
+    for part in parts:
+        write_lines(folder / f"{part}.jsonl", [{"input": part, "target": "yes"}] * (1 + (part == parts[0])))
+        configs.append({"config_name": part, "data_files": [{"split": "test", "path": f"{part}.jsonl"}]})
+    (folder / "README.md").write_text(f"---\n{json.dumps({'configs': configs})}\n---\n")
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +152,8 @@ def project(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> P
     for name, said in TASKS.items():
         made.path(f"config/tasks/{name}.yaml").write_text(said)
     made.add(SUITE)
+    parts = (LM_EVAL / "tasks/bbh/cot_fewshot").glob("[!_]*.yaml")
+    bbh(made.path("bbh"), sorted(part.stem for part in parts))
     made.path("config/site.yaml").write_text(f"environments: {{evaluate: {ENVIRONMENT}}}\n")
     made.make(LM, "models/micro-lora")
     return made
@@ -180,6 +212,34 @@ def test_what_a_recipe_says_is_done(several):
     echo = [row for row in few["samples"] if row["task"] == "echo"]
     assert all(len(row["answers"][0]) <= 1 for row in echo), "a token is a byte"
     assert all("assistant" not in row["prompt"] for row in few["samples"])
+
+
+def test_a_task_that_says_nothing_of_examples_hears_the_suite(several):
+    said = several["more"]["about"]["tasks"]
+    assert {name: task["num_fewshot"] for name, task in said.items()} == {"echo": 2, "choose": 2, "surprise": 0}
+
+
+def test_what_a_folder_wants_of_answers_is_not_done(several):
+    assert several["odd"]["samples"] == several["alone"]["samples"]
+
+
+def test_a_question_that_is_cut_is_counted(several):
+    assert several["alone"]["counts"].keys() == {"documents"}
+    assert several["cut"]["counts"] == {"documents": 6, "cut": 2}
+    assert "2 of 6 documents are longer than the model reads, and were cut in front" in several["cut"]["warnings"]
+
+
+def test_answers_that_leave_no_place_for_a_question_are_refused(several):
+    assert several["refused"].startswith("echo lets an answer have 64 tokens, and ")
+    assert several["refused"].endswith("say max_new_tokens, less than that, in the suite")
+
+
+def test_a_group_is_asked_whole_and_each_document_is_a_unit_of_it(several):
+    said = several["group"]
+    assert said["counts"] == {"documents": 28, "cut": 28}
+    assert len(said["about"]["tasks"]) == 28, "27 parts, and the group"
+    units = {unit for figure, unit, *_ in said["points"] if figure == "bbh/exact_match/get-answer"}
+    assert len(units) == 28
 
 
 def test_an_adapter_is_asked_beside_its_base(several):

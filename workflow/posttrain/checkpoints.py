@@ -84,6 +84,11 @@ def places(folder: Path) -> int:
     return getattr(config_of(folder).get_text_config(), "max_position_embeddings", ENDLESS)
 
 
+def likeliest(ends: set[int], tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
+    """How a model goes on by its likeliest tokens and nothing else: a hub model's own config asks for penalties too."""
+    return GenerationConfig(do_sample=False, eos_token_id=sorted(ends), pad_token_id=tokenizer.pad_token_id)
+
+
 def ends_of(folder: Path, tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """The tokens that a model's answers end with: its tokenizer's, and those of its generation config."""
     weights = weights_of(folder)

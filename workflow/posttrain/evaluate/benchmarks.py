@@ -41,6 +41,11 @@ def evaluate(job: Job) -> Measured:
     leaves |= {name: [task.task_name for task in group.get_all_tasks()] for name, group in tasks["groups"].items()}
     points, warnings = points_of(found["results"], samples, leaves)
     counts = {"documents": sum(len({row["doc_id"] for row in rows}) for rows in samples.values())}
+    if model.cut:
+        counts["cut"] = len(model.cut)
+        warnings.append(
+            f"{counts['cut']} of {counts['documents']} documents are longer than the model reads, and were cut in front"
+        )
     rows = [row for name in samples for row in rows_of(name, samples[name])]
     return Measured(rows, points, counts, sorted(model.warnings) + warnings)
 

@@ -18,6 +18,7 @@ import lm_eval.utils
 from lm_eval import evaluator
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
+from lm_eval.models.utils import normalize_gen_kwargs
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks.manager import TaskDict, TaskIndex
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -30,6 +31,8 @@ from posttrain.files import Refusal, digest
 from posttrain.recipes.benchmarks import KNOWN, runs_code
 
 FOLDER = Path(lm_eval.tasks.__file__).parent
+# What a likelihood may have beside a model's places: nothing reads its last token, but vLLM adds one of its own.
+BESIDE = {"transformers": 1, "vllm": -1}
 SUITE = "suite"  # names the group of lm-eval's own, which alone can say where a task's rows are
 
 
@@ -63,6 +66,7 @@ def loaded(job: Job) -> TaskDict:
             )
     for task in found["tasks"].values():
         settle(task, job.recipe)
+        refuse_no_room(task, job.inputs["model"])
     return found
 
 
@@ -94,12 +98,25 @@ def settle(task: Any, said: dict) -> None:
         task.set_config("generation_kwargs", {"max_gen_toks": said["max_new_tokens"]}, update=True)
 
 
+def refuse_no_room(task: Any, folder: Path) -> None:
+    """Refuse answers that would leave a model no place for a question."""
+    if task.OUTPUT_TYPE != "generate_until":
+        return
+    places, most = checkpoints.places(folder), normalize_gen_kwargs(task.config.generation_kwargs)["max_gen_toks"]
+    if most >= places:
+        raise Refusal(
+            f"{task.task_name} lets an answer have {most} tokens, and {folder} has {places} places for it and its "
+            "question; say max_new_tokens, less than that, in the suite"
+        )
+
+
 class Told(LM):
     """A model that says what was answered before, and asks in the template of its tokenizer."""
 
     def __init__(self, folder: Path, said: dict, answers: dict[str, Any] | None = None) -> None:
         super().__init__()
         self.tokenizer, self.answers, self.warnings = AutoTokenizer.from_pretrained(folder), answers, set()
+        self.cut: set[tuple[str, int]] = set()  # the documents of whose questions not all was read
         self.chats = said["apply_chat_template"]
         if self.chats is None:
             self.chats = self.tokenizer.chat_template is not None
@@ -126,7 +143,9 @@ class Told(LM):
         return ""
 
     def tell(self, requests: list[Instance]) -> list:
-        return [self.answers[key_of(request)] for request in requests]
+        told = [(request, *self.answers[key_of(request)]) for request in requests]
+        self.cut |= {(request.task_name, request.doc_id) for request, _, cut in told if cut}
+        return [said for _, said, _ in told]
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
         return self.tell(requests)
@@ -180,12 +199,28 @@ def length(document: list[Instance]) -> int:
     return max(sum(len(part) for part in request.args if isinstance(part, str)) for request in document)
 
 
-def answer(block: Block, engine: str, folder: Path, device: str, size: int) -> dict[str, Any]:
-    """What an engine answers to a block, by what was asked."""
+def answer(block: Block, engine: str, folder: Path, device: str, size: int) -> dict[str, tuple[Any, bool]]:
+    """What an engine answers to a block, by what was asked, and whether the question had to be cut for it."""
     requests = [Instance(block.kind, {}, tuple(asked), i) for i, asked in enumerate(block.asked)]
     opened = ENGINES[engine](folder, device, size)
+    room, lengths = checkpoints.places(folder), [tokens(opened, request) for request in requests]
+    if engine == "vllm":
+        refuse_too_long = import_module("posttrain.sample.engines.vllm").refuse_too_long
+        longest, most = max(lengths, key=sum)
+        most = max(most, 1)  # it writes a token behind whatever it reads
+        refuse_too_long(opened.model, folder, device, min(longest, room - most), most)
     made = getattr(opened, block.kind)(requests, disable_tqdm=True)
-    return {key_of(request): said for request, said in zip(requests, made, strict=True)}
+    fits = room if block.kind == "generate_until" else room + BESIDE[engine]
+    cut = [block.kind != "loglikelihood_rolling" and sum(both) > fits for both in lengths]
+    return {key_of(request): told for request, *told in zip(requests, made, cut, strict=True)}
+
+
+def tokens(opened: LM, request: Instance) -> tuple[int, int]:
+    """How many are read, and how many may be written."""
+    if request.request_type == "generate_until":
+        text, how = request.args
+        return len(opened.tok_encode(text)), normalize_gen_kwargs(how)["max_gen_toks"]
+    return len(opened.tok_encode("".join(request.args))), 0
 
 
 @cache
@@ -194,7 +229,9 @@ def by_transformers(folder: Path, device: str, size: int) -> LM:
 
     model = checkpoints.open_model(AutoModelForCausalLM, folder, dtype="auto").to(device).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    return HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=size)
+    model.generation_config = checkpoints.likeliest(checkpoints.ends_of(folder, tokenizer), tokenizer)
+    how = {"backend": "causal", "batch_size": size, "max_length": checkpoints.places(folder)}
+    return HFLM(pretrained=model, tokenizer=tokenizer, **how)
 
 
 @cache
@@ -203,7 +240,7 @@ def by_vllm(folder: Path, device: str, size: int) -> LM:
     with mock.patch.object(metadata, "version", version_of):
         from lm_eval.models.vllm_causallms import VLLM
     opened = VLLM(pretrained=str(folder), batch_size=size, **options(folder, device))
-    opened._max_length = None  # it would take -1 for a length, and not ask vLLM what that has come to
+    opened._max_length = checkpoints.places(folder)  # not what memory has room for, which is another on each machine
     return opened
 
 

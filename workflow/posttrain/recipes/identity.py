@@ -41,8 +41,8 @@ VERSIONS = {
     "select_preferences": 4,
     "select_answers": 2,
     "select_revisions": 2,
-    "evaluate_shard": 1,
-    "evaluate_model": 4,
+    "evaluate_shard": 2,
+    "evaluate_model": 5,
 }
 
 SHARD = "shard."  # begins the role of an input that is a part of the artifact, and how many there are is circumstance

@@ -12,7 +12,6 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     ForcedEOSTokenLogitsProcessor,
-    GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
     PreTrainedTokenizerBase,
@@ -23,7 +22,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from posttrain.checkpoints import ends_of, open_chat_tokenizer, open_model, prompt_ids
+from posttrain.checkpoints import ends_of, likeliest, open_chat_tokenizer, open_model, prompt_ids
 
 
 class Draw(LogitsProcessor):
@@ -81,10 +80,7 @@ class Engine:
         self.tokenizer.padding_side = "left"
         self.model = open_model(AutoModelForCausalLM, folder, dtype="auto").to(device).eval()
         self.ends = ends_of(folder, self.tokenizer)
-        # A hub model's own asks for penalties and draws of its own.
-        self.model.generation_config = GenerationConfig(
-            do_sample=False, eos_token_id=sorted(self.ends), pad_token_id=self.tokenizer.pad_token_id
-        )
+        self.model.generation_config = likeliest(self.ends, self.tokenizer)
 
     def answer(self, conversations: list[list[dict]], keys: list[int], sampling: dict) -> list[dict]:
         """The answer to each conversation that its key draws, all side by side: `completion`, `tokens`, `finished`."""

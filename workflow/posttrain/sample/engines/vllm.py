@@ -38,6 +38,21 @@ def options(folder: Path, device: str) -> dict[str, Any]:
     }
 
 
+def refuse_too_long(model: LLM, folder: Path, device: str, longest: int, most: int) -> None:
+    """Refuse a prompt's length with which an answer would be cut for want of memory, and not as the recipe says.
+
+    Args:
+        most: tokens that an answer may have.
+    """
+    holds = model.model_config.max_model_len
+    if longest + most > holds:
+        more = "more VLLM_CPU_KVCACHE_SPACE (GB)" if device == "cpu" else "more runtime.gpus"
+        raise Refusal(
+            f"vLLM holds {holds} tokens of {folder} in its memory, and a prompt of {longest} with an answer of {most} "
+            f"takes {longest + most}; give it {more}, or lower max_new_tokens, which makes other answers"
+        )
+
+
 class Engine:
     """A model and its tokenizer, ready to answer."""
 
@@ -52,21 +67,10 @@ class Engine:
     def answer(self, conversations: list[list[dict]], keys: list[int], sampling: dict) -> list[dict]:
         """The answer to each conversation that its key draws, all side by side: `completion`, `tokens`, `finished`."""
         asked = [prompt_ids(self.tokenizer, turns) for turns in conversations]
-        self.refuse_too_long(max(map(len, asked)), sampling["max_new_tokens"])
+        refuse_too_long(self.model, self.folder, self.device, max(map(len, asked)), sampling["max_new_tokens"])
         prompts = [TokensPrompt(prompt_token_ids=ids) for ids in asked]
         made = self.model.generate(prompts, [self.drawing(key, sampling) for key in keys], use_tqdm=False)
         return [self.read(request) for request in made]
-
-    def refuse_too_long(self, longest: int, max_new_tokens: int) -> None:
-        """Refuse a prompt's length with which an answer would be cut for want of memory, and not as the recipe says."""
-        holds = self.model.model_config.max_model_len
-        if longest + max_new_tokens > holds:
-            more = "more VLLM_CPU_KVCACHE_SPACE (GB)" if self.device == "cpu" else "more runtime.gpus"
-            raise Refusal(
-                f"vLLM holds {holds} tokens of {self.folder} in its memory, and a prompt of {longest} with "
-                f"max_new_tokens {max_new_tokens} takes {longest + max_new_tokens}; give it {more}, or lower "
-                "max_new_tokens, which makes other answers"
-            )
 
     def drawing(self, key: int, sampling: dict) -> SamplingParams:
         """How one sequence is drawn."""
