@@ -12,7 +12,7 @@ import torch
 from pyarrow import parquet
 from safetensors.torch import load_file, save_file
 
-from conftest import DPO, PAGE, SFT, Project
+from conftest import DPO, PAGE, SFT, Project, checkout
 from posttrain import forkserver, verify
 from posttrain.build import store
 from posttrain.files import Refusal, read_json, write_json
@@ -126,7 +126,14 @@ def swap_a_base(project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.mark.parametrize(
     "change",
-    [change_a_byte_of_the_rows, take_the_rows_away, install_another_trl, have_other_code, flip_a_byte, swap_a_base],
+    [
+        change_a_byte_of_the_rows,
+        take_the_rows_away,
+        install_another_trl,
+        have_other_code,
+        flip_a_byte,
+        swap_a_base,
+    ],
 )
 def test_what_would_be_another_is_named_before_anything_is_built(
     here: Project, monkeypatch: pytest.MonkeyPatch, change: Callable[[Project, pytest.MonkeyPatch], str]
@@ -219,6 +226,58 @@ def test_a_rebuild_that_was_stopped_is_gone_on_with_and_no_other(here):
         return kept
 
     assert [kept_after(target) for target in (SFT, SFT, ROWS)] == [False, True, False]
+
+
+ROWS_OF_ROWS = """\
+data:
+  first: {sources: [{path: rows.jsonl, skip: 1}]}
+  second: {sources: [{target: data/first}]}
+  third: {sources: [{target: data/second, rows: 9}]}
+"""
+
+
+def verdict(project: Project, target: str) -> str:
+    return project.posttrain("verify", target, **{forkserver.FORKSERVER: forkserver.opened()}).splitlines()[-1]
+
+
+def test_a_record_says_what_a_target_was_made_of_whatever_stands_there_by_now(fresh):
+    fresh.path(PAGE).write_text(ROWS_OF_ROWS)
+    fresh.make("data/second")
+    fresh.edit("skip: 1", "skip: 2")
+    fresh.make("data/second")
+    fresh.edit("skip: 2", "skip: 1")
+    fresh.make("data/third")
+    assert fresh.manifest("data/first")["identity"]["sources"][0]["skip"] == 2, "was made anew for nobody"
+    assert verdict(fresh, "data/third") == (
+        "data/third: is equal to the byte: 3 stages were built again from their record"
+    )
+
+
+def test_what_was_compared_with_nothing_is_counted_and_named(fresh):
+    fresh.path(PAGE).write_text(ROWS_OF_ROWS)
+    fresh.make("data/second")
+    run = fresh.path("data/second.run.json")
+    write_json(run, {name: value for name, value in read_json(run).items() if name != "lineage"})
+    fresh.make("data/third")
+    assert verdict(fresh, "data/third") == (
+        "data/third: is equal to the byte: 1 stages were built again from their record; "
+        "2 more are compared with nothing, for what they made is not recorded: data/first, data/second"
+    )
+
+
+def test_what_another_checkout_built_under_other_names_is_verified_here(fresh, tmp_path):
+    fresh.path(PAGE).write_text(ROWS_OF_ROWS)
+    fresh.make("data/second")
+    other = checkout(tmp_path / "q", ROWS_OF_ROWS.replace("first", "one").replace("second", "two"))
+    other.path("config/site.yaml").write_text(f"store: {fresh.path('store')}\n")
+    other.edit("rows: 9}", "rows: 9}, {target: data/first}")
+    other.add("  first: {sources: [{path: rows.jsonl, skip: 3}]}\n")
+    other.make("data/third")
+    theirs, ours = ("data/first", f"data/first@{other.manifest('data/first')['key']}")
+    assert [*read_json(other.path("data/third.run.json"))["lineage"]] == [theirs, "data/second", ours, "data/third"]
+    assert verdict(other, "data/third") == (
+        "data/third: is equal to the byte: 4 stages were built again from their record"
+    )
 
 
 def table(path: Path, rows: list[dict]) -> None:

@@ -12,23 +12,39 @@ RUN = ("versions", "hardware", "git")
 def lineage(targets: dict[str, dict], path: str, manifest: dict, run: dict) -> dict[str, dict]:
     """A record of each stage that led to a target which was just made, inputs before what is made of them.
 
+    What led to an input its own record says, and not what stands at those paths by now: the store may have given the
+    input back without them, and they may have been made otherwise since. Of an input that was built before that was
+    recorded, and of what led to it, the plan alone is known.
+
     Args:
         targets: those of the plan.
-        manifest: the target's, which does not stand yet; those of what it is made from do, unless it was restored
-            without them.
+        manifest: the target's, which does not stand yet; {} of one that nothing is known of, as nothing is of what led
+            to it.
         run: its run record.
     """
     found: dict[str, dict] = {}
-
-    def add(above: str) -> None:
-        if above not in found:
-            for made in targets[above]["inputs"].values():
-                add(made)
-            mine = (manifest, run) if above == path else (read_json(f"{above}.json"), read_json(f"{above}.run.json"))
-            found[above] = of_stage(targets[above], *mine)
-
-    add(path)
+    inputs = {}
+    for role, made in targets[path]["inputs"].items():
+        said = read_json(f"{made}.run.json").get("lineage") if manifest else None
+        inputs[role] = add(found, said or lineage(targets, made, {}, {}))
+    add(found, {path: of_stage(targets[path] | {"inputs": inputs}, manifest, run)})
     return found
+
+
+def add(found: dict[str, dict], other: dict[str, dict]) -> str:
+    """Add another lineage to one; what its last stage is called there.
+
+    A stage is called as it was when it was made, elsewhere perhaps or before an edit: one of whose name is another
+    stage gets its key as a surname.
+    """
+    called: dict[str, str] = {}
+    for name, stage in other.items():
+        target, made = stage["target"], stage["manifest"]
+        inputs = {role: called.get(above, above) for role, above in target["inputs"].items()}
+        files = found.get(name, stage)["manifest"].get("files")
+        called[name] = name if made.get("files") in (None, files) else f"{name}@{made['key']}"
+        found.setdefault(called[name], stage | {"target": target | {"inputs": inputs}})
+    return called[name]
 
 
 def of_stage(target: dict, manifest: dict, run: dict) -> dict:

@@ -35,13 +35,14 @@ class Said:
 def verify(plan: Plan, asked: Asked) -> Iterator[Said]:
     """A line for each thing that differs, and at last the verdict."""
     path, lineage = asked.path, before.lineage_of(plan, asked.path)
+    made, rest = before.made(lineage), before.not_compared(lineage)
     yield from map(Said, before.notes(plan, lineage))
     faults = before.faults(plan, lineage)
     yield from (Said(fault, well=asked.anyway) for fault in faults)
     if asked.stored:
-        there = sum(plan.store.entry(stage["manifest"]["key"]).exists() for stage in before.made(lineage).values())
+        there = sum(plan.store.entry(stage["manifest"]["key"]).exists() for stage in made.values())
         right = "and are not all right" if faults else "and every byte of them is what it was"
-        yield Said(f"{path}: {there} of its {len(lineage)} stages are in the store, {right}", well=not faults)
+        yield Said(f"{path}: {there} of its {len(lineage)} stages are in the store, {right}{rest}", well=not faults)
         return
     if faults and not asked.anyway:
         first = faults[0].partition(":")[0]
@@ -53,11 +54,11 @@ def verify(plan: Plan, asked: Asked) -> Iterator[Said]:
     if not found:
         if not asked.into:
             rebuild.remove(folder)
-        yield Said(f"{path}: is equal to the byte: {len(lineage)} stages were built again from their record")
+        yield Said(f"{path}: is equal to the byte: {len(made)} stages were built again from their record{rest}")
         return
     yield from map(Said, compare.circumstances(lineage, folder, found))
     first, name = next(iter(found.items()))
     what = compare.described(plan.store, lineage[first], folder / first, name)
     yield Said(
-        f"{path}: is not made again: of {len(lineage)} stages the first that differs is {first}, {what}", well=False
+        f"{path}: is not made again: of {len(made)} stages the first that differs is {first}, {what}{rest}", well=False
     )

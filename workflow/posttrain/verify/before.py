@@ -41,6 +41,13 @@ def made(lineage: Lineage) -> Lineage:
     return {path: stage for path, stage in lineage.items() if "files" in stage["manifest"]}
 
 
+def not_compared(lineage: Lineage) -> str:
+    """The end of a verdict: the stages that it says nothing of, for their record does not say what they made."""
+    left = [path for path in lineage if path not in made(lineage)]
+    said = f"; {len(left)} more are compared with nothing, for what they made is not recorded: {', '.join(left)}"
+    return said if left else ""
+
+
 def notes(plan: Plan, lineage: Lineage) -> list[str]:
     """What is worth knowing, and keeps nothing from being built again."""
     code, machine = record.git(plan.root), record.hardware()
