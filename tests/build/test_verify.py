@@ -118,6 +118,11 @@ def flip_a_byte(project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"{SFT}: {weights.parents[1].relative_to(project.root)} is damaged: files/model.safetensors: its digest is "
 
 
+def lack_an_environment(project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
+    record_otherwise(project, SFT, "target", environment="evaluate")
+    return f"{SFT}: lm-eval has an environment of its own, and there is none in .venv-evaluate: "
+
+
 def swap_a_base(project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
     rewrite_tensor(project, SFT)
     place = Path("store") / project.manifest(SFT)["key"]
@@ -131,6 +136,7 @@ def swap_a_base(project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
         take_the_rows_away,
         install_another_trl,
         have_other_code,
+        lack_an_environment,
         flip_a_byte,
         swap_a_base,
     ],

@@ -85,7 +85,7 @@ def faults(plan: Plan, lineage: Lineage) -> list[str]:
     return gathered(said)
 
 
-def faults_of(stage: dict, plan: Plan, has: dict[str, dict]) -> Iterator[str]:
+def faults_of(stage: dict, plan: Plan, has: dict[str, dict | str]) -> Iterator[str]:
     target = stage["target"]
     for file, was in outside(stage).values():
         found = place_digest(file) if file.exists() else None
@@ -94,19 +94,25 @@ def faults_of(stage: dict, plan: Plan, has: dict[str, dict]) -> Iterator[str]:
     version = identity.VERSIONS[target["stage"]]
     if target["own"]["version"] != version:
         yield f"was made by version {target['own']['version']} of {target['stage']}, and this checkout has {version}"
-    had, now = stage["run"].get("versions", {}), has[target["environment"]]
-    for package in sorted({*had, *now}) if had else ():
-        if had.get(package) != now.get(package):
-            yield f"was made with {shown(package, had)}, and installed is {shown(package, now)}"
+    if had := stage["run"].get("versions"):
+        yield from other_software(had, has[target["environment"]])
     if why := damaged(plan, stage["manifest"]):
         yield why
 
 
-def versions(plan: Plan, environment: str) -> dict[str, str]:
-    """Those that are installed in an environment; none of one that is not here."""
-    if environments.lacking(environment, plan.site, plan.root):
-        return {}
-    return environments.find(environment, plan.site, plan.root).versions
+def versions(plan: Plan, environment: str) -> dict[str, str] | str:
+    """Those that are installed in an environment; or why it is not here."""
+    place = environment, plan.site, plan.root
+    return environments.lacking(*place) or environments.find(*place).versions
+
+
+def other_software(had: dict[str, str], now: dict[str, str] | str) -> Iterator[str]:
+    if isinstance(now, str):
+        yield now
+        return
+    for package in sorted({*had, *now}):
+        if had.get(package) != now.get(package):
+            yield f"was made with {shown(package, had)}, and installed is {shown(package, now)}"
 
 
 def damaged(plan: Plan, manifest: dict) -> str | None:
