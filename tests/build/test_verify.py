@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from posttrain import forkserver, verify
 from posttrain.build import store
 from posttrain.files import Refusal, read_json, write_json
 from posttrain.plan import opened
-from posttrain.verify import contents
+from posttrain.verify import contents, rebuild
 
 ROWS, INIT = "data/micro-rows", "models/micro-init"
 PROFILE = "profiles/local"
@@ -284,6 +285,28 @@ def test_what_another_checkout_built_under_other_names_is_verified_here(fresh, t
     assert verdict(other, "data/third") == (
         "data/third: is equal to the byte: 4 stages were built again from their record"
     )
+
+
+def test_two_verifies_do_not_build_in_one_folder(here):
+    folder = Path("verify", SFT)
+    with rebuild.alone(folder), pytest.raises(Refusal, match=f"^{folder} is being built by process {os.getpid()} on "):
+        said(SFT)
+    assert not folder.exists()
+
+
+STOPPED = """
+import os, signal, sys, time
+os.kill(os.getppid(), signal.SIGINT)
+time.sleep(1)  # a trainer saves
+open("saved", "w")
+sys.exit(3)
+"""
+
+
+def test_a_build_that_is_stopped_may_keep_what_it_has(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert rebuild.run([sys.executable, "-c", STOPPED]) == (3, True)
+    assert Path("saved").exists()
 
 
 def table(path: Path, rows: list[dict]) -> None:

@@ -49,16 +49,16 @@ def verify(plan: Plan, asked: Asked) -> Iterator[Said]:
         yield Said(f"{path}: is not built again, for {first} is not as it was; `--anyway` builds it", well=False)
         return
     folder = asked.into or Path("verify", path)
-    rebuild.build(path, recorded.planned(lineage), folder, asked.profile)
-    found = compare.differing(lineage, folder)
-    if not found:
-        if not asked.into:
-            rebuild.remove(folder)
-        yield Said(f"{path}: is equal to the byte: {len(made)} stages were built again from their record{rest}")
-        return
-    yield from map(Said, compare.circumstances(lineage, folder, found))
-    first, name = next(iter(found.items()))
-    what = compare.described(plan.store, lineage[first], folder / first, name)
-    yield Said(
-        f"{path}: is not made again: of {len(made)} stages the first that differs is {first}, {what}{rest}", well=False
-    )
+    with rebuild.alone(folder):
+        rebuild.build(path, recorded.planned(lineage), folder, asked.profile)
+        found = compare.differing(lineage, folder)
+        if found:
+            yield from map(Said, compare.circumstances(lineage, folder, found))
+            first, name = next(iter(found.items()))
+            what = compare.described(plan.store, lineage[first], folder / first, name)
+            said = f"is not made again: of {len(made)} stages the first that differs is {first}, {what}"
+        else:
+            said = f"is equal to the byte: {len(made)} stages were built again from their record"
+            if not asked.into:
+                rebuild.remove(folder)
+        yield Said(f"{path}: {said}{rest}", well=not found)

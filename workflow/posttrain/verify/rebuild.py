@@ -1,13 +1,20 @@
 """A record built again, in a folder of its own that holds nothing else."""
 
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 from posttrain.build import store
-from posttrain.files import Refusal
+from posttrain.build.lease import Lease
+from posttrain.files import Refusal, digest
 from posttrain.plan import recorded
+
+
+def alone(folder: Path) -> Lease:
+    """The right to build in a folder: no other verify of this checkout empties it, or takes it away, meanwhile."""
+    return Lease(Path(".posttrain"), digest(str(folder.resolve())), str(folder))
 
 
 def build(path: str, planned: dict[str, dict], folder: Path, profile: str) -> None:
@@ -21,12 +28,24 @@ def build(path: str, planned: dict[str, dict], folder: Path, profile: str) -> No
         empty(folder)
         recorded.write(folder, planned)
     command = [sys.executable, "-m", "snakemake", built_as, "--directory", str(folder), "--profile", profile]
-    try:
-        status = subprocess.run(command, stdout=sys.stderr, check=False).returncode
-    except KeyboardInterrupt:
-        raise Refusal(f"{path}: stopped; the same command goes on in {folder}") from None
+    status, stopped = run(command)
+    if status and stopped:
+        raise Refusal(f"{path}: stopped; the same command goes on in {folder}")
     if status:
         raise Refusal(f"{path}: was not built again: snakemake ended with status {status} in {folder}")
+
+
+def run(command: list[str]) -> tuple[int, bool]:
+    """A command's exit status, and whether Ctrl-C was pressed meanwhile.
+
+    That goes to all processes of a terminal: Snakemake has its jobs keep what they have, and is waited for.
+    """
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        return subprocess.Popen(command, stdout=sys.stderr).wait(), bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def empty(folder: Path) -> None:
