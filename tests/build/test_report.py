@@ -243,6 +243,18 @@ def test_every_model_of_the_lineage_is_drawn_and_each_arc_leads_downward(once, m
     assert all(i < number for number, row in enumerate(drawn["rows"]) for i in row["inputs"])
 
 
+def test_rows_are_as_many_tokens_as_the_model_of_the_page_reads_of_them(reported, monkeypatch):
+    monkeypatch.chdir(reported.root)
+    targets = reported.targets()
+    read = next(target for target in targets.values() if target["inputs"].get("rows") == "data/micro-rows")
+    Path("tokens/longer.run.json").write_text(json.dumps({"metrics": {"tokens": 10**9}}))
+
+    def sizes(told: dict) -> list[str]:
+        return [row["size"] for row in page.shown(told, DPO)["lineage"]["rows"]]
+
+    assert sizes(targets | {"tokens/longer": read}) == sizes(targets)
+
+
 @given(st.dictionaries(st.integers(0, 10_000), st.floats(-1e6, 1e6), min_size=2, max_size=60))
 def test_a_curve_stays_in_its_frame_and_keeps_its_order(values):
     points = sorted(values.items())

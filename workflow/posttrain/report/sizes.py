@@ -11,7 +11,7 @@ from posttrain.words import volume
 
 
 def of(targets: dict[str, dict], path: str) -> str:
-    """An artifact's size in words: `660 k parameters, 2.65 MB`."""
+    """An artifact's size in words: `660 k parameters, 2.65 MB`; of rows as those targets have them in tokens."""
     said = [f"{short(count)} {noun}" for noun, count in counts(targets, path).items() if count]
     return ", ".join([*said, volume(sum(read_json(f"{path}.json").get("sizes", {}).values()))])
 
@@ -23,7 +23,7 @@ def counts(targets: dict[str, dict], path: str) -> dict[str, int]:
         return {"parameters": parameters(folder)}
     if kind in ("data", "preferences"):
         files = {"rows": "train.parquet", "held out": "test.parquet"}
-        made = [name for name, target in targets.items() if target["inputs"].get("rows") == path]
+        made = [name for name in targets if name.startswith("tokens/") and targets[name]["inputs"].get("rows") == path]
         tokens = [read_json(f"{name}.run.json").get("metrics", {}).get("tokens", 0) for name in made]
         return {name: rows(folder / file) for name, file in files.items()} | {"tokens": max(tokens, default=0)}
     if kind in ("completions", "scores"):

@@ -14,13 +14,14 @@ def tree(targets: dict[str, dict], builds: list[Build], headlines: dict[str, lis
         headlines: of each model that was measured, by its name, figures in words.
     """
     named = [build for build in builds if build.path.split("/")[0] in LISTED]
+    made = {build.path: targets[build.path] for build in builds}
     number = {build.path: i for i, build in enumerate(named)}
     rows = [
         {
             "kind": build.path.split("/")[0],
             "name": name_of(build.path, targets[build.path]),
             "what": what(targets, build.path),
-            "size": sizes.of(targets, build.path),
+            "size": sizes.of(made, build.path),
             "build": build,
             "inputs": sorted({number[near] for near in nearest_named(targets, build.path, number)}),
             "figures": headlines.get(name_of(build.path, targets[build.path]), [])
