@@ -139,6 +139,9 @@ def template(text: str) -> Break:
     )
 
 
+TERMS = "{data/rows: {repo: me/rows, license: mit}}"
+
+
 def publish(said: str) -> Break:
     """Publish models.sft: what is said of it stands from line 42 on."""
     return add(f"published:\n  sft:\n{said}")
@@ -677,6 +680,8 @@ PLAN = [
     Refused("published rows without a licence", publish("    repo: me/sft\n    datasets: {data/rows: {repo: me/rows}}\n"), f"{AT}:43: published.sft.datasets.data/rows.license: is missing"),
     Refused("published scores", publish("    repo: me/sft\n    datasets: {scores/right: {repo: me/rows, license: mit}}\n"), f"{AT}:43: published.sft.datasets.scores/right: is no set of rows: say data/name or preferences/name"),
     Refused("two models in one repository", publish("    repo: me/sft\n  dpo: {repo: me/sft}\n"), f"{AT}:43: published.dpo.repo: me/sft is where models/sft is published; name another"),
+    Refused("rows in one repository by two licences", publish(f"    repo: me/sft\n    datasets: {TERMS}\n  dpo: {{repo: me/dpo, datasets: {TERMS.replace('mit', 'other, license_name: x, license_link: LICENSE')}}}\n"), f"{AT}:44: published.dpo.datasets.data/rows.repo: me/rows has another `license` by published/sft; say one of the two in both"),
+    Refused("rows in one repository, seen and unseen", publish(f"    repo: me/sft\n    datasets: {TERMS}\n  dpo: {{repo: me/dpo, private: false, datasets: {TERMS}}}\n"), f"{AT}:44: published.dpo.datasets.data/rows.repo: me/rows has another `private` by published/sft; say one of the two in both"),
     Refused("published without a licence", publish("    repo: me/sft\n"), f"{AT}:41: published.sft.license: is missing, and what this model began as has no one licence in config/bases.yaml; say it", "published/sft", real=True),
     Refused("published nowhere", both(), "published/sft: no recipe says where; add `published: {sft: {repo: owner/name}}` to a page", "published/sft", real=True),
     Refused("a card of no model", both(), "No recipe makes cards/stf.md. Nearest: cards/sft.md, …", "cards/stf.md", real=True),

@@ -9,6 +9,7 @@ from posttrain.recipes.catalogue import Catalogue, Named
 from posttrain.recipes.publishing import REPO
 from posttrain.words import did_you_mean
 
+TERMS = ("license", "license_name", "license_link")
 BEGUN = ("base", "checkpoints", "wheel")  # the roles of what a model's weights began as, and `models.<n>` of a mean's
 
 
@@ -41,13 +42,18 @@ def refuse_strangers(published: dict[str, Named], targets: dict[str, dict]) -> N
 
 
 def refuse_sharing(published: dict[str, Named]) -> None:
-    """One repository holds one thing."""
-    taken: dict[tuple[str, str], str] = {}
+    """One repository holds one thing, on one set of terms."""
+    taken: dict[tuple[str, str], tuple[str, dict, str]] = {}
     for name, entry in published.items():
-        rows = [(("datasets", path), "datasets", said.repo, path) for path, said in entry.recipe.datasets.items()]
-        for key, kind, repo, path in (((), "models", entry.recipe.repo, f"models/{name}"), *rows):
-            if (other := taken.setdefault((kind, repo), path)) != path:
+        rows = [(("datasets", path), "datasets", said, path) for path, said in entry.recipe.datasets.items()]
+        for key, kind, said, path in (((), "models", entry.recipe, f"models/{name}"), *rows):
+            repo, terms = said.repo, {term: getattr(said, term) for term in TERMS} | {"private": entry.recipe.private}
+            other, others, by = taken.setdefault((kind, repo), (path, terms, entry.path))
+            if other != path:
                 raise entry.refuse((*key, "repo"), f"{repo} is where {other} is published; name another")
+            if differs := next((term for term in terms if terms[term] != others[term]), None):
+                why = f"{repo} has another `{differs}` by {by}; say one of the two in both"
+                raise entry.refuse((*key, "repo"), why)
 
 
 def refusals(
