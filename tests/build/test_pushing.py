@@ -124,6 +124,32 @@ def test_what_a_card_is_told_of_the_hub_is_no_target_of_anything_else(project):
     assert ModelCard.load(project.path(CARD)).data.language == ["nl"]
 
 
+def test_where_files_lay_is_told_to_nobody(told, tmp_path, monkeypatch):
+    """Neither that of rows, nor of a verifier."""
+    monkeypatch.chdir(told.copy(tmp_path / "p").root)
+    plan, made = read_json(told.plan()), ("models/chain-dpo", "preferences/chain-pairs")
+    runs = {path: read_json(f"{path}.run.json") for path in made}
+    for target in plan["targets"].values():
+        hide(target, "identity")
+    for path, run in runs.items():
+        for stage in run["lineage"].values():
+            hide(stage["target"], "names")
+        write_json(f"{path}.run.json", run)
+        write_json(f"{path}.json", read_json(f"{path}.json") | {"identity": plan["targets"][path]["identity"]})
+    write_text(Path(CARD), card.render(plan, "chain-dpo"))
+    for place in parcels.put_together(plan, "chain-dpo", Path(FOLDER)).values():
+        sent = "".join((place / name).read_text() for name in ("README.md", pushing.MANIFEST, pushing.RUN))
+        assert "rows.jsonl" in sent and "verifiers.py" in sent and "canary" not in sent
+
+
+def hide(target: dict, names: str) -> None:
+    """Have what a target is made of lie in a folder that is nobody else's business."""
+    for role, file in target["files"].items():
+        target["files"][role] = target[names][role] = f"/home/canary/{Path(file).name}"
+    if target["stage"] == "score_completions":
+        target["own"]["verifier"], target[names]["file"] = {"function": "right"}, "~/canary/verifiers.py"
+
+
 NASTY = 'a|b `c` <script>x</script> [l](http://x) ---\n# heading\n"license: mit" ~~s~~ *e* __u__ \\'
 
 
@@ -214,6 +240,9 @@ NEWER = "a" * 40
 OF_THE_HUB = {"base_model_name_or_path": "lab/tiny", "revision": COMMIT}
 
 
+NOTHING = {"files": {}, "identity": {}}
+
+
 def adapters_plan(root: Path, patch: pytest.MonkeyPatch, published_too: bool) -> dict:
     """The plan of an adapter, which stands in a folder that is now ours, and whose base is published or of the hub."""
     root.mkdir(exist_ok=True)
@@ -227,7 +256,7 @@ def adapters_plan(root: Path, patch: pytest.MonkeyPatch, published_too: bool) ->
     write_text(Path("cards/lora.md"), "# lora\n")
     base = "models/base" if published_too else "hub/models--lab--tiny"
     targets = {
-        "models/lora": {"stage": "train_sft", "own": {"peft": {"r": 2}}, "inputs": {"base": base}},
+        "models/lora": {"stage": "train_sft", "own": {"peft": {"r": 2}}, "inputs": {"base": base}, **NOTHING},
         "models/base": {"stage": "train_sft", "own": {}, "inputs": {}},
         "hub/models--lab--tiny": {"stage": "fetch_snapshot", "inputs": {}},
     }

@@ -23,7 +23,7 @@ def put_together(plan: dict, name: str, folder: Path) -> dict[str, Path]:
     made = {rows: folder / rows for rows in said["datasets"]} | {model: folder / "model"}
     shutil.rmtree(folder, ignore_errors=True)
     for path, place in made.items():
-        lay_out(path, place)
+        lay_out(plan["targets"][path], path, place)
     write_text(made[model] / "README.md", Path(f"cards/{name}.md").read_text())
     if is_adapter(Path(model)):
         named = adapter_config(Path(model)) | base_of(plan, model)
@@ -34,14 +34,17 @@ def put_together(plan: dict, name: str, folder: Path) -> dict[str, Path]:
     return made
 
 
-def lay_out(path: str, place: Path) -> None:
+def lay_out(target: dict, path: str, place: Path) -> None:
     """Link an artifact's files into a folder, and write its records there."""
     for file in files_below(Path(path)):
         link = place / file.relative_to(path)
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(file.resolve())
-    write_json(place / MANIFEST, read_json(f"{path}.json"))
-    write_json(place / RUN, without(read_json(f"{path}.run.json"), UNSAID))
+    write_json(place / MANIFEST, read_json(f"{path}.json") | {"identity": publishing.outward(target)["identity"]})
+    run = without(read_json(f"{path}.run.json"), UNSAID)
+    for stage in run.get("lineage", {}).values():
+        stage["target"] = publishing.outward(stage["target"])
+    write_json(place / RUN, run)
 
 
 def without(record: Any, keys: tuple[str, ...]) -> Any:
@@ -79,7 +82,7 @@ def card_of_rows(plan: dict, path: str, terms: dict) -> str:
             }
         ],
     )
-    said = markdown.text(what(plan["targets"], path))
+    said = markdown.text(what({path: publishing.outward(plan["targets"][path])}, path))
     records = f"`{MANIFEST}` says what it was made of, and `ledger.json` what was left out."
     text = f"# {path.split('/', 1)[1]}\n\n{said}.\n\n{records}\n"
     return str(DatasetCard(f"---\n{data.to_yaml()}\n---\n\n{text}"))

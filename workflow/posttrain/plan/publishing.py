@@ -27,6 +27,16 @@ def settle(read: Catalogue, targets: dict[str, dict], rehearses: bool) -> dict[s
     return made
 
 
+def outward(target: dict) -> dict:
+    """A target, or a record of one, for others to read: files outside the build by their last names alone."""
+    said = "identity" if "identity" in target else "names"
+    files = {role: Path(place).name for role, place in target["files"].items()}
+    called = {role: name for role, name in files.items() if role in target[said]}
+    if "file" in target[said] and "file" not in target["own"]:  # of a verifier of one's own
+        called["file"] = Path(target[said]["file"]).name
+    return target | {"files": files, said: target[said] | called}
+
+
 def repos(published: dict[str, dict]) -> dict[str, str]:
     """The repository of each model that is to be published, by the model's name."""
     return {name: said["repo"] for name, said in published.items()}
