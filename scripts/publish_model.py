@@ -9,7 +9,7 @@ from pathlib import Path
 
 from posttrain.files import read_json, write_json
 from posttrain.hub import parcels
-from posttrain.hub.pushing import push
+from posttrain.hub.pushing import check, push
 
 
 def main() -> None:
@@ -17,11 +17,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="published/zephyr-7b-dpo")
     args = parser.parse_args()
     plan, name = read_json(os.environ["POSTTRAIN_PLAN"]), str(args.folder.relative_to("published"))
-    said, sent = plan["published"][name], {}
+    said = plan["published"][name]
     repos = {path: rows["repo"] for path, rows in said["datasets"].items()} | {f"models/{name}": said["repo"]}
-    for path, place in parcels.put_together(plan, name, args.folder).items():
-        kind = "models" if path.startswith("models/") else "datasets"
-        sent[path] = push(kind, repos[path], said["private"], place)
+    parts = {
+        path: ("models" if path.startswith("models/") else "datasets", repos[path], said["private"], place)
+        for path, place in parcels.put_together(plan, name, args.folder).items()
+    }
+    for part in parts.values():
+        check(*part)
+    sent = {path: push(*part) for path, part in parts.items()}
     content = read_json(f"models/{name}.json")["content"]
     write_json(f"{args.folder}.json", {"content": content, "repositories": sent})
 

@@ -202,7 +202,8 @@ def handler_of(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
                 return
             body = self.rfile.read(length)
-            if hub.writer and self.command != "PUT" and self.headers.get("Authorization") != f"Bearer {hub.writer}":
+            open_to_all = self.command == "PUT" or what == "validate-yaml"
+            if hub.writer and not open_to_all and self.headers.get("Authorization") != f"Bearer {hub.writer}":
                 self.say(*refuse("RepoNotFound"))
                 return
             status, headers, answer = hub.take(self.path, body)
@@ -210,7 +211,10 @@ def handler_of(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 hub.answerless -= 1
                 self.close_connection = True
                 return
-            self.say(status, headers, json.dumps(answer).encode())
+            if self.headers.get("Accept") == "text/plain":
+                self.say(status, headers, "\n".join(error["message"] for error in answer.get("errors", [])).encode())
+            else:
+                self.say(status, headers, json.dumps(answer).encode())
 
         do_PUT = do_POST
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx2
 import pytest
 import torch
 from huggingface_hub import ModelCard
@@ -323,6 +324,13 @@ def seen(hub: Hub) -> None:
     hub.add(ROWS)
 
 
+def taken(hub: Hub) -> None:
+    """The model's repository, which is checked after that of the rows."""
+    hub.add(MODEL)
+    hub.repositories[MODEL] = {"theirs.bin": b"1"}
+    hub.private.add(MODEL)
+
+
 def unlicensed(hub: Hub) -> None:
     hub.licences = set()
 
@@ -336,7 +344,8 @@ def reading(hub: Hub) -> None:
     [
         (others, "me/pairs holds theirs.csv, which posttrain did not put there; name another `repo`"),
         (seen, "me/pairs is public on the hub, and the recipe says `private: true`; change one of the two"),
-        (unlicensed, 'me/pairs: the hub refuses it: Invalid metadata in README.md. - "license" must be one of []'),
+        (unlicensed, 'me/pairs: the hub refuses it: "license" must be one of []'),
+        (taken, "me/tiny holds theirs.bin, which posttrain did not put there; name another `repo`"),
         (reading, f"the hub has no dataset me/pairs, or it is private: check the id, or {asking.LOGIN}"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -353,8 +362,28 @@ def test_without_a_token_nothing_is_asked(project, hub, monkeypatch):
     assert hub.asked == []
 
 
-def test_who_waits_in_vain_is_told_to_run_again(project, hub, monkeypatch):
-    monkeypatch.setattr(pushing, "WAITS", ())
-    monkeypatch.setattr(pushing, "pushed", lambda *_: (_ for _ in ()).throw(RuntimeError("signed address")))
-    with pytest.raises(SystemExit, match="^me/tiny: the hub cannot be reached; run again to go on$"):
-        pushing.push("models", "me/tiny", True, project.path(FOLDER))
+def of_a_thread(cause: Exception) -> RuntimeError:
+    error = RuntimeError("signed address")
+    error.__cause__ = cause
+    return error
+
+
+CUT, UNSENT = "the hub cannot be reached; run again to go on", "a file could not be sent"
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "tries"),
+    [
+        (TimeoutError("signed address"), CUT, 2),
+        (of_a_thread(httpx2.ReadError("signed address")), CUT, 2),
+        (of_a_thread(PermissionError("signed address")), f"{UNSENT} (PermissionError); run again to go on", 1),
+        (RuntimeError("signed address"), f"{UNSENT} (RuntimeError); run again to go on", 1),
+    ],
+)  # fmt: skip
+def test_what_a_push_breaks_on_is_named_and_only_a_connection_tried_again(hub, monkeypatch, error, said, tries):
+    tried = []
+    monkeypatch.setattr(pushing, "WAITS", (0.01,))
+    monkeypatch.setattr(pushing, "pushed", lambda *_: (tried.append(1), (_ for _ in ()).throw(error)))
+    with pytest.raises(SystemExit, match=f"^me/tiny: {re.escape(said)}$"):
+        pushing.push("models", "me/tiny", True, Path(FOLDER))
+    assert len(tried) == tries
