@@ -2,12 +2,15 @@
 
 import random
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from posttrain.evaluate import points
 from posttrain.evaluate.points import Point
 from posttrain.files import write_json
+from posttrain.recipes.benchmarks import METRICS
+from posttrain.report import draw, page
 from posttrain.report.compare import Comparison, compared, holm
 from posttrain.report.suites import Suite, suites_of
 
@@ -72,3 +75,24 @@ def test_of_equal_models_hardly_any_differ_however_many_are_compared(tmp_path, m
     found = looked_at(*suites_of(evals, list(evals)), Suite.first)
     assert len(found) == 11
     assert not any(made.significant for made in found)
+
+
+def test_what_is_a_share_its_name_says_and_lm_evals_metric():
+    ours = ("accuracy", "sampled_accuracy", "pass@4", "finished", "win_rate", "inconsistent", "unrated")
+    theirs = ("gsm8k/exact_match/strict-match", "ifeval/prompt_level_strict_acc", "mmlu/acc", "humaneval/pass@1/create")
+    others = ("margin", "rating", "rating_turn_1", "kl", "bits_per_byte", "accuracy/bleu", "winrate/chrf/accuracy")
+    assert [figure for figure in (*ours, *theirs) if not draw.share(figure)] == []
+    assert [figure for figure in others if draw.share(figure)] == []
+    assert {metric for metric in get_args(METRICS) if draw.share(f"mine/{metric}/f")} == {
+        "acc",
+        "acc_norm",
+        "exact_match",
+        "f1",
+    }
+    bars = draw.bars("", "gsm8k/exact_match/strict-match", {"a": {"value": 0.25}})["bars"]
+    assert [(bar["value"], bar["width"]) for bar in bars] == [("25.0 %", 25)]
+
+
+def test_a_model_that_lacks_a_figure_has_no_headline_of_it(suite):
+    del suite.said["b"]["figures"]["accuracy"]
+    assert page.headlines([suite]).keys() == {"a", "c"}

@@ -1,11 +1,15 @@
 """Numbers as lines and bars: where each goes, for the template to write."""
 
+import re
 import statistics
 from typing import Any
 
 ROW = 48  # pixels of a lineage row
 REACH = 84  # pixels that the widest arc can reach out from its rows
-SHARES = ("inconsistent", "first_place", "longer", "unrated", "unjudged")  # what a judge is seen by
+# What is a share: ours, what a judge is seen by, and lm-eval's metrics.
+OURS = ("accuracy", "sampled_accuracy", "finished", "win_rate")
+JUDGES = ("inconsistent", "first_place", "longer", "unrated", "unjudged")
+SHARES = re.compile(rf"{'|'.join((*OURS, *JUDGES))}|pass@\d+|(\w+_)?acc(_norm)?|exact_match|f1|by_lot")
 WIDTH, HEIGHT = 300, 110  # of a curve, in its own units
 
 
@@ -32,8 +36,9 @@ def bars(title: str, figure: str, said: dict[str, dict]) -> dict:
 
 
 def share(figure: str) -> bool:
-    """Whether a figure is a share, by its name."""
-    return figure.endswith(("accuracy", "finished", "rate")) or figure.startswith("pass@") or figure in SHARES
+    """Whether a figure is a share, by its name; lm-eval's are `task/metric`, or `task/metric/filter`."""
+    task, slash, metric = figure.partition("/")
+    return bool(SHARES.fullmatch(metric.partition("/")[0] if slash else task))
 
 
 def worth(figure: str, value: float) -> str:
