@@ -96,15 +96,19 @@ def looked_at_folders(path):
 
 
 def every_picture(wildcards):
-    return [f"docs/pictures/{name}.svg" for name in pictures.read()]
+    return [f"docs/pictures/{name}.svg" for name in pictures.read(plan.root)]
 
 
 def pictured(wildcards):
-    return [f"{made}.json" for made in pictures.made_of(wildcards.picture)]
+    return [f"{made}.json" for made in pictured_folders(wildcards)]
 
 
 def pictured_folders(wildcards):
-    return pictures.made_of(wildcards.picture)
+    return pictures.made_of(pictures.picture(plan.root, wildcards.picture))
+
+
+def drawn_of(wildcards):
+    return pictures.drawn_of(plan.targets, pictures.picture(plan.root, wildcards.picture))
 
 
 @asks

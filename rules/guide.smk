@@ -14,6 +14,7 @@ rule draw_picture:
     conda:
         here
     params:
+        drawn_of=drawn_of,
         script=f"{plan.root}/scripts/draw_picture.py",
     shell:
         "exec python {params.script} {output} > {log} 2>&1"

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from posttrain.files import read_json, write_text
+from posttrain.plan.pictures import picture
 from posttrain.report import pictures
 
 
@@ -15,8 +16,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("picture", type=Path, help="docs/pictures/beta-accuracy.svg")
     args = parser.parse_args()
-    targets = read_json(os.environ["POSTTRAIN_PLAN"])["targets"]
-    write_text(args.picture, pictures.draw(args.picture.stem, targets))
+    plan = read_json(os.environ["POSTTRAIN_PLAN"])
+    said = picture(Path(plan["root"]), args.picture.stem)
+    write_text(args.picture, pictures.draw(said, plan["targets"]))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
 """Pictures of a build: drawn of what its page names, and the same every time."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from posttrain.files import Refusal
 from posttrain.plan import pictures as page
 from posttrain.report import pictures
+from posttrain.report.naming import LISTED
 
 PAGE = """\
 loss: {title: Loss, lines: {first: [chain-cpt, loss], then: [chain-sft, loss]}}
@@ -30,22 +34,64 @@ SHOWN = {
 
 
 @pytest.fixture
-def drawn(chain_built, tmp_path, monkeypatch):
+def root(tmp_path: Path) -> Path:
+    """A clone with a page of pictures."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / page.PAGE).write_text(PAGE)
+    return tmp_path
+
+
+@pytest.fixture
+def drawn(root, chain_built, monkeypatch):
     """Draws a picture of the chain, which is only read."""
     monkeypatch.chdir(chain_built.root)
-    monkeypatch.setattr(page, "PAGE", tmp_path / "pictures.yaml")
-    page.PAGE.write_text(PAGE)
-    return lambda name: pictures.draw(name, chain_built.targets())
+    return lambda name: pictures.draw(page.picture(root, name), chain_built.targets())
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_a_picture_is_of_what_its_page_names_and_the_same_every_time(drawn, name):
-    assert page.made_of(name) == NAMED[name]
+def test_a_picture_is_of_what_its_page_names_and_the_same_every_time(root, drawn, name):
+    assert page.made_of(page.picture(root, name)) == NAMED[name]
     made = drawn(name)
     assert [word for word in SHOWN[name] if word not in made] == []
     assert drawn(name) == made
 
 
-def test_a_picture_that_the_page_has_not_is_answered_with_the_nearest(drawn):
-    with pytest.raises(Refusal, match="has no picture los. Did you mean loss"):
-        page.made_of("los")
+FAULTS = {
+    "a picture that the page has not": ("los", "loss:", "loss:", "has no picture los. Did you mean loss"),
+    "a kind that is none": ("loss", "lines:", "line:", "loss: is line; a picture is one of lines, bars,"),
+    "two kinds": ("loss", "lines:", "bars: {}, lines:", "loss: is bars and lines; a picture is one of"),
+    "a word of no trainer": ("loss", "sft, loss]", "sft, los]", "models/chain-sft has no los. Did you mean loss"),
+    "a figure of no evaluation": ("worth", "accuracy]", "acuracy]", "has no acuracy. Did you mean accuracy"),
+    "a lineage of nothing": ("chain", "models/chain-dpo", "models/chain-dpp", "no recipe makes models/chain-dpp. Did"),
+}
+
+
+@pytest.mark.parametrize(("name", "old", "new", "why"), FAULTS.values(), ids=FAULTS)
+def test_what_a_picture_cannot_show_is_answered_and_not_left_out(root, drawn, chain_built, name, old, new, why):
+    (root / page.PAGE).write_text(PAGE.replace(old, new))
+    with pytest.raises(Refusal, match=re.escape(why)):
+        page.drawn_of(chain_built.targets(), page.picture(root, name))
+        drawn(name)
+
+
+def test_each_kind_of_row_of_a_lineage_has_a_colour():
+    assert set(pictures.TINTS) == set(LISTED)
+
+
+def test_a_picture_is_drawn_again_when_its_page_or_its_lineage_says_otherwise_and_only_then(root, fresh):
+    (root / "docs").rename(fresh.path("docs"))
+    fresh.path(page.PAGE).write_text("sft: {title: One, lineage: models/micro-sft}\n")
+    picture = "docs/pictures/sft.svg"
+    fresh.make(picture)
+    assert "One" in fresh.path(picture).read_text()
+    fresh.path(page.PAGE).write_text("# A comment.\nsft: {lineage: models/micro-sft, title: One}\n")
+    assert "Nothing to be done" in fresh.make("-n", picture)[0]
+    fresh.edit("title: One", "title: Other", page.PAGE)
+    fresh.make(picture)
+    assert "Other" in fresh.path(picture).read_text()
+    fresh.edit("beta: 0.1,", "beta: 0.2,")
+    assert "Nothing to be done" in fresh.make("-n", picture)[0]
+    fresh.edit("data: micro-rows", "data: micro-words")
+    fresh.edit("  micro-rows:", "  micro-words:")
+    fresh.make(picture)
+    assert "micro-words" in fresh.path(picture).read_text()

@@ -41,7 +41,7 @@ def test_it_builds_as_a_site_that_fetches_nothing(tmp_path):
 def test_every_picture_is_of_the_page_of_pictures_and_is_shown():
     drawn = {path.stem for path in (ROOT / "docs/pictures").glob("*.svg")}
     guide = "\n".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
-    assert drawn == set(pictures.read()) == set(re.findall(r"\(pictures/(.+?)\.svg\)", guide))
+    assert drawn == set(pictures.read(ROOT)) == set(re.findall(r"\(pictures/(.+?)\.svg\)", guide))
 
 
 # Reckoned in the chapter, or an evaluation's sampled accuracy, of which there is no picture.

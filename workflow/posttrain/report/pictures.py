@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Iterable
 
 import matplotlib as mpl
 import pandas as pd
@@ -11,16 +12,18 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Curve
 from matplotlib.ticker import PercentFormatter
 
-from posttrain.files import read_json
+from posttrain.files import Refusal, read_json
 from posttrain.plan.lineage import lineage
-from posttrain.plan.pictures import picture
+from posttrain.plan.pictures import KINDS, PAGE
 from posttrain.report.curves import history, logged
 from posttrain.report.draw import share, short
 from posttrain.report.naming import LISTED, what
 from posttrain.report.tree import nearest_named
+from posttrain.words import did_you_mean
 
 COLOURS = ("#2f5d8a", "#c58a1f", "#3f8f86", "#c4576b", "#8a63b8", "#7a766c")
-KINDS = dict(zip(("models", "completions", "data", "preferences", "scores", "hub"), COLOURS, strict=True))
+TINTS = dict(zip(("models", "completions", "data", "preferences", "scores", "hub"), COLOURS, strict=True))
+TINTS["checkpoints"] = "#5b87b3"  # the models', paler, as on pages
 STYLE = {
     "svg.fonttype": "none",  # text stays text: it can be searched, and is drawn in the reader's own letters
     "svg.hashsalt": "posttrain",
@@ -37,9 +40,12 @@ BAR, ROW = 0.32, 0.36  # inches, of a bar and of a row of a lineage
 BINS = 30
 
 
-def draw(name: str, targets: dict[str, dict]) -> str:
-    """A picture, as the text of its file."""
-    said = picture(name)
+def draw(said: dict, targets: dict[str, dict]) -> str:
+    """A picture, as the text of its file.
+
+    Args:
+        said: what docs/pictures.yaml says of it.
+    """
     kind = next(kind for kind in DRAWN if kind in said)
     file = io.StringIO()
     with mpl.rc_context(STYLE):
@@ -54,7 +60,10 @@ def draw(name: str, targets: dict[str, dict]) -> str:
 def lines(frame: Axes, said: dict[str, tuple[str, str]], _: dict) -> None:
     """What models' trainers logged, each by a word of theirs, over the steps."""
     for label, (model, word) in said.items():
-        frame.plot(*zip(*logged(history(f"models/{model}"), word), strict=True), label=label)
+        rows = history(f"models/{model}")
+        if not (points := logged(rows, word)):
+            raise unknown(word, f"models/{model}", {key for row in rows for key in row})
+        frame.plot(*zip(*points, strict=True), label=label)
     frame.set_xlabel("step")
     if len(said) > 3:
         frame.figure.legend(loc="outside lower center", ncols=2)  # inside it would lie on the lines
@@ -64,8 +73,18 @@ def lines(frame: Axes, said: dict[str, tuple[str, str]], _: dict) -> None:
 
 def bars(frame: Axes, said: dict[str, tuple[str, str]], _: dict) -> None:
     """Figures of evaluations, each with its interval where it has one."""
-    figures = [read_json(f"evals/{path}/figures.json")["figures"][word] for path, word in said.values()]
-    put_bars(frame, dict(zip(said, figures, strict=True)), all(share(word) for _, word in said.values()))
+    figures = {}
+    for label, (path, word) in said.items():
+        found = read_json(f"evals/{path}/figures.json")["figures"]
+        if word not in found:
+            raise unknown(word, f"evals/{path}", found)
+        figures[label] = found[word]
+    put_bars(frame, figures, all(share(word) for _, word in said.values()))
+
+
+def unknown(word: str, path: str, known: Iterable[str]) -> Refusal:
+    """The answer to a word that a picture is to show, and that nobody wrote down."""
+    return Refusal(f"{PAGE}: {path} has no {word}. {did_you_mean(word, sorted(known))}".rstrip())
 
 
 def put_bars(frame: Axes, figures: dict[str, dict[str, float]], shares: bool) -> None:
@@ -126,14 +145,14 @@ def drawn_lineage(frame: Axes, path: str, targets: dict[str, dict]) -> None:
         for start in sorted({row[near] for near in nearest_named(targets, made, row)}):
             out = -math.log2(1 + end - start) / 4
             curve = Curve([(0, start), (out, start), (out, end), (0, end)], [Curve.MOVETO, *[Curve.CURVE4] * 3])
-            colour = KINDS[named[start].split("/")[0]]
+            colour = TINTS[named[start].split("/")[0]]
             frame.add_patch(PathPatch(curve, facecolor="none", edgecolor=colour, linewidth=1.2))
-        frame.plot(0, end, "o", color=KINDS[kind], markersize=5)
-        frame.text(0.05, end - 0.15, made, color=KINDS[kind], verticalalignment="center")
+        frame.plot(0, end, "o", color=TINTS[kind], markersize=5)
+        frame.text(0.05, end - 0.15, made, color=TINTS[kind], verticalalignment="center")
         frame.text(0.05, end + 0.25, what(targets, made), fontsize=7, verticalalignment="center")
     frame.set(xlim=(-0.85, 2.2), ylim=(len(named) - 0.5, -0.5))
     frame.set_axis_off()
     frame.figure.set_figheight(0.4 + ROW * len(named))
 
 
-DRAWN = {"lines": lines, "bars": bars, "spread": spread, "choice": choice, "lineage": drawn_lineage}
+DRAWN = dict(zip(KINDS, (lines, bars, spread, choice, drawn_lineage), strict=True))
