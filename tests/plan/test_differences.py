@@ -1,9 +1,11 @@
 """Where recipes differ, and what a family is called."""
 
+from pathlib import Path
+
 import pytest
 
 from conftest import PAGE, Project
-from posttrain.files import read_json
+from posttrain.files import Refusal, read_json
 from posttrain.plan import frozen
 from posttrain.report.differences import Apart, differences
 
@@ -65,6 +67,22 @@ def test_a_family_is_called_as_its_page_unless_a_model_is(fresh: Project, monkey
     assert families() == {"micro-family": ["models/micro-init", "models/micro-sft", "models/micro"]}
     fresh.path(PAGE).rename(fresh.path("config/recipes/of us.yaml"))  # which is no part of a path
     assert families() == {}
+
+
+def test_two_pages_of_one_name_are_two_families_and_one_is_to_be_renamed(fresh: Project, monkeypatch):
+    monkeypatch.chdir(fresh.root)
+    fresh.path("lab").mkdir()
+    fresh.path("lab/micro.yaml").write_text("models:\n  ours: {extends: micro-sft, train: {seed: 2}}\n")
+    said = {"recipes": ["config/recipes", "lab"]}
+    with pytest.raises(Refusal) as refused:
+        frozen.freeze(Path(), said)
+    assert str(refused.value) == (
+        "lab/micro.yaml: reports/micro.html is the page of the models of config/recipes/micro.yaml; "
+        "rename one of the two"
+    )
+    fresh.path("lab/micro.yaml").rename(fresh.path("lab/lab.yaml"))
+    made = read_json(frozen.freeze(Path(), said))["families"]
+    assert made["lab"] == ["models/ours"]
 
 
 def families() -> dict[str, list[str]]:

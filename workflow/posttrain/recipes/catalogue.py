@@ -84,12 +84,21 @@ def load(folders: list[Path], site_file: Path) -> Catalogue:
 
 
 def families_of(entries: dict[str, Named], uses: dict[str, tuple[str, str]]) -> dict[str, list[str]]:
-    """The models of each page, by the page's name, which is `x-family` where a model is called x."""
-    found, taken = {}, {*entries, *uses}
+    """The models of each page, by the page's name, which is `x-family` where a model is called x.
+
+    Raises:
+        Refusal: if two pages, of two folders, have one name.
+    """
+    found, pages, taken = {}, {}, {*entries, *uses}
     for path, entry in entries.items():
-        page = Path(entry.at().rpartition(":")[0]).stem
-        if path.startswith("models/") and NAME.fullmatch(page):
-            found.setdefault(f"{page}-family" if f"models/{page}" in taken else page, []).append(path)
+        page = Path(entry.at().rpartition(":")[0])
+        if path.startswith("models/") and NAME.fullmatch(page.stem):
+            name = f"{page.stem}-family" if f"models/{page.stem}" in taken else page.stem
+            if (first := pages.setdefault(name, page)) != page:
+                raise Refusal(
+                    f"{page}: reports/{name}.html is the page of the models of {first}; rename one of the two"
+                )
+            found.setdefault(name, []).append(path)
     return {name: made for name, made in found.items() if f"models/{name}" not in taken}
 
 
