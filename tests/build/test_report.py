@@ -228,6 +228,16 @@ def test_a_page_of_no_model_is_answered_with_the_nearest(reported):
     assert f"Nearest: {REPORT}" in reported.refused("-n", "reports/micro-dpp.html")
 
 
+def test_how_to_build_it_again_makes_the_environments_of_all_that_it_is_made_from(chain_built, monkeypatch):
+    monkeypatch.chdir(chain_built.root)
+    targets = chain_built.targets()
+    asked = page.shown(targets, "models/chain-dpo")["again"]
+    assert asked[-3:] == ["make .venv/ready", "snakemake models/chain-dpo", "posttrain verify models/chain-dpo"]
+    targets["completions/chain-tries"]["environment"] = "sample-cpu"
+    assert page.shown(targets, "models/chain-dpo")["again"][-3:-2] == ["make vllm"]
+    assert "make vllm" not in page.shown(targets, "models/chain-sft")["again"]
+
+
 def test_every_model_of_the_lineage_is_drawn_and_each_arc_leads_downward(once, monkeypatch):
     monkeypatch.chdir(once.root)
     drawn = page.shown(once.targets(), DPO)["lineage"]

@@ -6,6 +6,8 @@ from functools import cached_property
 from typing import Any
 
 from posttrain.files import read_json
+from posttrain.plan.lineage import lineage
+from posttrain.recipes.environments import MAKE
 from posttrain.recipes.identity import SHARD
 from posttrain.report import draw
 
@@ -89,11 +91,12 @@ def cost(builds: Iterable[Build]) -> dict[str, Any]:
     }
 
 
-def again(path: str, build: Build) -> list[str]:
-    """The commands that build a target anew."""
+def again(targets: dict[str, dict], path: str, build: Build) -> list[str]:
+    """The commands that build a target anew, with the environments that its lineage is made in."""
+    needed = ["train", *sorted(targets[made]["environment"] for made in lineage(targets, path))]
     return [
         *([f"git checkout {build.commit}"] if build.commit else []),
-        "make .venv/ready",
+        *dict.fromkeys(MAKE[name] for name in needed),
         f"snakemake {path}",
         f"posttrain verify {path}",
     ]
