@@ -48,6 +48,14 @@ ELSEWHERE = {
     "snakemake reports/quickstart.html reports/quickstart-dpo.html --report": "the same: tests/build/test_report.py",
     "snakemake published/": "wants a repository of the reader's own: tests/plan/test_publishing.py",
     "snakemake -n published/": "the same",
+    "posttrain adopt": "names a folder of the reader's own: tests/plan/test_adopt.py",
+    "posttrain import orpo/full.yaml": "writes a page: tests/plan/test_guide.py",
+    "snakemake -n models/mine-sft": "is of the page that its chapter writes: tests/plan/test_guide.py",
+    "snakemake -n data/my-revisions": "is of its chapter's own example",
+    "snakemake scores/my-": "the same",
+    "snakemake -n models/ours-sft": "is of a hub that is not there: tests/plan/test_lock.py",
+    "posttrain plan models/ours-sft": "the same",
+    "cat logs/": "reads what was built",
 }
 # What no page or folder of ours has: what stands for any name, and what examples name.
 ANY = re.compile(r"/(x|mine|my|our|ours|lab|micro|tried|bought)\b")
@@ -68,14 +76,21 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands() -> list[tuple[str, list[str]]]:
-    """Every command of every ```bash block, with its page's name."""
+    """Every command of every ```bash block, and every one behind a prompt, with its page's name."""
     return [
         (page.name, words)
         for page in PAGES
-        for block in blocks(page, "bash")
-        for line in block.replace("\\\n", " ").splitlines()
+        for line in typed(page)
         for part in line.split(" && ")
         if (words := shlex.split(re.sub(r"^[A-Z_]+=\S* ", "", part), comments=True))
+    ]
+
+
+def typed(page: Path) -> list[str]:
+    """The lines that a reader would type."""
+    return [
+        *"".join(blocks(page, "bash")).replace("\\\n", " ").splitlines(),
+        *re.findall(r"^\$ (.+)", page.read_text(), re.M),
     ]
 
 
@@ -93,11 +108,12 @@ def of(program: str) -> list[list[str]]:
 def asked() -> dict[tuple[str, ...], list[str]]:
     """The targets that snakemake is asked for, by the options that it is given: a dry run plans them all."""
     found: dict[tuple[str, ...], list[str]] = {}
+    printed = ("-n", "--quiet", "rules")  # what is about what a run says
     for _, *words in of("snakemake"):
         options, targets = [], []
         for before, word in zip([None, *words], words, strict=False):
             (options if word.startswith("-") or before in VALUED else targets).append(word)
-        found.setdefault(tuple(option for option in options if option != "-n"), []).extend(targets)
+        found.setdefault(tuple(option for option in options if option not in printed), []).extend(targets)
     return found
 
 

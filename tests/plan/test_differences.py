@@ -77,8 +77,7 @@ def test_two_pages_of_one_name_are_two_families_and_one_is_to_be_renamed(fresh: 
     with pytest.raises(Refusal) as refused:
         frozen.freeze(Path(), said)
     assert str(refused.value) == (
-        "lab/micro.yaml: reports/micro.html is the page of the models of config/recipes/micro.yaml; "
-        "rename one of the two"
+        "lab/micro.yaml: reports/micro.html is the page of config/recipes/micro.yaml's models; rename one of the two"
     )
     fresh.path("lab/micro.yaml").rename(fresh.path("lab/lab.yaml"))
     made = read_json(frozen.freeze(Path(), said))["families"]

@@ -95,9 +95,7 @@ def families_of(entries: dict[str, Named], uses: dict[str, tuple[str, str]]) -> 
         if path.startswith("models/") and NAME.fullmatch(page.stem):
             name = f"{page.stem}-family" if f"models/{page.stem}" in taken else page.stem
             if (first := pages.setdefault(name, page)) != page:
-                raise Refusal(
-                    f"{page}: reports/{name}.html is the page of the models of {first}; rename one of the two"
-                )
+                raise Refusal(f"{page}: reports/{name}.html is the page of {first}'s models; rename one of the two")
             found.setdefault(name, []).append(path)
     return {name: made for name, made in found.items() if f"models/{name}" not in taken}
 
