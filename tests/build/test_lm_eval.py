@@ -62,6 +62,7 @@ SUITE = """\
     peft: {r: 4, target_modules: all-linear}
 evals:
   lm: {models: [micro-sft, micro-lora], tasks: [echo, choose, surprise], block_size: 3}
+  lm-shared: {models: [micro-sft], tasks: [echo, choose, surprise], block_size: 3, runtime: {shards: 2}}
 """
 LM, LORA = "evals/micro-sft/lm", "evals/micro-lora/lm"
 # In one process, for to import lm-eval takes longer than all that is done with it here.
@@ -89,7 +90,8 @@ def job(name, recipe, path=path, **inputs):
 
 
 def shared(of):
-    parts = [job(f"{of}.{i}", target["own"] | {"shard": i, "shards": of}) for i in range(of)]
+    asks = plan["shards/micro-sft/lm-shared.1of2"]["own"]
+    parts = [job(f"{of}.{i}", asks | {"shard": i, "shards": of}) for i in range(of)]
     for part in parts:
         benchmarks.answer_shard(part)
     whole = job(f"{of}", target["own"], **{f"shard.{i}": part.out for i, part in enumerate(parts)})

@@ -157,6 +157,27 @@ def test_answers_are_shared_in_the_same_way(asked):
     assert targets["shards/micro-sft/right.2of2"]["rule"] == "evaluate_shard"
 
 
+@pytest.mark.parametrize(("file", "old", "new", "asks"), [
+    ("config/tasks/words.yaml", "{metric: acc}", "{metric: acc_norm}", False),
+    ("config/tasks/words.yaml", "version: 1", "version: 2", False),
+    ("config/tasks/words.yaml", "{{question}}", "{{question}}!", True),
+    (PAGE, "verifier: exact_match", "verifier: number_match", False),
+    (PAGE, "verifier: exact_match", "verifier: {file: mine.py, function: right}, time_limit: 5", True),
+    (PAGE, "sampling: {n: 2}", "sampling: {n: 4}", True),
+])  # fmt: skip
+def test_what_is_made_of_answers_asks_no_model_anew(asked, file, old, new, asks):
+    """A verifier of one's own compares with nothing that is known here, so rows without an answer are asked too."""
+    asked.path("mine.py").write_text("def right(completion): return 1.0\n")
+    asked.edit("tasks: [words]", "tasks: [words], runtime: {shards: 2}")
+    asked.add("  right: {models: [micro-sft], prompts: micro-rows, split: train, verifier: exact_match, "
+              "sampling: {n: 2}, runtime: {shards: 2}}\n")  # fmt: skip
+    before = plan_of(asked)
+    asked.edit(old, new, file)
+    after = plan_of(asked)
+    changed = {path.split("/")[0] for path in after if after[path]["intent"] != before[path]["intent"]}
+    assert changed == ({"evals", "shards"} if asks else {"evals"})
+
+
 def test_a_rehearsal_needs_neither_lm_eval_nor_its_rows(asked, monkeypatch):
     asked.path("rehearsal").mkdir()
     monkeypatch.chdir(asked.path("rehearsal"))

@@ -12,7 +12,8 @@ from posttrain.sample import prompts
 from posttrain.sample.blocks import blocks, share
 from posttrain.sample.completions import completions
 from posttrain.sample.prompts import Prompt
-from posttrain.score.verifying import needs_reference, verified
+from posttrain.score.verifiers import needs_reference
+from posttrain.score.verifying import verified
 
 GREEDY = {"n": 1, "temperature": 0}
 
@@ -24,7 +25,7 @@ def evaluate(job: Job) -> Measured:
     pass@k: share of prompts of which one of k samples is right, without bias (arXiv 2107.03374, eq. 1); unverified: how
     many answers the verifier did not get to the end of, if any: they are not right.
     """
-    asked, left_out = asked_of(job)
+    asked, left_out = asked_of(job, needs_reference(job.recipe["verifier"]))
     made = gathered(job, asked) if job.shards else answered(job, asked, 0, 1)
     scores = [given["score"] for given in verified(job, made)]
     made = [row | {"score": score or 0.0} for row, score in zip(made, scores, strict=True)]
@@ -35,11 +36,16 @@ def evaluate(job: Job) -> Measured:
 
 def answer_shard(job: Job) -> None:
     """A shard's answers, for the evaluation to gather."""
-    shards.write(job, answered(job, asked_of(job)[0], job.recipe["shard"], job.recipe["shards"]))
+    asked, _ = asked_of(job, job.recipe["compares"])
+    shards.write(job, answered(job, asked, job.recipe["shard"], job.recipe["shards"]))
 
 
-def asked_of(job: Job) -> tuple[list[Prompt], int]:
-    """The prompts behind which there is room for an answer, and how many others there are."""
+def asked_of(job: Job, compares: bool) -> tuple[list[Prompt], int]:
+    """The prompts behind which there is room for an answer, and how many others there are.
+
+    Args:
+        compares: whether each needs a right answer.
+    """
     path, most = job.inputs["rows"] / f"{job.recipe['split']}.parquet", job.recipe["sampling"]["max_new_tokens"]
     read = prompts.read(path)
     found, _ = prompts.fitting([read], job.inputs["model"], most)
@@ -47,9 +53,9 @@ def asked_of(job: Job) -> tuple[list[Prompt], int]:
     if not fit:
         raise Refusal(f"{path}: no prompt leaves room for {most} tokens")
     open_ends = [prompt.number for prompt in fit if prompt.reference is None]
-    if open_ends and needs_reference(job.recipe["verifier"]):
+    if open_ends and compares:
         raise Refusal(
-            f"{path} row {open_ends[0] + 1}: ends in no answer, which verifier {job.recipe['verifier']} compares with "
+            f"{path} row {open_ends[0] + 1}: ends in no answer, which the verifier compares with "
             f"({len(open_ends)} of {len(fit)} do not); give it one, or leave it out of the source"
         )
     return fit, len(read) - len(fit)

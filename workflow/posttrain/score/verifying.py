@@ -63,17 +63,10 @@ def opened(told: str) -> Limited:
     return Limited(partial(verifier, said), said["time_limit"], said["file"])
 
 
-def needs_reference(verifier: str | dict | Callable) -> bool:
-    """Whether a verifier compares with a right answer: of a person's own that is known where it can be run."""
-    call = verifiers.KNOWN.get(verifier) if isinstance(verifier, str) else verifier
-    takes = inspect.signature(call).parameters if callable(call) else {}
-    return "reference" in takes and takes["reference"].annotation in (str, "str")
-
-
 def verifier(said: dict) -> Callable[..., float]:
     """The function that a recipe names, to be called by name with all that is given of a completion."""
     call = own_function(said) if said["file"] else verifiers.KNOWN[said["verifier"]]
-    takes, needed = inspect.signature(call).parameters, needs_reference(call)
+    takes, needed = inspect.signature(call).parameters, verifiers.needs_reference(call)
 
     def verify(**given: object) -> float:
         if needed and given["reference"] is None:

@@ -5,6 +5,11 @@ from dataclasses import replace
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import identity
 from posttrain.recipes.runtime import ReadRuntime
+from posttrain.score.verifiers import needs_reference
+
+# What an evaluation does with its answers: no shard hangs on it.
+MARKING = ("verifier", "args", "time_limit", "file")
+MEASURING = ("filter_list", "metric_list", "metadata")  # of a task
 
 
 def parts(plan: Targets, made: Target, stage: str, of: int, counted: str) -> dict[str, str]:
@@ -27,5 +32,23 @@ def measured(plan: Targets, made: Target, runtime: ReadRuntime) -> Target:
     made.runtime, of = runtime.model_dump(exclude={"shards"}), getattr(runtime, "shards", 1)
     if of == 1:
         return made
-    gathered = made.inputs | parts(plan, made, "evaluate_shard", of, "shards")
+    gathered = made.inputs | parts(plan, asking(made), "evaluate_shard", of, "shards")
     return replace(made, inputs=gathered, runtime=made.runtime | {"gpus": 0})
+
+
+def asking(made: Target) -> Target:
+    """An evaluation as its shards know it: another verifier or metric asks no model anew."""
+    own, names = without(made.own, MARKING), without(made.names, MARKING)
+    if "verifier" in made.own:
+        own["compares"] = needs_reference(made.own["verifier"])
+    if "tasks" in made.own:
+        own["tasks"] = {name: asking_of(said) for name, said in made.own["tasks"].items()}
+    return replace(made, own=own, names=names, texts={})
+
+
+def asking_of(task: dict) -> dict:
+    return {"config": without(task["config"], MEASURING)} if "config" in task else task
+
+
+def without(said: dict, keys: tuple[str, ...]) -> dict:
+    return {key: value for key, value in said.items() if key not in keys}

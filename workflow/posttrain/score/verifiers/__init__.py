@@ -3,6 +3,9 @@
 Each takes any text, and runs none of it. A reference that is `str | None` is none that it needs.
 """
 
+import inspect
+from collections.abc import Callable
+
 from posttrain.data.tasks import wrong_task
 from posttrain.score.verifiers import answers, constraints, reasoning
 
@@ -24,3 +27,10 @@ CHECKS = {
 }
 # Of a verifier that is named as the module it needs: that one's package, and the extra.
 PACKAGES = {"math_verify": ("math-verify", "math"), "reasoning_gym": ("reasoning-gym", "quickstart")}
+
+
+def needs_reference(verifier: str | dict | Callable) -> bool:
+    """Whether a verifier compares with a right answer: of a person's own that is known where it can be run."""
+    call = KNOWN.get(verifier) if isinstance(verifier, str) else verifier
+    takes = inspect.signature(call).parameters if callable(call) else {}
+    return "reference" in takes and takes["reference"].annotation in (str, "str")
