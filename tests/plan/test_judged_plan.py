@@ -106,6 +106,26 @@ def test_the_judge_and_the_answers_run_where_their_own_engine_is(judged):
     assert (plan[TALK]["environment"], plan[plan[TALK]["inputs"]["answers"]]["environment"]) == ("sample", "train")
 
 
+def test_a_judges_gpus_are_not_those_of_the_answers(judged):
+    before = targets()
+    judged.edit("rubric: helpful", "rubric: helpful\n    judging: {engine: vllm}")
+    asks = targets()
+    judged.edit(
+        "judging: {engine: vllm}", "judging: {engine: vllm}\n    runtime: {shards: 2, judge: {gpus: 2, hours: 3}}"
+    )
+    plan = targets()
+    assert (plan[TALK]["environment"], plan[TALK]["runtime"]["gpus"], plan[TALK]["runtime"]["hours"]) == (
+        "sample",
+        2,
+        3,
+    )
+    answers = plan[TALK]["inputs"]["answers"]
+    assert answers == before[TALK]["inputs"]["answers"]
+    made = [plan[made] for role, made in plan[answers]["inputs"].items() if role.startswith("shard.")]
+    assert [(shard["environment"], shard["runtime"]["gpus"]) for shard in made] == [("train", 0)] * 2
+    assert plan[TALK]["intent"] == asks[TALK]["intent"], "where is no part of what"
+
+
 def test_what_the_guide_shows_is_planned(fresh, monkeypatch):
     monkeypatch.chdir(fresh.root)
     fresh.path("config/examples").mkdir(exist_ok=True)

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from posttrain.recipes.fields import Count
-from posttrain.recipes.runtime import Reader, ReadRuntime, SharedRuntime
+from posttrain.recipes.runtime import JudgedRuntime, Reader, ReadRuntime, SharedRuntime
 from posttrain.recipes.sampling import SampledOnce, Sampling
 from posttrain.recipes.scoring import Scale, Verifying
 
@@ -69,7 +69,7 @@ class JudgedEvaluation(RowsEvaluation):
     rubric: str = Field(description="what it is asked: config/judges/<rubric>.jinja")
     sampling: SampledOnce = Field(SampledOnce(), description="how the answers are drawn")
     judging: SampledOnce = Field(SampledOnce(), description="how the judge is asked")
-    runtime: SharedRuntime = SharedRuntime()
+    runtime: JudgedRuntime = JudgedRuntime()
 
 
 class RatedEvaluation(JudgedEvaluation, Scale):

@@ -35,23 +35,42 @@ class SharedRuntime(ReadRuntime):
     shards: Count = Field(1, description="jobs that share the prompts; `gpus`, `hours` and `mem_gb` are each one's")
 
 
+class JudgedRuntime(SharedRuntime):
+    judge: ReadRuntime | None = Field(
+        None,
+        description="the judge's job, with its own `gpus`, `hours` and `mem_gb`; as those that answer if unsaid",
+    )
+
+
+def of_role(runtime: Runtime, role: str) -> Runtime:
+    """What a model is opened with, by its role: a judge may have its own."""
+    return getattr(runtime, role, None) or runtime
+
+
 class Reader(Entry):
     """What reads rows by a `runtime`, and by an engine of its own or of what it samples, if it has any."""
 
     @model_validator(mode="after")
     def fit_the_engine(self) -> Self:
-        asked = (self, getattr(self, "sampling", None), getattr(self, "judging", None))
-        engines = {part.engine for part in asked if hasattr(part, "engine")}
-        if self.runtime.gpus > 1 and engines != {"vllm"}:
-            raise ValueError(
-                f"runtime.gpus {self.runtime.gpus} are more than transformers can use; say 1, for only what vLLM "
-                "answers is spread over several"
-            )
-        if self.runtime.processes > 1 and "vllm" in engines:
-            raise ValueError(
-                f"runtime.processes {self.runtime.processes} would each open a vLLM, which answers all in one; say 1"
-            )
+        answers, judge = (self, getattr(self, "sampling", None)), (getattr(self, "judging", None),)
+        if own := getattr(self.runtime, "judge", None):
+            fit("runtime", self.runtime, answers)
+            fit("runtime.judge", own, judge)
+        else:
+            fit("runtime", self.runtime, answers + judge)
         return self
+
+
+def fit(at: str, runtime: ReadRuntime, asked: tuple) -> None:
+    """Raises: ValueError, if the engines of what is asked cannot use a runtime."""
+    engines = {part.engine for part in asked if hasattr(part, "engine")}
+    if runtime.gpus > 1 and engines != {"vllm"}:
+        raise ValueError(
+            f"{at}.gpus {runtime.gpus} are more than transformers can use; say 1, for only what vLLM "
+            "answers is spread over several"
+        )
+    if runtime.processes > 1 and "vllm" in engines:
+        raise ValueError(f"{at}.processes {runtime.processes} would each open a vLLM, which answers all in one; say 1")
 
 
 OFFLOADS = {"zero2": ["optimizer"], "zero3": ["optimizer", "all"], "fsdp": ["all"]}  # what a launch can move
