@@ -110,15 +110,11 @@ def test_a_judges_gpus_are_not_those_of_the_answers(judged):
     before = targets()
     judged.edit("rubric: helpful", "rubric: helpful\n    judging: {engine: vllm}")
     asks = targets()
-    judged.edit(
-        "judging: {engine: vllm}", "judging: {engine: vllm}\n    runtime: {shards: 2, judge: {gpus: 2, hours: 3}}"
-    )
+    own = "runtime: {shards: 2, judge: {gpus: 2, hours: 3}}"
+    judged.edit("judging: {engine: vllm}", f"judging: {{engine: vllm}}\n    {own}")
     plan = targets()
-    assert (plan[TALK]["environment"], plan[TALK]["runtime"]["gpus"], plan[TALK]["runtime"]["hours"]) == (
-        "sample",
-        2,
-        3,
-    )
+    assert plan[TALK]["environment"] == "sample"
+    assert plan[TALK]["runtime"].items() >= {"gpus": 2, "hours": 3}.items()
     answers = plan[TALK]["inputs"]["answers"]
     assert answers == before[TALK]["inputs"]["answers"]
     made = [plan[made] for role, made in plan[answers]["inputs"].items() if role.startswith("shard.")]
