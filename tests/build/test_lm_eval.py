@@ -113,13 +113,15 @@ shutil.copytree(odd.inputs["model"], odd.out / "model")
 odd.inputs["model"] = odd.out / "model"
 asks = {"repetition_penalty": 50.0, "no_repeat_ngram_size": 1, "min_new_tokens": 9}
 (odd.inputs["model"] / "generation_config.json").write_text(json.dumps(asks))
-known = {"tasks": {"bbh": {"version": 3, "runs_code": False}}, "max_new_tokens": 1}
-group = job("group", target["own"] | known, **{"data.bbh": Path("bbh").absolute()})
+versions = {"bbh": 3, "hellaswag": 1, "truthfulqa_mc2": 3}
+known = {"tasks": {name: {"version": version, "runs_code": False} for name, version in versions.items()}}
+rows = {f"data.{name}": Path(name).absolute() for name in versions}
+known = job("known", target["own"] | known | {"max_new_tokens": 1}, **rows)
 few = job("few", target["own"] | {"limit": 2, "apply_chat_template": False, "max_new_tokens": 1})
 adapter = job("adapter", target["own"], path=lora)
 programs = ["def f(): return 1", "f = 2"]
 worth = [] if sandbox.lacking() else code.CodeEval(runs=True).compute(["assert f() == 1"], [programs], [1, 2])
-jobs = (alone, few, adapter, more, cut, odd, group)
+jobs = (alone, few, adapter, more, cut, odd, known)
 made = {job.out.parent.name: said(benchmarks.evaluate(job), job) for job in jobs}
 made |= {"three": said(*shared(3)), "seven": said(*shared(7))}
 try:
@@ -137,14 +139,23 @@ print("SAID", json.dumps(made | {"worth": worth, "reached": reached, "asked": as
 """
 
 
-def bbh(folder: Path, parts: list[str]) -> None:
-    """Rows as the hub has those of BIG-Bench Hard: one of each part, and two of the first."""
+HELLASWAG = {"activity_label": "Spelling", "ctx_a": "A word.", "ctx_b": "it", "endings": list("abcd"), "label": "1"}
+TRUTHFULQA = {
+    "question": "Is it?",
+    **dict.fromkeys(("mc1_targets", "mc2_targets"), {"choices": ["a", "b"], "labels": [1, 0]}),
+}
+
+
+def on_the_hub(folder: Path, configs: dict[str, dict[str, list[dict]]]) -> None:
+    """Rows as a repository of the hub has them, of each split of each configuration a file."""
     folder.mkdir()
-    configs = []
-    for part in parts:
-        write_lines(folder / f"{part}.jsonl", [{"input": part, "target": "yes"}] * (1 + (part == parts[0])))
-        configs.append({"config_name": part, "data_files": [{"split": "test", "path": f"{part}.jsonl"}]})
-    (folder / "README.md").write_text(f"---\n{json.dumps({'configs': configs})}\n---\n")
+    said = []
+    for config, splits in configs.items():
+        files = [{"split": split, "path": f"{config}.{split}.jsonl"} for split in splits]
+        said.append({"config_name": config, "data_files": files})
+        for file in files:
+            write_lines(folder / file["path"], splits[file["split"]])
+    (folder / "README.md").write_text(f"---\n{json.dumps({'configs': said})}\n---\n")
 
 
 @pytest.fixture(scope="module")
@@ -154,8 +165,11 @@ def project(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> P
     for name, said in TASKS.items():
         made.path(f"config/tasks/{name}.yaml").write_text(said)
     made.add(SUITE)
-    parts = (LM_EVAL / "tasks/bbh/cot_fewshot").glob("[!_]*.yaml")
-    bbh(made.path("bbh"), sorted(part.stem for part in parts))
+    parts = sorted(part.stem for part in (LM_EVAL / "tasks/bbh/cot_fewshot").glob("[!_]*.yaml"))
+    bbh = {part: {"test": [{"input": part, "target": "yes"}] * (1 + (part == parts[0]))} for part in parts}
+    on_the_hub(made.path("bbh"), bbh)
+    on_the_hub(made.path("hellaswag"), {"default": {"train": [HELLASWAG], "validation": [HELLASWAG]}})
+    on_the_hub(made.path("truthfulqa_mc2"), {"multiple_choice": {"validation": [TRUTHFULQA]}})
     made.path("config/site.yaml").write_text(f"environments: {{evaluate: {ENVIRONMENT}}}\n")
     made.make(LM, "models/micro-lora")
     return made
@@ -237,11 +251,16 @@ def test_answers_that_leave_no_place_for_a_question_are_refused(several):
 
 
 def test_a_group_is_asked_whole_and_each_document_is_a_unit_of_it(several):
-    said = several["group"]
-    assert said["counts"] == {"documents": 28, "cut": 28}
-    assert len(said["about"]["tasks"]) == 28, "27 parts, and the group"
+    said = several["known"]
     units = {unit for figure, unit, *_ in said["points"] if figure == "bbh/exact_match/get-answer"}
-    assert len(units) == 28
+    assert len(units) == 28, "27 parts, and one has two"
+    assert said["counts"] == {"documents": 30, "cut": 29}
+
+
+def test_tasks_of_lm_eval_read_rows_as_the_hub_has_them(several):
+    figures = {figure for figure, *_ in several["known"]["points"]}
+    assert {"hellaswag/acc", "hellaswag/acc_norm", "truthfulqa_mc2/acc"} < figures
+    assert len(several["known"]["about"]["tasks"]) == 30, "27 parts, and their group"
 
 
 def test_an_adapter_is_asked_beside_its_base(several):
