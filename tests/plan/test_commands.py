@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 import jsonschema
@@ -53,6 +54,7 @@ ELSEWHERE = {
     "snakemake -n models/mine-sft": "is of the page that its chapter writes: tests/plan/test_guide.py",
     "snakemake -n data/my-revisions": "is of its chapter's own example",
     "snakemake scores/my-": "the same",
+    "snakemake evals/my-": "the same",
     "snakemake -n models/ours-sft": "is of a hub that is not there: tests/plan/test_lock.py",
     "posttrain plan models/ours-sft": "the same",
     "cat logs/": "reads what was built",
@@ -149,6 +151,18 @@ def test_posttrain_answers(shipped, words, monkeypatch, capsys):
     except SystemExit as refused:
         assert str(refused).startswith("does not fit"), "this machine's disk is all that may be too small"
     assert capsys.readouterr().out
+
+
+def test_the_plan_that_is_shown_is_the_plan(shipped, monkeypatch, capsys):
+    """To the first empty line; what is below hangs on the machine."""
+    said = re.search(
+        r"^\$ posttrain (plan .* --gpu h100)\n(.*?\n)\n", (ROOT / "docs/read-a-plan.md").read_text(), re.M | re.S
+    )
+    monkeypatch.chdir(shipped.root)
+    monkeypatch.setattr("sys.argv", ["posttrain", *said[1].split()])
+    with suppress(SystemExit):  # does not fit
+        cli.main()
+    assert capsys.readouterr().out.startswith(said[2] + "\n")
 
 
 @pytest.mark.parametrize("words", of("make"), ids=" ".join)
