@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from posttrain.files import read_json
+from posttrain.build import store
+from posttrain.files import digest, read_json
 
 TARGET = ("stage", "own", "inputs", "files", "texts", "unlocked", "environment")
 MANIFEST = ("key", "inputs", "files")
@@ -14,20 +15,42 @@ def lineage(targets: dict[str, dict], path: str, manifest: dict, run: dict) -> d
 
     What led to an input its own record says, and not what stands at those paths by now: the store may have given the
     input back without them, and they may have been made otherwise since. Of an input that was built before that was
-    recorded, and of what led to it, the plan alone is known.
+    recorded, or that was itself made otherwise while this was made of it, and of what led to it, the plan alone is
+    known.
 
     Args:
         targets: those of the plan.
-        manifest: the target's, which does not stand yet; {} of one that nothing is known of, as nothing is of what led
-            to it.
+        manifest: the target's, which does not stand yet.
         run: its run record.
     """
     found: dict[str, dict] = {}
     inputs = {}
     for role, made in targets[path]["inputs"].items():
-        said = read_json(f"{made}.run.json").get("lineage") if manifest else None
-        inputs[role] = add(found, said or lineage(targets, made, {}, {}))
+        read = manifest["inputs"].get(role)
+        inputs[role] = add(found, recorded(made, targets[path]["stage"], read) or planned(targets, made, {}))
     add(found, {path: of_stage(targets[path] | {"inputs": inputs}, manifest, run)})
+    return found
+
+
+def recorded(path: str, stage: str, read: str | None) -> dict[str, dict]:
+    """What the record of an input says of all that led to it; {} if it does not, or is not of what was read.
+
+    Args:
+        stage: what reads it.
+        read: the digest of what that read, which it does not say of a shard.
+    """
+    said = read_json(f"{path}.run.json").get("lineage", {})
+    manifest = read_json(f"{path}.json")  # written after the record
+    is_of_it = said and [*said.values()][-1]["manifest"]["key"] == manifest.get("key")
+    return said if is_of_it and read in (None, store.read_by(stage, manifest)) else {}
+
+
+def planned(targets: dict[str, dict], path: str, found: dict[str, dict]) -> dict[str, dict]:
+    """The stages that lead to a target of which nothing is recorded, added to those that were found."""
+    if path not in found:
+        for made in targets[path]["inputs"].values():
+            planned(targets, made, found)
+        found[path] = of_stage(targets[path], {}, {})
     return found
 
 
@@ -35,16 +58,25 @@ def add(found: dict[str, dict], other: dict[str, dict]) -> str:
     """Add another lineage to one; what its last stage is called there.
 
     A stage is called as it was when it was made, elsewhere perhaps or before an edit: one of whose name is another
-    stage gets its key as a surname.
+    stage gets its key as a surname, or if that is not known its target's digest.
     """
     called: dict[str, str] = {}
     for name, stage in other.items():
-        target, made = stage["target"], stage["manifest"]
-        inputs = {role: called.get(above, above) for role, above in target["inputs"].items()}
-        files = found.get(name, stage)["manifest"].get("files")
-        called[name] = name if made.get("files") in (None, files) else f"{name}@{made['key']}"
-        found.setdefault(called[name], stage | {"target": target | {"inputs": inputs}})
+        inputs = {role: called.get(above, above) for role, above in stage["target"]["inputs"].items()}
+        stage = stage | {"target": stage["target"] | {"inputs": inputs}}
+        surname = stage["manifest"].get("key") or digest(stage["target"])
+        called[name] = name if same(found.get(name, stage), stage) else f"{name}@{surname}"
+        if called[name] not in found or "files" not in found[called[name]]["manifest"]:
+            found[called[name]] = stage
     return called[name]
+
+
+def same(one: dict, other: dict) -> bool:
+    """Whether two stages of a name are one: they made the same, or where one's files are not known, were to."""
+    made, other_made = (stage["manifest"].get("files") for stage in (one, other))
+    if made and other_made:
+        return made == other_made
+    return one["target"] | {"runtime": {}} == other["target"] | {"runtime": {}}
 
 
 def of_stage(target: dict, manifest: dict, run: dict) -> dict:
