@@ -119,11 +119,6 @@ def flip_a_byte(project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"{SFT}: {weights.parents[1].relative_to(project.root)} is damaged: files/model.safetensors: its digest is "
 
 
-def lack_an_environment(project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
-    record_otherwise(project, SFT, "target", environment="evaluate")
-    return f"{SFT}: lm-eval has an environment of its own, and there is none in .venv-evaluate: "
-
-
 def swap_a_base(project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
     rewrite_tensor(project, SFT)
     place = Path("store") / project.manifest(SFT)["key"]
@@ -137,7 +132,6 @@ def swap_a_base(project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
         take_the_rows_away,
         install_another_trl,
         have_other_code,
-        lack_an_environment,
         flip_a_byte,
         swap_a_base,
     ],
@@ -152,12 +146,21 @@ def test_what_would_be_another_is_named_before_anything_is_built(
     stage = named.partition(":")[0]
     assert lines[-1] == f"{DPO}: is not built again, for {stage} is not as it was; `--anyway` builds it"
     assert not here.path("verify").exists()
+    right = change not in (flip_a_byte, swap_a_base)
     assert not said(stored=True)[1]
+    lines, well = said(stored=True, anyway=True)
+    assert lines[-1].endswith("and every byte of them is what it was" if right else "and are not all right")
+    assert well == right
 
 
 def retune(project: Project) -> str:
     project.edit("beta: 0.1,", "beta: 1,")
     return f"{DPO}: train.beta 0.1 → 1 in its recipe since it was built; verified is what was built"
+
+
+def retune_what_it_was_made_of(project: Project) -> str:
+    project.edit("num_train_epochs: 1", "num_train_epochs: 3")
+    return f"{SFT}: train.num_train_epochs 1 → 3 in its recipe since it was built; verified is what was built"
 
 
 def drop_the_recipe(project: Project) -> str:
@@ -181,8 +184,29 @@ def have_had_no_commit(project: Project) -> str:
     return f"{SFT}: descends from lab/tiny, which had no commit in config/lock.yaml and may be another by now"
 
 
+def lack_an_environment(project: Project) -> str:
+    record_otherwise(project, SFT, "target", environment="evaluate")
+    return f"{SFT}: its software could not be compared: lm-eval has an environment of its own, and there is none in "
+
+
+def have_an_image(project: Project) -> str:
+    record_otherwise(project, SFT, "target", environment="evaluate")
+    project.path("config/site.yaml").write_text("environments: {evaluate: evaluate.sif}\n")
+    return f"{SFT}: its software could not be compared: evaluate.sif is an image, and not open here"
+
+
 @pytest.mark.parametrize(
-    "change", [retune, drop_the_recipe, come_from_another_machine, come_from_another_commit, have_had_no_commit]
+    "change",
+    [
+        retune,
+        retune_what_it_was_made_of,
+        drop_the_recipe,
+        come_from_another_machine,
+        come_from_another_commit,
+        have_had_no_commit,
+        lack_an_environment,
+        have_an_image,
+    ],
 )
 def test_what_is_only_worth_knowing_is_said_and_keeps_nothing_back(here: Project, change: Callable[[Project], str]):
     named = change(here)
@@ -282,9 +306,10 @@ def test_what_another_checkout_built_under_other_names_is_verified_here(fresh, t
     other.make("data/third")
     theirs, ours = ("data/first", f"data/first@{other.manifest('data/first')['key']}")
     assert [*read_json(other.path("data/third.run.json"))["lineage"]] == [theirs, "data/second", ours, "data/third"]
-    assert verdict(other, "data/third") == (
-        "data/third: is equal to the byte: 4 stages were built again from their record"
-    )
+    output = other.posttrain("verify", "data/third", **{forkserver.FORKSERVER: forkserver.opened()})
+    verdict = "data/third: is equal to the byte: 4 stages were built again from their record"
+    assert output.splitlines()[-1] == verdict
+    assert "verified is what was built" not in output, "their data/first is none of ours"
 
 
 def test_two_verifies_do_not_build_in_one_folder(here):

@@ -36,13 +36,15 @@ def verify(plan: Plan, asked: Asked) -> Iterator[Said]:
     """A line for each thing that differs, and at last the verdict."""
     path, lineage = asked.path, before.lineage_of(plan, asked.path)
     made, rest = before.made(lineage), before.not_compared(lineage)
-    yield from map(Said, before.notes(plan, lineage))
-    faults = before.faults(plan, lineage)
+    software = before.software(plan, lineage)
+    yield from map(Said, [*before.edits(plan, lineage, path), *before.notes(plan, lineage, software)])
+    damages = before.damages(plan, lineage)
+    faults = [*before.faults(lineage, software), *damages]
     yield from (Said(fault, well=asked.anyway) for fault in faults)
     if asked.stored:
         there = sum(plan.store.entry(stage["manifest"]["key"]).exists() for stage in made.values())
-        right = "and are not all right" if faults else "and every byte of them is what it was"
-        yield Said(f"{path}: {there} of its {len(lineage)} stages are in the store, {right}{rest}", well=not faults)
+        right = "and are not all right" if damages else "and every byte of them is what it was"
+        yield Said(f"{path}: {there} of its {len(lineage)} stages are in the store, {right}{rest}", well=not damages)
         return
     if faults and not asked.anyway:
         first = faults[0].partition(":")[0]

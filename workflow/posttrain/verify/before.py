@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from posttrain.build import environments, record, store
 from posttrain.build.ancestry import outside
 from posttrain.files import Refusal, place_digest, read_json
-from posttrain.plan.frozen import NAMED
 from posttrain.plan.opened import Plan
 from posttrain.plan.triggers import changes
 from posttrain.recipes import identity
@@ -15,6 +14,7 @@ PART = r"[A-Za-z0-9][\w.@=,+-]*"
 TARGET = re.compile(rf"{PART}(/{PART})+", re.ASCII)
 KIND = ("machine", "cpu", "gpus")  # of the hardware: what sums are rounded by
 Lineage = dict[str, dict]
+Software = dict[str, dict[str, str] | str]
 
 
 def lineage_of(plan: Plan, path: str) -> Lineage:
@@ -48,19 +48,48 @@ def not_compared(lineage: Lineage) -> str:
     return said if left else ""
 
 
-def notes(plan: Plan, lineage: Lineage) -> list[str]:
+def notes(plan: Plan, lineage: Lineage, software: Software) -> list[str]:
     """What is worth knowing, and keeps nothing from being built again."""
     code, machine = record.git(plan.root), record.hardware()
-    said = ((path, what) for path, stage in lineage.items() for what in notes_of(path, stage, plan, code, machine))
+    said = ((path, what) for path, stage in lineage.items() for what in notes_of(stage, code, machine, software))
     return gathered(said)
 
 
-def notes_of(path: str, stage: dict, plan: Plan, code: dict, machine: dict) -> Iterator[str]:
-    planned, target, run = plan.targets.get(path), stage["target"], stage["run"]
-    if planned and (fields := ", ".join(changed(target, planned))):
-        yield f"{fields} in its recipe since it was built; verified is what was built"
-    elif not planned and path.split("/")[0] in NAMED:
-        yield "no recipe makes it any more; verified is what was built"
+def edits(plan: Plan, lineage: Lineage, path: str) -> list[str]:
+    """What the recipes of a target, and of what it was made of, say otherwise since it was built."""
+    if path not in plan.targets:
+        return [f"{path}: no recipe makes it any more; verified is what was built"]
+    said = {name: ", ".join(changed(lineage[name], planned)) for name, planned in still(plan, lineage, path).items()}
+    return [
+        f"{name}: {fields} in its recipe since it was built; verified is what was built"
+        for name, fields in said.items()
+        if fields
+    ]
+
+
+def still(plan: Plan, lineage: Lineage, path: str) -> dict[str, dict]:
+    """The targets of this plan that recorded stages are, in the order of the record.
+
+    Those are reached from the asked one by the same names in the same roles: what else has a target's name was called
+    so in another checkout.
+    """
+    *_, built_as = lineage
+    found = {built_as: plan.targets[path]}
+
+    def add(name: str) -> None:
+        for role, made in lineage[name]["target"]["inputs"].items():
+            if made not in found and found[name]["inputs"].get(role) == made:
+                found[made] = plan.targets[made]
+                add(made)
+
+    add(built_as)
+    return {name: found[name] for name in lineage if name in found}
+
+
+def notes_of(stage: dict, code: dict, machine: dict, software: Software) -> Iterator[str]:
+    target, run = stage["target"], stage["run"]
+    if "versions" in run and isinstance(why := software[target["environment"]], str):
+        yield f"its software could not be compared: {why}"
     for hub_id in target["unlocked"]:
         yield f"descends from {hub_id}, which had no commit in config/lock.yaml and may be another by now"
     if run.get("git", code) != code:
@@ -69,23 +98,24 @@ def notes_of(path: str, stage: dict, plan: Plan, code: dict, machine: dict) -> I
         yield f"was made on {named(run['hardware'])}, and here is {named(machine)}: equal bytes are for like hardware"
 
 
-def changed(was: dict, planned: dict) -> Iterator[str]:
+def changed(stage: dict, planned: dict) -> Iterator[str]:
     """The fields of its recipe in which a stage is planned otherwise than it was built."""
+    was = stage["target"]
     if was["stage"] != planned["stage"]:
         yield f"{was['stage']} → {planned['stage']}"
         return
     version = {"version": planned["own"]["version"]}  # of our code, and no field of a recipe
-    yield from changes(was["own"] | was["names"] | version, planned["identity"])
+    # The asked one's manifest has the names of this checkout, though another may have made it.
+    said = stage["manifest"].get("identity", was["own"] | was["names"])
+    yield from changes(said | version, planned["identity"])
 
 
-def faults(plan: Plan, lineage: Lineage) -> list[str]:
-    """What keeps a stage from being made again as it was, or was damaged since."""
-    has = {name: versions(plan, name) for name in {stage["target"]["environment"] for stage in lineage.values()}}
-    said = ((path, what) for path, stage in lineage.items() for what in faults_of(stage, plan, has))
-    return gathered(said)
+def faults(lineage: Lineage, software: Software) -> list[str]:
+    """What keeps a stage from being made again as it was."""
+    return gathered((path, what) for path, stage in lineage.items() for what in faults_of(stage, software))
 
 
-def faults_of(stage: dict, plan: Plan, has: dict[str, dict | str]) -> Iterator[str]:
+def faults_of(stage: dict, software: Software) -> Iterator[str]:
     target = stage["target"]
     for file, was in outside(stage).values():
         found = place_digest(file) if file.exists() else None
@@ -94,25 +124,34 @@ def faults_of(stage: dict, plan: Plan, has: dict[str, dict | str]) -> Iterator[s
     version = identity.VERSIONS[target["stage"]]
     if target["own"]["version"] != version:
         yield f"was made by version {target['own']['version']} of {target['stage']}, and this checkout has {version}"
-    if had := stage["run"].get("versions"):
-        yield from other_software(had, has[target["environment"]])
-    if why := damaged(plan, stage["manifest"]):
-        yield why
+    now = software[target["environment"]]
+    if (had := stage["run"].get("versions")) and not isinstance(now, str):
+        yield from other_software(had, now)
+
+
+def software(plan: Plan, lineage: Lineage) -> Software:
+    """The versions that are installed in each environment of a lineage, or why they cannot be told from here."""
+    return {name: versions(plan, name) for name in {stage["target"]["environment"] for stage in lineage.values()}}
 
 
 def versions(plan: Plan, environment: str) -> dict[str, str] | str:
-    """Those that are installed in an environment; or why it is not here."""
-    place = environment, plan.site, plan.root
-    return environments.lacking(*place) or environments.find(*place).versions
+    try:
+        return environments.find(environment, plan.site, plan.root).versions
+    except Refusal as refusal:  # of an image it names an option of Snakemake's alone
+        image = environments.image(environment, plan.site)
+        return f"{image} is an image, and not open here" if image else str(refusal)
 
 
-def other_software(had: dict[str, str], now: dict[str, str] | str) -> Iterator[str]:
-    if isinstance(now, str):
-        yield now
-        return
+def other_software(had: dict[str, str], now: dict[str, str]) -> Iterator[str]:
     for package in sorted({*had, *now}):
         if had.get(package) != now.get(package):
             yield f"was made with {shown(package, had)}, and installed is {shown(package, now)}"
+
+
+def damages(plan: Plan, lineage: Lineage) -> list[str]:
+    """The stages of which the store holds other bytes than were made."""
+    said = ((path, damaged(plan, stage["manifest"])) for path, stage in lineage.items())
+    return [f"{path}: {what}" for path, what in said if what]
 
 
 def damaged(plan: Plan, manifest: dict) -> str | None:
