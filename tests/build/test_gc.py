@@ -17,6 +17,7 @@ from posttrain.build.gc import Survey
 from posttrain.build.lease import Lease
 from posttrain.build.store import Store
 from posttrain.files import Refusal, read_json, write_json
+from posttrain.verify import rebuild
 
 DAY = 86400
 OLD = 30 * DAY
@@ -262,14 +263,19 @@ def test_corrupt_entries_old_leases_and_old_plans_go(home):
     home.set_aside(A)
     with Lease(home.root, B, "models/x"):
         pass
-    for path in [*home.root.glob(f".leases/{B}/1/*"), home.root / f".leases/{B}"]:
-        age(path)
+    with rebuild.alone(Path("verify/models/x")) as verified:
+        pass
+    for turn in (home.root / f".leases/{B}/1", verified.turn):
+        for path in [*turn.iterdir(), turn.parent]:
+            age(path)
     for number in range(23):
         write_json(f".posttrain/plan/{number:02}.json", {})
         age(Path(f".posttrain/plan/{number:02}.json"), OLD - number)
     assert kept(home)[f"{A}.0"] == "young", "it was set aside just now"
-    assert set(sweep(home)) == {"00.json", "01.json", "02.json", B}
-    assert not (home.root / f".leases/{B}").exists()
+    with rebuild.alone(Path("verify/models/y")) as held:
+        assert set(sweep(home)) == {"00.json", "01.json", "02.json", B, verified.key}
+        assert kept(home, older_than=0)[held.key].endswith(" is at work on it")
+    assert not (home.root / f".leases/{B}").exists() and not verified.turn.exists()
     assert len(list(Path(".posttrain/plan").iterdir())) == gc.PLANS
     assert f"{A}.0" in sweep(home, older_than=0)
     assert not (home.root / f".corrupt/{A}.0").exists()

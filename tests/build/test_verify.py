@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from conftest import DPO, PAGE, SFT, Project, checkout
 from posttrain import forkserver, verify
-from posttrain.build import store
+from posttrain.build import lease, processes, store
 from posttrain.files import Refusal, read_json, write_json
 from posttrain.plan import opened
 from posttrain.verify import contents, rebuild
@@ -330,8 +331,37 @@ sys.exit(3)
 
 def test_a_build_that_is_stopped_may_keep_what_it_has(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert rebuild.run([sys.executable, "-c", STOPPED]) == (3, True)
+    with rebuild.alone(tmp_path):
+        assert rebuild.run([sys.executable, "-c", STOPPED], tmp_path) == (3, True)
     assert Path("saved").exists()
+
+
+VERIFYING = """
+import sys
+from pathlib import Path
+from posttrain.verify import rebuild
+with rebuild.alone(Path("again")):
+    rebuild.run([sys.executable, "-c", sys.argv[1]], Path("again"))
+"""
+BUILDING = "import os, time; print(os.getpid(), flush=True); time.sleep(20); print('lives on')"
+IN_THE_KERNEL = f"import ctypes; ctypes.CDLL(None).prctl({processes.PR_SET_PDEATHSIG}, 0); {BUILDING}"
+
+
+@pytest.mark.parametrize(("program", "dies"), [(BUILDING, True), (IN_THE_KERNEL, False)], ids=["dies", "outlives"])
+def test_what_a_killed_verify_was_building_with_ends_with_it_or_before_the_next_builds(
+    tmp_path, monkeypatch, program, dies
+):
+    monkeypatch.chdir(tmp_path)
+    command = [sys.executable, "-c", VERIFYING, program]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as verifying:
+        child = int(verifying.stderr.readline())
+        verifying.kill()
+        if not dies:
+            verifying.wait()
+            assert lease.started(child), "it outlived what would have ended it"
+            with rebuild.alone(Path("again")):
+                assert lease.started(child) is None
+        assert verifying.stderr.read() == ""
 
 
 def table(path: Path, rows: list[dict]) -> None:

@@ -92,8 +92,9 @@ class Survey:
             return f"is {user(owner)}'s"
         return "young" if age < self.older_than else ""
 
-    def why_held(self, key: str) -> str:
-        who = lease.holder(self.store.root, key)
+    def why_held(self, key: str, root: Path | None = None) -> str:
+        """Args: root: where its lease is, if not in the store."""
+        who = lease.holder(root or self.store.root, key)
         return f"{who['name']} is at work on it" if who else ""
 
     def aside(self) -> Iterator[Item]:
@@ -112,12 +113,13 @@ class Survey:
             yield Item(path, status.read(path).get("state", "work"), size(path), age, kept, key)
 
     def leases(self) -> Iterator[Item]:
-        """The turns that were taken to build what is no more."""
-        for path in folders(self.store.root / ".leases", "*"):
-            if self.store.entry(path.name).exists():
-                continue
-            age = min(map(self.since, [path, *path.glob("*/beat")]))
-            yield Item(path, "lease", 0, age, self.why_held(path.name) or self.why_not_yet(path, age))
+        """The turns that were taken to build what is no more, and those to verify."""
+        for root in (self.store.root, Path(".posttrain")):
+            for path in folders(root / ".leases", "*"):
+                if self.store.entry(path.name).exists():
+                    continue
+                age = min(map(self.since, [path, *path.glob("*/beat")]))
+                yield Item(path, "lease", 0, age, self.why_held(path.name, root) or self.why_not_yet(path, age))
 
     def plans(self) -> Iterator[Item]:
         """Frozen plans; a job that waits in a queue may still read one that is not the newest."""
@@ -151,7 +153,7 @@ class Survey:
             elif item.path.parent.name == GOING:
                 clear(item.path)
             elif item.key is None:  # turns: no folder of theirs stands when the next is taken
-                if why := self.why_held(item.path.name):
+                if why := self.why_held(item.path.name, item.path.parents[1]):
                     return why
                 clear(self.take(item))
             else:
@@ -167,8 +169,8 @@ class Survey:
 
     def take(self, item: Item) -> Path:
         """Move an item out of its place: one rename."""
-        root = Path("work") if item.path.parts[0] == "work" else self.store.root
-        (root / GOING).mkdir(exist_ok=True)
+        root = self.store.root if item.path.is_relative_to(self.store.root) else Path("work")
+        (root / GOING).mkdir(parents=True, exist_ok=True)
         place = Path(tempfile.mkdtemp(prefix=f"{item.key or item.path.name}.", dir=root / GOING))
         item.path.chmod(0o755)  # a folder that is moved is written: it has another parent
         item.path.rename(place / item.path.name)

@@ -1,13 +1,14 @@
 """A record built again, in a folder of its own that holds nothing else."""
 
+import os
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from posttrain.build import store
-from posttrain.build.lease import Lease
+from posttrain.build import processes, store
+from posttrain.build.lease import KEY, Lease, mark
 from posttrain.files import Refusal, digest
 from posttrain.plan import recorded
 
@@ -28,22 +29,25 @@ def build(path: str, planned: dict[str, dict], folder: Path, profile: str) -> No
         empty(folder)
         recorded.write(folder, planned)
     command = [sys.executable, "-m", "snakemake", built_as, "--directory", str(folder), "--profile", profile]
-    status, stopped = run(command)
+    status, stopped = run(command, folder)
     if status and stopped:
         raise Refusal(f"{path}: stopped; the same command goes on in {folder}")
     if status:
         raise Refusal(f"{path}: was not built again: snakemake ended with status {status} in {folder}")
 
 
-def run(command: list[str]) -> tuple[int, bool]:
-    """A command's exit status, and whether Ctrl-C was pressed meanwhile.
+def run(command: list[str], folder: Path) -> tuple[int, bool]:
+    """The exit status of a command that builds in a folder, and whether Ctrl-C was pressed meanwhile.
 
-    That goes to all processes of a terminal: Snakemake has its jobs keep what they have, and is waited for.
+    That goes to all processes of a terminal: Snakemake has its jobs keep what they have, and is waited for. It dies
+    with this process; who takes the folder's lease next ends what has not yet, by its mark.
     """
-    pressed: list[int] = []
+    held, pressed = alone(folder), []
+    environment = os.environ | {KEY: mark(held.store, held.key)}
     before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
     try:
-        return subprocess.Popen(command, stdout=sys.stderr).wait(), bool(pressed)
+        child = subprocess.Popen(command, env=environment, stdout=sys.stderr, preexec_fn=processes.die_with_parent)
+        return child.wait(), bool(pressed)
     finally:
         signal.signal(signal.SIGINT, before)
 
