@@ -7,7 +7,7 @@ from pyarrow import compute
 
 from posttrain.build.job import open_job
 from posttrain.data.ledger import write
-from posttrain.files import Refusal, read_json
+from posttrain.files import Refusal
 from posttrain.sample import conversations, gather
 
 
@@ -28,7 +28,6 @@ def main() -> None:
         write(job.out, ledgers)
         job.metrics |= {"completions": made.num_rows, "tokens": compute.sum(made["tokens"]).as_py()}
         job.metrics["finished"] = compute.sum(made["finished"]).as_py()
-        job.metrics["shard_seconds"] = sum(read_json(f"{folder}.run.json").get("seconds", 0) for folder in job.shards)
 
 
 if __name__ == "__main__":

@@ -112,6 +112,8 @@ def test_jobs_that_share_an_evaluation_make_what_one_makes(evaluated):
     said = [len(json.loads(part.read_text())["answers"]) for part in parts]
     assert sum(said) == 32 + 32 * 4
     assert all(said)
+    took = [evaluated.manifest(f"shards/micro-sft/spelling.{i}of3.run")["seconds"] for i in (1, 2, 3)]
+    assert evaluated.manifest(f"{SPELLING}.run")["metrics"]["shard_seconds"] == sum(took) > 0
 
 
 def answered(project: Project, work: Path, n: int, says: Callable, **verifier: object) -> Job:

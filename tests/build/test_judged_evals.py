@@ -14,6 +14,7 @@ from posttrain.data import rows
 from posttrain.evaluate import points, ratings, wins
 from posttrain.evaluate.points import Point
 from posttrain.files import Refusal, write_json
+from posttrain.report import page
 
 DUEL, TALK = "evals/micro-dpo/duel", "evals/micro-sft/talk"
 QUESTIONS = [["ant", "bee"], ["cat", "dog"], ["eel", "x" * 40]]  # the last leaves no room for an answer
@@ -120,6 +121,16 @@ def test_ratings_are_counted_by_turn_and_what_has_none_beside_them(once):
         "1 of 6 answers have no rating, and count in no other figure",
         "the judge rates each of 5 answers 7, and tells none from another",
     ]
+
+
+def test_a_page_counts_what_the_answers_to_a_judge_cost(once, monkeypatch):
+    monkeypatch.chdir(once.root)
+    shown = page.shown(once.targets(), "models/micro-sft")
+    answers = next(build for build in shown["builds"] if build.path.startswith("answers/"))
+    parts = [path for role, path in answers.target["inputs"].items() if role.startswith("shard.")]
+    took = sum(once.manifest(f"{part}.run")["seconds"] for part in parts)
+    assert len(parts) == 2 and answers.shard_seconds == took > 0
+    assert shown["cost"]["seconds"] >= took + sum(build.seconds for build in shown["builds"] if build != answers)
 
 
 def test_another_judge_asks_no_model_anew_and_another_model_asks_but_that_one(once, tmp_path):

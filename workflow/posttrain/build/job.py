@@ -62,13 +62,19 @@ class Job:
         if self.main:
             status.write(self.work, **said)
 
+    def shared(self) -> dict[str, float]:
+        """The time of the shards, which no artifact but the one that is gathered from them shows."""
+        if not self.shards:
+            return {}
+        return {"shard_seconds": sum(read_json(f"{folder}.run.json").get("seconds", 0) for folder in self.shards)}
+
     def __enter__(self) -> "Job":
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
         if kind is None:
             if self.main:
-                write_json(self.work / "metrics.json", self.metrics)
+                write_json(self.work / "metrics.json", self.metrics | self.shared())
             self.say(state="done")
         elif not isinstance(error, Stopped):
             said = str(error).strip().splitlines() or [""]

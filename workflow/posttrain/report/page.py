@@ -52,7 +52,7 @@ def lineage_shown(targets: dict[str, dict], paths: list[str]) -> dict[str, Any]:
     evals = sorted(measured(targets, *paths), key=lambda found: made.index(targets[found]["inputs"]["model"]))
     suites = suites_of(targets, evals)
     comparisons = compared(suites, Suite.origins, lambda suite: suite.drawn)
-    builds = builds_of(targets, [*made, *evals])
+    builds = builds_of(targets, lineage(targets, *paths, *evals))  # the models' own first
     return {
         "suites": [suite_shown(suite, comparisons) for suite in suites],
         "comparisons": comparisons,
