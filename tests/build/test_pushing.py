@@ -241,7 +241,7 @@ NEWER = "a" * 40
 OF_THE_HUB = {"base_model_name_or_path": "lab/tiny", "revision": COMMIT}
 
 
-NOTHING = {"files": {}, "identity": {}}
+NOTHING = {"files": {}, "contents": {}, "identity": {}}
 
 
 def adapters_plan(root: Path, patch: pytest.MonkeyPatch, published_too: bool) -> dict:

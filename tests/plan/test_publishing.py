@@ -7,7 +7,7 @@ import pytest
 from conftest import DPO, PAGE, SFT, Project
 from hub import COMMIT
 from posttrain import cli
-from posttrain.files import Refusal
+from posttrain.files import Refusal, file_digest
 from posttrain.plan import opened, publishing
 
 HUB = """\
@@ -119,6 +119,20 @@ def test_rows_that_may_not_be_passed_on_are_not_published(project):
         f"{PAGE}:13: published.one.datasets.data/rows: is made of lab/rows, which may not be passed on "
         "(config/datasets.yaml)"
     )
+
+
+def test_files_of_one_name_stay_apart_and_only_one_of_the_checkout_says_where_it_lies(project, tmp_path):
+    places = ["train/rows.jsonl", f"{tmp_path}/train/rows.jsonl", "../away/rows.jsonl"]
+    for place in map(Path, places):
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(f'{{"prompt": "{place}"}}\n')
+    project.edit("{path: pairs.jsonl}", ", ".join(f"{{path: {place}}}" for place in places))
+    target = plan().targets["preferences/pairs"]
+    digests = [file_digest(Path(place)) for place in places]
+    told = ["train/rows.jsonl", f"{digests[1][:8]}-rows.jsonl", f"{digests[2][:8]}-rows.jsonl"]
+    shown = publishing.outward(target, target["contents"])
+    assert list(shown["files"].values()) == told
+    assert [shown["identity"][f"sources.{i}"] for i in range(3)] == told
 
 
 def test_an_adapter_is_published_after_what_it_is_of(project):

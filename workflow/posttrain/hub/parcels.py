@@ -40,10 +40,11 @@ def lay_out(target: dict, path: str, place: Path) -> None:
         link = place / file.relative_to(path)
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(file.resolve())
-    write_json(place / MANIFEST, read_json(f"{path}.json") | {"identity": publishing.outward(target)["identity"]})
+    identity = publishing.outward(target, target["contents"])["identity"]
+    write_json(place / MANIFEST, read_json(f"{path}.json") | {"identity": identity})
     run = without(read_json(f"{path}.run.json"), UNSAID)
     for stage in run.get("lineage", {}).values():
-        stage["target"] = publishing.outward(stage["target"])
+        stage["target"] = publishing.outward(stage["target"], stage["manifest"].get("inputs", {}))
     write_json(place / RUN, run)
 
 
@@ -82,7 +83,8 @@ def card_of_rows(plan: dict, path: str, terms: dict) -> str:
             }
         ],
     )
-    said = markdown.text(what({path: publishing.outward(plan["targets"][path])}, path))
+    target = plan["targets"][path]
+    said = markdown.text(what({path: publishing.outward(target, target["contents"])}, path))
     records = f"`{MANIFEST}` says what it was made of, and `ledger.json` what was left out."
     text = f"# {path.split('/', 1)[1]}\n\n{said}.\n\n{records}\n"
     return str(DatasetCard(f"---\n{data.to_yaml()}\n---\n\n{text}"))

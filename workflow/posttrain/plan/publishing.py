@@ -10,6 +10,7 @@ from posttrain.recipes.publishing import REPO
 from posttrain.words import did_you_mean
 
 TERMS = ("license", "license_name", "license_link")
+APART = 8  # characters of a digest that tell files of one name apart
 BEGUN = ("base", "checkpoints", "wheel")  # the roles of what a model's weights began as, and `models.<n>` of a mean's
 
 
@@ -27,14 +28,26 @@ def settle(read: Catalogue, targets: dict[str, dict], rehearses: bool) -> dict[s
     return made
 
 
-def outward(target: dict) -> dict:
-    """A target, or a record of one, for others to read: files outside the build by their last names alone."""
+def outward(target: dict, digests: dict[str, str]) -> dict:
+    """A target, or a record of one, for others to read: where a file outside the checkout lies is not told.
+
+    Args:
+        digests: those of the files that it reads, by role.
+    """
     said = "identity" if "identity" in target else "names"
-    files = {role: Path(place).name for role, place in target["files"].items()}
-    called = {role: name for role, name in files.items() if role in target[said]}
-    if "file" in target[said] and "file" not in target["own"]:  # of a verifier of one's own
-        called["file"] = Path(target[said]["file"]).name
+    files = {role: told(place, digests.get(role, "")) for role, place in target["files"].items()}
+    called = {role: told(target[said][role], digests.get(role, "")) for role in files if role in target[said]}
+    if "file" in target[said] and "file" not in target["own"]:  # of a verifier of one's own, whose text is told
+        called["file"] = told(target[said]["file"], "")
     return target | {"files": files, said: target[said] | called}
+
+
+def told(place: str, digest: str) -> str:
+    """A file as others are told of it: in the checkout its path, else its last name, which others may have too."""
+    path = Path(place)
+    if not (path.is_absolute() or place.startswith("~") or ".." in path.parts):
+        return place
+    return f"{digest[:APART]}-{path.name}" if digest else path.name
 
 
 def repos(published: dict[str, dict]) -> dict[str, str]:

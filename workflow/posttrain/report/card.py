@@ -24,7 +24,8 @@ SAID = ("base", "data", "preferences", "template", "peft", "quantization")  # of
 
 def render(plan: dict, name: str) -> str:
     """A model's card. Raises: Refusal, if the hub could not read its metadata."""
-    plan = plan | {"targets": {path: publishing.outward(target) for path, target in plan["targets"].items()}}
+    told = {path: publishing.outward(target, target["contents"]) for path, target in plan["targets"].items()}
+    plan = plan | {"targets": told}
     data, said = metadata(plan, name), shown(plan, name)
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     text = markdown.environment(loader).get_template("card.md.jinja").render(said)
