@@ -111,6 +111,14 @@ def test_what_descends_from_an_id_without_a_commit_is_not_published(project):
     )
 
 
+def test_a_comment_above_what_is_refused_makes_no_card_anew(project):
+    project.edit(f"datasets: {{lab/rows: {COMMIT}}}", "datasets: {}", "config/lock.yaml")
+    before, why = plan().described("models/one"), refusal("one")
+    project.edit("published:", "# Where it goes.\npublished:")
+    assert refusal("one") == why.replace(":13:", ":14:") != why
+    assert plan().described("models/one") == before
+
+
 def test_rows_that_may_not_be_passed_on_are_not_published(project):
     project.edit("license: mit}", "license: mit, datasets: {data/rows: {repo: me/rows, license: mit}}}")
     assert refusal("one") == ""

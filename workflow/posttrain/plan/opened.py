@@ -71,7 +71,8 @@ class Plan:
         """The digest of what the plan alone says on a model's card."""
         bases = publishing.bases(self.targets, publishing.repos(self.published), path)
         told = [self.carded(path), bases, publishing.licence(self.targets, path)]
-        return digest([*told, self.published.get(path.removeprefix("models/"))])
+        said = self.published.get(path.removeprefix("models/"), {}) | {"refusal": ""}  # which is on no card
+        return digest([*told, said])
 
     def sends(self, path: str) -> list[str]:
         """What is published of a model: the model, and rows. Raises: Refusal, if it cannot be."""

@@ -14,8 +14,9 @@ import torch
 from safetensors import safe_open
 
 from posttrain.plan.triggers import changes
+from posttrain.words import clipped
 
-CLIPPED = 100  # characters that are shown of a value
+WIDEST = 100  # characters that are shown of a value
 CHUNK = 1 << 20
 
 
@@ -50,7 +51,8 @@ def rows(was: Path, now: Path) -> str:
             return f"row {number} is in one of the two alone"
         for column in {**a, **b}:
             if repr(a.get(column)) != repr(b.get(column)):  # two NaN are equal here
-                return f"row {number}, {column}: {clipped(a.get(column))} → {clipped(b.get(column))}"
+                values = (clipped(str(row.get(column)), WIDEST) for row in (a, b))
+                return f"row {number}, {column}: {' → '.join(values)}"
     return ""
 
 
@@ -66,7 +68,7 @@ def rows_of(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def fields(was: Path, now: Path) -> str:
-    return clipped(next(changes(*(json.loads(path.read_text()) for path in (was, now))), ""))
+    return clipped(next(changes(*(json.loads(path.read_text()) for path in (was, now))), ""), WIDEST)
 
 
 def first_byte(was: Path, now: Path) -> str:
@@ -75,8 +77,3 @@ def first_byte(was: Path, now: Path) -> str:
         while (a := old.read(CHUNK)) == (b := new.read(CHUNK)) and a:
             place += len(a)
     return f"byte {place + len(os.path.commonprefix([a, b]))} is the first that differs"
-
-
-def clipped(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= CLIPPED else f"{text[:CLIPPED]}…"
