@@ -15,7 +15,7 @@ from conftest import DPO, SFT, Project
 from posttrain.data import rows
 from posttrain.files import write_json
 from posttrain.plan import lineage
-from posttrain.report import answers, draw, page
+from posttrain.report import answers, card, draw, page
 
 REPORT = "reports/micro-dpo.html"
 SUITE = """\
@@ -234,7 +234,9 @@ def test_how_to_build_it_again_makes_the_environments_of_all_that_it_is_made_fro
     asked = page.shown(targets, "models/chain-dpo")["again"]
     assert asked[-3:] == ["make .venv/ready", "snakemake models/chain-dpo", "posttrain verify models/chain-dpo"]
     targets["completions/chain-tries"]["environment"] = "sample-cpu"
-    assert page.shown(targets, "models/chain-dpo")["again"][-3:-2] == ["make vllm"]
+    asked = page.shown(targets, "models/chain-dpo")["again"]
+    assert asked[-3:-2] == ["make vllm"]
+    assert card.shown({"targets": targets, "published": {}}, "chain-dpo")["commands"].splitlines() == asked
     assert "make vllm" not in page.shown(targets, "models/chain-sft")["again"]
 
 

@@ -119,6 +119,13 @@ def test_a_comment_above_what_is_refused_makes_no_card_anew(project):
     assert plan().described("models/one") == before
 
 
+def test_a_card_is_made_anew_where_another_environment_builds_what_it_tells_of(project):
+    made = plan()
+    before = made.described("models/one")
+    made.targets["data/rows"]["environment"] = "sample"
+    assert made.described("models/one") != before
+
+
 def test_rows_that_may_not_be_passed_on_are_not_published(project):
     project.edit("license: mit}", "license: mit, datasets: {data/rows: {repo: me/rows, license: mit}}}")
     assert refusal("one") == ""

@@ -14,7 +14,7 @@ from posttrain.build.store import Store
 from posttrain.files import Refusal, digest, read_json
 from posttrain.plan import asked, frozen, publishing, triggers
 from posttrain.plan.groups import Groups
-from posttrain.plan.lineage import carded, reported
+from posttrain.plan.lineage import carded, lineage, reported
 from posttrain.recipes.benchmarks import runs_code
 from posttrain.words import nearest
 
@@ -72,7 +72,8 @@ class Plan:
         bases = publishing.bases(self.targets, publishing.repos(self.published), path)
         told = [self.carded(path), bases, publishing.licence(self.targets, path)]
         said = self.published.get(path.removeprefix("models/"), {}) | {"refusal": ""}  # which is on no card
-        return digest([*told, said])
+        environments = sorted({self.targets[made]["environment"] for made in lineage(self.targets, path)})
+        return digest([*told, said, environments])
 
     def sends(self, path: str) -> list[str]:
         """What is published of a model: the model, and rows. Raises: Refusal, if it cannot be."""

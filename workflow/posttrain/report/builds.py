@@ -91,12 +91,12 @@ def cost(builds: Iterable[Build]) -> dict[str, Any]:
     }
 
 
-def again(targets: dict[str, dict], path: str, build: Build) -> list[str]:
+def again(targets: dict[str, dict], build: Build) -> list[str]:
     """The commands that build a target anew, with the environments that its lineage is made in."""
-    needed = ["train", *sorted(targets[made]["environment"] for made in lineage(targets, path))]
+    needed = ["train", *sorted(targets[made]["environment"] for made in lineage(targets, build.path))]
     return [
         *([f"git checkout {build.commit}"] if build.commit else []),
         *dict.fromkeys(MAKE[name] for name in needed),
-        f"snakemake {path}",
-        f"posttrain verify {path}",
+        f"snakemake {build.path}",
+        f"posttrain verify {build.path}",
     ]

@@ -15,6 +15,7 @@ from posttrain.plan.lineage import lineage, own_figures
 from posttrain.recipes import lock
 from posttrain.recipes.methods import METHODS
 from posttrain.report import markdown
+from posttrain.report.builds import Build, again
 from posttrain.report.naming import LISTED, name_of, what
 from posttrain.report.usage import program, task
 
@@ -101,7 +102,7 @@ def content(path: str) -> str:
 def shown(plan: dict, name: str) -> dict[str, Any]:
     """All that the template asks for."""
     targets, path = plan["targets"], f"models/{name}"
-    said, run = plan["published"].get(name, {}), read_json(f"{path}.run.json")
+    said, own = plan["published"].get(name, {}), Build(path, targets[path], [])
     made, stages = lineage(targets, path), trained(targets, path)
     suites = [(suite.rsplit("/", 1)[1], read_json(f"{suite}/figures.json")) for suite in own_figures(targets, path)]
     repos = publishing.repos(plan["published"])
@@ -125,10 +126,11 @@ def shown(plan: dict, name: str) -> dict[str, Any]:
         "data": [rows(targets, above) for above in made if above.startswith(("data/", "preferences/"))],
         "figures": [row for suite, found in suites for row in figures(suite, found)],
         "warnings": [{"suite": suite, "why": why} for suite, found in suites for why in found["warnings"]],
-        "commands": f"snakemake {path}\nposttrain verify {path}",
-        "unlocked": run["unlocked"],
+        "commands": "\n".join(again(targets, own)),
+        "changed": own.changed,
+        "unlocked": own.run["unlocked"],
         "content": content(path),
-        "versions": "\n".join(f"{package}=={version}" for package, version in sorted(run["versions"].items())),
+        "versions": "\n".join(f"{package}=={version}" for package, version in sorted(own.run["versions"].items())),
     }
 
 

@@ -41,7 +41,7 @@ def shown(targets: dict[str, dict], path: str) -> dict[str, Any]:
         "unlocked": own.run.get("unlocked", []),
         "run": own.run,
         "own": own,
-        "again": again(targets, path, own),
+        "again": again(targets, own),
         **lineage_shown(targets, [path]),
     }
 
