@@ -162,11 +162,10 @@ def test_answers_are_shared_in_the_same_way(asked):
     ("config/tasks/words.yaml", "version: 1", "version: 2", False),
     ("config/tasks/words.yaml", "{{question}}", "{{question}}!", True),
     (PAGE, "verifier: exact_match", "verifier: number_match", False),
-    (PAGE, "verifier: exact_match", "verifier: {file: mine.py, function: right}, time_limit: 5", True),
+    (PAGE, "verifier: exact_match", "verifier: {file: mine.py, function: right}, time_limit: 5", False),
     (PAGE, "sampling: {n: 2}", "sampling: {n: 4}", True),
 ])  # fmt: skip
 def test_what_is_made_of_answers_asks_no_model_anew(asked, file, old, new, asks):
-    """A verifier of one's own compares with nothing that is known here, so rows without an answer are asked too."""
     asked.path("mine.py").write_text("def right(completion): return 1.0\n")
     asked.edit("tasks: [words]", "tasks: [words], runtime: {shards: 2}")
     asked.add("  right: {models: [micro-sft], prompts: micro-rows, split: train, verifier: exact_match, "

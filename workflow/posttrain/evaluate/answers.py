@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 from posttrain.build.job import Job
 from posttrain.evaluate import shards
@@ -25,7 +26,9 @@ def evaluate(job: Job) -> Measured:
     pass@k: share of prompts of which one of k samples is right, without bias (arXiv 2107.03374, eq. 1); unverified: how
     many answers the verifier did not get to the end of, if any: they are not right.
     """
-    asked, left_out = asked_of(job, needs_reference(job.recipe["verifier"]))
+    asked, left_out = asked_of(job)
+    if needs_reference(job.recipe["verifier"]):
+        refuse_open_ends(job, asked)
     made = gathered(job, asked) if job.shards else answered(job, asked, 0, 1)
     scores = [given["score"] for given in verified(job, made)]
     made = [row | {"score": score or 0.0} for row, score in zip(made, scores, strict=True)]
@@ -36,29 +39,33 @@ def evaluate(job: Job) -> Measured:
 
 def answer_shard(job: Job) -> None:
     """A shard's answers, for the evaluation to gather."""
-    asked, _ = asked_of(job, job.recipe["compares"])
+    asked, _ = asked_of(job)
     shards.write(job, answered(job, asked, job.recipe["shard"], job.recipe["shards"]))
 
 
-def asked_of(job: Job, compares: bool) -> tuple[list[Prompt], int]:
-    """The prompts behind which there is room for an answer, and how many others there are.
-
-    Args:
-        compares: whether each needs a right answer.
-    """
-    path, most = job.inputs["rows"] / f"{job.recipe['split']}.parquet", job.recipe["sampling"]["max_new_tokens"]
+def asked_of(job: Job) -> tuple[list[Prompt], int]:
+    """The prompts behind which there is room for an answer, and how many others there are."""
+    path, most = rows_of(job), job.recipe["sampling"]["max_new_tokens"]
     read = prompts.read(path)
     found, _ = prompts.fitting([read], job.inputs["model"], most)
     fit = [prompt for block in found for prompt in block]
     if not fit:
         raise Refusal(f"{path}: no prompt leaves room for {most} tokens")
-    open_ends = [prompt.number for prompt in fit if prompt.reference is None]
-    if open_ends and compares:
-        raise Refusal(
-            f"{path} row {open_ends[0] + 1}: ends in no answer, which the verifier compares with "
-            f"({len(open_ends)} of {len(fit)} do not); give it one, or leave it out of the source"
-        )
     return fit, len(read) - len(fit)
+
+
+def refuse_open_ends(job: Job, asked: list[Prompt]) -> None:
+    """Raises: Refusal, if a prompt has no right answer."""
+    open_ends = [prompt.number for prompt in asked if prompt.reference is None]
+    if open_ends:
+        raise Refusal(
+            f"{rows_of(job)} row {open_ends[0] + 1}: ends in no answer, which the verifier compares with "
+            f"({len(open_ends)} of {len(asked)} do not); give it one, or leave it out of the source"
+        )
+
+
+def rows_of(job: Job) -> Path:
+    return job.inputs["rows"] / f"{job.recipe['split']}.parquet"
 
 
 def answered(job: Job, asked: list[Prompt], shard: int, of: int) -> list[dict]:

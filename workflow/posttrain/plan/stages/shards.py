@@ -5,7 +5,6 @@ from dataclasses import replace
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import identity
 from posttrain.recipes.runtime import ReadRuntime
-from posttrain.score.verifiers import needs_reference
 
 # What an evaluation does with its answers: no shard hangs on it.
 MARKING = ("verifier", "args", "time_limit", "file")
@@ -39,8 +38,6 @@ def measured(plan: Targets, made: Target, runtime: ReadRuntime) -> Target:
 def asking(made: Target) -> Target:
     """An evaluation as its shards know it: another verifier or metric asks no model anew."""
     own, names = without(made.own, MARKING), without(made.names, MARKING)
-    if "verifier" in made.own:
-        own["compares"] = needs_reference(made.own["verifier"])
     if "tasks" in made.own:
         own["tasks"] = {name: asking_of(said) for name, said in made.own["tasks"].items()}
     return replace(made, own=own, names=names, texts={})
