@@ -523,7 +523,7 @@ PLAN = [
     Refused("blocks of one sequence", samples("n: 4", "block_size: 1"), f"{MORE}:6: completions.tries.sampling.block_size: 1: input should be greater than 1", "completions/tries"),
     Refused("no shards", samples("shards: 2", "shards: 0"), f"{MORE}:8: completions.tries.runtime.shards: 0: input should be greater than 0", "completions/tries"),
     Refused("an engine that is none", samples("n: 4", "engine: vlm"), f"{MORE}:6: completions.tries.sampling.engine: 'vlm': input should be 'transformers' or 'vllm'", "completions/tries"),
-    Refused("more GPUs than an engine can use", samples("shards: 2", "gpus: 2"), f"{MORE}:8: completions.tries.runtime.gpus: 2 are more than engine `transformers` can use; say 1 and more `shards`, or `engine: vllm`, which spreads a model over several", "completions/tries"),
+    Refused("more GPUs than an engine can use", samples("shards: 2", "gpus: 2"), f"{MORE}:8: completions.tries.runtime.gpus: 2 are more than transformers can use; say 1, for only what vLLM answers is spread over several", "completions/tries"),
     Refused("an adapter for vLLM", both(edit("    preferences: pairs\n", "    preferences: pairs\n    peft: {r: 4}\n"), put(SAMPLES.replace("sft", "dpo").replace("n: 4", "engine: vllm"), MORE)), f"{MORE}:6: completions.tries.sampling.engine: vllm opens whole weights, and models/dpo is an adapter; name its merge (`method: merge`)", "completions/tries"),
     Refused("a trainer's runtime for a sampler", samples("shards: 2", "launch: ddp"), f"{MORE}:8: completions.tries.runtime.launch: no such key. Known: gpus, hours, mem_gb, shards, threads", "completions/tries"),
     # Conversations

@@ -14,6 +14,10 @@ class Runtime(Entry):
     mem_gb: Positive | None = Field(None, description="memory of its machine, GB; what the plan expects if unsaid")
     threads: Count = Field(1, description="CPU threads a process")
 
+    def of(self, role: str) -> "Runtime":
+        """What a model is opened with, by its role."""
+        return self
+
 
 class SampleRuntime(Runtime):
     gpus: int = Field(0, ge=0, description="GPUs; 0 samples on the CPU, and more than 1 are vLLM's")
@@ -38,13 +42,13 @@ class SharedRuntime(ReadRuntime):
 class JudgedRuntime(SharedRuntime):
     judge: ReadRuntime | None = Field(
         None,
+        exclude=True,  # another job's
         description="the judge's job, with its own `gpus`, `hours` and `mem_gb`; as those that answer if unsaid",
     )
 
-
-def of_role(runtime: Runtime, role: str) -> Runtime:
-    """What a model is opened with, by its role: a judge may have its own."""
-    return getattr(runtime, role, None) or runtime
+    def of(self, role: str) -> Runtime:
+        """What a model is opened with, by its role: a judge may have its own."""
+        return self.judge or self if role == "judge" else self
 
 
 class Reader(Entry):
@@ -53,15 +57,16 @@ class Reader(Entry):
     @model_validator(mode="after")
     def fit_the_engine(self) -> Self:
         answers, judge = (self, getattr(self, "sampling", None)), (getattr(self, "judging", None),)
-        if own := getattr(self.runtime, "judge", None):
+        own = self.runtime.of("judge")
+        if own is self.runtime:
+            fit("runtime", own, answers + judge)
+        else:
             fit("runtime", self.runtime, answers)
             fit("runtime.judge", own, judge)
-        else:
-            fit("runtime", self.runtime, answers + judge)
         return self
 
 
-def fit(at: str, runtime: ReadRuntime, asked: tuple) -> None:
+def fit(at: str, runtime: SampleRuntime | ReadRuntime, asked: tuple) -> None:
     """Raises: ValueError, if the engines of what is asked cannot use a runtime."""
     engines = {part.engine for part in asked if hasattr(part, "engine")}
     if runtime.gpus > 1 and engines != {"vllm"}:
@@ -69,7 +74,7 @@ def fit(at: str, runtime: ReadRuntime, asked: tuple) -> None:
             f"{at}.gpus {runtime.gpus} are more than transformers can use; say 1, for only what vLLM "
             "answers is spread over several"
         )
-    if runtime.processes > 1 and "vllm" in engines:
+    if getattr(runtime, "processes", 1) > 1 and "vllm" in engines:
         raise ValueError(f"{at}.processes {runtime.processes} would each open a vLLM, which answers all in one; say 1")
 
 

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from posttrain.recipes.conversations import Conversation
 from posttrain.recipes.fields import Count, Entry, NotNegative
-from posttrain.recipes.runtime import Runtime, SampleRuntime
+from posttrain.recipes.runtime import Reader, Runtime, SampleRuntime
 
 BLOCK_SIZES = {"transformers": 64, "vllm": 1024}
 
@@ -48,7 +48,7 @@ class SampledOnce(Sampling):
     temperature: NotNegative = Field(0, description="0 takes the likeliest token")
 
 
-class Completions(Entry):
+class Completions(Reader):
     """`completions/<name>`: sampled answers to each prompt of a data set (its turns before the last answer)."""
 
     model: str = Field(description="the model that answers: a target's name or a hub id")
@@ -57,15 +57,6 @@ class Completions(Entry):
     conversation: Conversation | None = Field(None, description="what is asked beside the prompt; it alone if unsaid")
     sampling: Sampling = Sampling()
     runtime: SampleRuntime = SampleRuntime()
-
-    @model_validator(mode="after")
-    def fit_the_engine(self) -> "Completions":
-        if self.runtime.gpus > 1 and self.sampling.engine != "vllm":
-            raise ValueError(
-                f"runtime.gpus {self.runtime.gpus} are more than engine `{self.sampling.engine}` can use; say 1 and "
-                "more `shards`, or `engine: vllm`, which spreads a model over several"
-            )
-        return self
 
 
 class LastAnswers(Entry):

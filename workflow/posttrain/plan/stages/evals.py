@@ -9,7 +9,6 @@ from posttrain.plan.stages.weights import opened
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import evaluations
 from posttrain.recipes.catalogue import Named
-from posttrain.recipes.runtime import of_role
 
 # Of each kind what its figures are of, the field that names its rows, and their section.
 ROWS = {
@@ -50,7 +49,7 @@ def evaluated(plan: Targets, entry: Named) -> Iterator[Target]:
         said = {"model": name, **names}
         made = Target(f"evals/{name}/{suite}", "evaluate_model", own, said, inputs, texts=by.texts, **needs)
         if of in JUDGED:  # whose shards are those of the answers
-            yield replace(made, runtime=of_role(recipe.runtime, "judge").model_dump(exclude={"shards", "judge"}))
+            yield replace(made, runtime=recipe.runtime.of("judge").model_dump(exclude={"shards"}))
         else:
             yield shards.measured(plan, made, recipe.runtime)
 

@@ -8,7 +8,6 @@ from posttrain.plan.stages.weights import opened, origin
 from posttrain.plan.targets import Target, Targets
 from posttrain.recipes import conversations, sampling
 from posttrain.recipes.catalogue import Named
-from posttrain.recipes.runtime import of_role
 
 UNKNOWN = ("fetch_snapshot", "imitate_snapshot", "adopt_folder")  # stages of models that may be of any method
 
@@ -39,7 +38,7 @@ def gathered(
     recipe, needs = entry.recipe, {"environment": environment(entry, inputs)}
     own = {"split": recipe.split, "sampling": sampling_of(plan, recipe.sampling), "conversation": conversation}
     made = Target(path, "gather_completions", own, names, inputs, **needs)
-    asks = replace(made, runtime={"processes": 1} | recipe.runtime.model_dump(exclude={"shards", "judge"}))
+    asks = replace(made, runtime={"processes": 1} | recipe.runtime.model_dump(exclude={"shards"}))
     return replace(made, inputs=inputs | shards.parts(plan, asks, "sample_shard", recipe.runtime.shards, "of"))
 
 
@@ -96,7 +95,7 @@ def of_vllm(entry: Named, inputs: dict[str, str], key: tuple, role: str = "model
     if f"{role}.weights" in inputs:
         why = f"vllm opens whole weights, and {inputs[role]} is an adapter; name its merge (`method: merge`)"
         raise entry.refuse(key, why)
-    return "sample" if of_role(entry.recipe.runtime, role).gpus else "sample-cpu"
+    return "sample" if entry.recipe.runtime.of(role).gpus else "sample-cpu"
 
 
 def stage_of(plan: Targets, path: str) -> str:
