@@ -69,9 +69,9 @@ def test_a_job_waits_for_gpus_and_a_killed_one_frees_its_own(hold):
 
 
 def test_more_gpus_than_there_are_is_refused_at_once():
-    gpus.check(4)
-    with pytest.raises(Refusal, match="5 are asked for, and this machine has 4"):
-        gpus.check(5)
+    gpus.check({"gpus": 4})
+    with pytest.raises(Refusal, match=r"runtime\.gpus: 5 are asked for, and this machine has 4"):
+        gpus.check({"gpus": 5})
 
 
 def test_what_the_user_made_visible_is_all_there_is(monkeypatch):

@@ -5,7 +5,10 @@ import re
 import pytest
 
 from conftest import PAGE, ROOT, Project
+from posttrain.build import gpus, launch
+from posttrain.files import Refusal
 from posttrain.plan import frozen
+from posttrain.plan.opened import Plan
 from posttrain.recipes import evaluations
 
 EVALS = """\
@@ -120,6 +123,30 @@ def test_a_judges_gpus_are_not_those_of_the_answers(judged):
     made = [plan[made] for role, made in plan[answers]["inputs"].items() if role.startswith("shard.")]
     assert [(shard["environment"], shard["runtime"]["gpus"]) for shard in made] == [("train", 0)] * 2
     assert plan[TALK]["intent"] == asks[TALK]["intent"], "where is no part of what"
+
+
+def test_a_site_says_a_judges_gpus_in_a_pattern_of_all_suites(judged):
+    judged.add("  right: {models: [micro-sft], prompts: micro-rows, split: train, verifier: exact_match}\n")
+    judged.add("  known: {models: [micro-sft], text: micro-rows, split: train}\n")
+    judged.edit("rubric: helpful", "rubric: helpful\n    judging: {engine: vllm}\n    runtime: {judge: {gpus: 4}}")
+    judged.path("config/site.yaml").write_text('runtime: {"evals/*": {shards: 3, judge: {gpus: 2}}}\n')
+    plan = targets()
+    assert plan[TALK]["runtime"]["gpus"] == 2
+    assert {path.rpartition("of")[2] for path in plan if path.startswith("shards/micro-sft/")} == {"3"}
+    assert plan["evals/micro-sft/known"]["refusal"] == ""
+
+
+def test_too_many_gpus_are_a_judges_own_where_they_are(judged):
+    own = "runtime: {judge: {gpus: 2}}"
+    judged.edit("rubric: helpful", f"rubric: helpful\n    judging: {{engine: vllm}}\n    {own}")
+    for said, key in ((own, "runtime.judge"), ("runtime: {gpus: 2}\n    sampling: {engine: vllm}", "runtime")):
+        judged.edit(own, said)
+        plan = Plan(frozen.freeze_here(), main=True, gpus=1)
+        with pytest.raises(Refusal, match=rf"{TALK}: {key}\.gpus: 2 are asked for, and there are 1 "):
+            plan.refuse_too_many_gpus(TALK)
+        with pytest.raises(Refusal, match=rf"^{key}\.gpus: 2 are asked for, and this machine has 0"):
+            gpus.check(plan.targets[TALK]["runtime"])
+        assert f"say more gpus under {key}, or" in launch.too_large(plan.targets[TALK])
 
 
 def test_what_the_guide_shows_is_planned(fresh, monkeypatch):

@@ -112,7 +112,7 @@ class Attempt:
         """Whether a training has run out of memory, and is to be tried with less at once."""
         if self.stopping or status.read(self.work).get("kind") != status.OUT_OF_MEMORY:
             return False
-        if why := launch.too_large(self.target["stage"], self.target["own"]):
+        if why := launch.too_large(self.target):
             status.write(self.work, why=why)
             return False
         if "gradient_accumulation_steps" not in self.target["runtime"]:  # no training

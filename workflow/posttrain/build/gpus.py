@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from posttrain.build.launch import said_at
 from posttrain.files import Refusal
 
 LOCKS = Path(tempfile.gettempdir()) / f"posttrain-gpus-{os.getuid()}"  # of one user: all jobs of all checkouts
@@ -30,11 +31,12 @@ def visible() -> list[str]:
     return listed.stdout.split()
 
 
-def check(count: int) -> None:
-    """Raises: Refusal, if this machine has not as many GPUs."""
+def check(runtime: dict) -> None:
+    """Raises: Refusal, if this machine has not as many GPUs as a target's runtime asks for."""
+    count = runtime.get("gpus", 0)
     if count and "SLURM_JOB_ID" not in os.environ and len(there := visible()) < count:
         raise Refusal(
-            f"runtime.gpus: {count} are asked for, and this machine has {len(there)}; "
+            f"{said_at(runtime)}.gpus: {count} are asked for, and this machine has {len(there)}; "
             "lower it in the recipe, or in config/site.yaml"
         )
 

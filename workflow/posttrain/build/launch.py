@@ -60,15 +60,22 @@ def shrink(work: Path, target: dict) -> str:
     return f"out of memory with micro_batch_size {micro}; goes on with {smaller}, and the same batch"
 
 
-def too_large(stage: str, own: dict) -> str | None:
+def said_at(runtime: dict) -> str:
+    """The key of a recipe that says a target's runtime: a judge may have its own."""
+    return runtime.get("at", "runtime")
+
+
+def too_large(target: dict) -> str | None:
     """What to lower or to give where a stage that trains nothing has run out of memory; None if that is not known."""
+    stage, own = target["stage"], target["own"]
     if stage == "compute_reference":
         return BLOCK_TOO_LARGE
     if stage not in READERS:
         return None
     key = "judging" if "judging" in own else "sampling"  # of two, the answers' is another job's
     if "vllm" in (own.get("engine"), own.get(key, {}).get("engine")):
-        return "out of memory by vLLM; say more gpus under runtime, or on a CPU less VLLM_CPU_KVCACHE_SPACE (GB)"
+        at = said_at(target["runtime"])
+        return f"out of memory by vLLM; say more gpus under {at}, or on a CPU less VLLM_CPU_KVCACHE_SPACE (GB)"
     if key in own:
         block = f"out of memory with {own[key]['block_size']} sequences at once"
         return f"{block}; lower {key}.block_size or max_new_tokens, which make other answers, or {MORE}"

@@ -57,7 +57,7 @@ class Supervisor:
             return self.link(manifest)
         try:
             processes.check_nodes(self.target["runtime"].get("nodes", 1))
-            gpus.check(self.target["runtime"].get("gpus", 0))
+            gpus.check(self.target["runtime"])
             tracking.check(self.target["runtime"].get("tracking", "none"))
             found = self.environment()
         except Refusal as refusal:

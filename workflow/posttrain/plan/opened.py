@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from posttrain.build import environments, lease, sandbox, sent, status
+from posttrain.build.launch import said_at
 from posttrain.build.store import Store
 from posttrain.files import Refusal, digest, read_json
 from posttrain.plan import asked, frozen, publishing, triggers
@@ -135,8 +136,8 @@ class Plan:
         count = target["runtime"].get("gpus", 0)
         if self.gpus is not None and count > self.gpus and not (target["made"] or target["twin"]):
             raise Refusal(
-                f"{path}: runtime.gpus: {count} are asked for, and there are {self.gpus} (`--resources gpu`); "
-                "lower it in the recipe, or in config/site.yaml"
+                f"{path}: {said_at(target['runtime'])}.gpus: {count} are asked for, and there are {self.gpus} "
+                "(`--resources gpu`); lower it in the recipe, or in config/site.yaml"
             )
 
     @functools.cached_property

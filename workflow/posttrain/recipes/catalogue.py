@@ -15,8 +15,6 @@ from posttrain.recipes.site import Site
 from posttrain.recipes.written import Written, extend, gather, merge
 from posttrain.words import did_you_mean, dotted
 
-TRAINING_ONLY = set(runtime.TrainRuntime.model_fields) - set(runtime.Runtime.model_fields)
-
 
 @dataclass(frozen=True)
 class Named:
@@ -102,7 +100,7 @@ def families_of(entries: dict[str, Named], uses: dict[str, tuple[str, str]]) -> 
 
 def fitted(entry: Named, written: Written, overlaid: Site) -> Named:
     """An entry as the site has it. What does not fit refuses those who ask for it, and nobody else."""
-    above = overlay(entry.path, written, overlaid) if hasattr(entry.recipe, "runtime") else written
+    above = overlay(entry, written, overlaid) if hasattr(entry.recipe, "runtime") else written
     if not above.overlaid:
         return entry
     try:
@@ -111,16 +109,24 @@ def fitted(entry: Named, written: Written, overlaid: Site) -> Named:
         return replace(entry, refusal=str(refusal))
 
 
-def overlay(path: str, entry: Written, overlaid: Site) -> Written:
-    """An entry with the site's runtime fields over its own."""
-    value, where, keys = entry.value, dict(entry.where), set()
+def overlay(entry: Named, written: Written, overlaid: Site) -> Written:
+    """An entry as it is written, with the site's runtime fields over its own."""
+    value, where, keys = written.value, dict(written.where), set()
     if not isinstance(value.get("runtime", {}), dict):
-        return entry
-    untrained = value.get("method") in methods.UNTRAINED  # one pattern may name models of every method
-    for said, lines in overlaid.runtimes(path):
-        meant = {key: said[key] for key in said if not (untrained and key in TRAINING_ONLY)}
+        return written
+    others = meant_for_others(entry)
+    for said, lines in overlaid.runtimes(entry.path):
+        meant = {key: said[key] for key in said if key not in others}
         value, where, keys = merge(value, {"runtime": meant}), where | lines, keys | set(meant)
-    return Written(value, where, entry.inherited, frozenset(keys))
+    return Written(value, where, written.inherited, frozenset(keys))
+
+
+def meant_for_others(entry: Named) -> set[str]:
+    """The runtime fields that other entries of a section have, and this has not: one pattern may name all of them."""
+    section = entry.path.partition("/")[0]
+    kinds = methods.METHODS.values() if section == "models" else sections.KINDS[section]
+    known = {field for kind in kinds for field in kind.model_fields["runtime"].annotation.model_fields}
+    return known - set(type(entry.recipe.runtime).model_fields)
 
 
 def check(path: str, entry: Written) -> Named:

@@ -49,7 +49,9 @@ def evaluated(plan: Targets, entry: Named) -> Iterator[Target]:
         said = {"model": name, **names}
         made = Target(f"evals/{name}/{suite}", "evaluate_model", own, said, inputs, texts=by.texts, **needs)
         if of in JUDGED:  # whose shards are those of the answers
-            yield replace(made, runtime=recipe.runtime.of("judge").model_dump(exclude={"shards"}))
+            runtime = recipe.runtime.of("judge")
+            at = {} if runtime is recipe.runtime else {"at": "runtime.judge"}
+            yield replace(made, runtime=runtime.model_dump(exclude={"shards"}) | at)
         else:
             yield shards.measured(plan, made, recipe.runtime)
 
