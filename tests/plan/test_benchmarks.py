@@ -1,17 +1,14 @@
 """Suites of lm-eval's tasks: what they are, what an edit costs, where they run, what shares their work."""
 
 import json
-import os
-import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 from test_plan import plan_of
+from test_sandbox import bwrap_that
 
 from conftest import PAGE, ROOT, Project, shipped_checkout
-from posttrain.build import sandbox
-from posttrain.files import Refusal
 from posttrain.plan import frozen
 from posttrain.recipes.benchmarks import KNOWN, METRICS, runs_code
 
@@ -111,15 +108,9 @@ def test_lm_eval_runs_in_an_environment_of_its_own_and_vllm_answers_in_its(asked
     assert plan_of(asked)[OWN]["environment"] == "sample"
 
 
-def blind(bwrap: Path) -> None:
-    bwrap.write_text("#!/bin/sh\necho no user namespaces >&2\nexit 1\n")
-    bwrap.chmod(0o755)
-
-
 def test_a_dry_run_names_the_environment_and_the_sandbox_that_are_not_here(asked):
-    asked.path("bin").mkdir()
-    blind(asked.path("bin/bwrap"))
-    output = asked.make("-n", QUOTED, OWN, PATH=f"{asked.path('bin')}{os.pathsep}{os.environ['PATH']}")[0]
+    path = bwrap_that("echo no user namespaces >&2; exit 1", asked.path("bin"))
+    output = asked.make("-n", QUOTED, OWN, PATH=path)[0]
     assert output.count("`make evaluate` makes it") == 1
     assert output.count("bwrap makes none here (no user namespaces)") == 1
     assert "bwrap" not in asked.make("-n", OWN)[0]
@@ -228,62 +219,3 @@ def test_the_table_is_what_lm_eval_has():
     said, metrics = json.loads(run.stdout)
     assert said == {name: [known.version, [known.dataset], known.runs_code] for name, known in KNOWN.items()}
     assert set(METRICS.__args__) <= set(metrics)
-
-
-ENDS = {
-    "a right program": ("assert sum([1, 2]) == 3", True),
-    "a wrong one": ("assert sum([1, 2]) == 4", False),
-    "one that leaves": ("import os; os._exit(0)", False),
-    "one that lets nothing be said": ("import sys; sys.stdout = None; print('end')", True),
-    "one that leaves when it is done": ("import sys; sys.exit()", False),
-    "one that says a lot": ("print('x' * (1 << 22))", True),
-    "one that says what its caller knows": (
-        "import __main__; print(next(word for word in vars(__main__).values() if len(str(word)) == 64)); exit()",
-        False,
-    ),
-    "one that writes": ("open('/tmp/mine', 'w')", False),
-    "one that looks around": (f"import os; os.listdir({str(ROOT)!r})", False),
-    "one that fills memory": ("'x' * (4 << 30)", False),
-    "one that never ends": ("while True: pass", False),
-}
-
-
-@pytest.fixture(scope="module")
-def walls() -> None:
-    if why := sandbox.lacking():
-        pytest.skip(why)
-
-
-@pytest.mark.parametrize(("program", "passes"), ENDS.values(), ids=ENDS)
-def test_a_program_of_a_model_comes_to_its_end_behind_walls_or_fails(walls, monkeypatch, program, passes):
-    monkeypatch.setattr(sandbox, "SECONDS", 2)
-    assert sandbox.passes(program) is passes
-
-
-def test_a_program_reaches_nobody_who_listens(walls):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        call = f"import socket; socket.create_connection({listener.getsockname()}, timeout=2)"
-        exec(call)
-        assert not sandbox.passes(call)
-
-
-def test_processes_are_counted_in_the_sandbox_alone(walls):
-    """In there 1 is bwrap, which could not begin where the user has more than that elsewhere."""
-    own = f"resource.getrlimit(resource.RLIMIT_NPROC) == ({sandbox.PROCESSES}, {sandbox.PROCESSES})"
-    bwraps = "next(line.split()[2] for line in open('/proc/1/limits') if line.startswith('Max processes'))"
-    assert sandbox.passes(f"import resource\nassert {own}\nassert {bwraps} != '{sandbox.PROCESSES}'")
-
-
-def test_a_program_that_cannot_be_begun_is_not_a_wrong_one(monkeypatch, tmp_path):
-    blind(tmp_path / "bwrap")
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    with pytest.raises(Refusal, match=r"bwrap makes none here \(no user namespaces\)"):
-        sandbox.passes("pass")
-
-
-def test_without_a_sandbox_no_program_is_run(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(
-        Refusal, match="there is no bwrap here; install bubblewrap, or leave humaneval out of the suite"
-    ):
-        sandbox.check()

@@ -15,10 +15,12 @@ from posttrain.build.processes import die_with_parent
 from posttrain.files import Refusal
 
 SECONDS, MEMORY, WRITTEN, PROCESSES = 10, 1 << 30, 1 << 20, 64  # of a program; bytes of memory, and of what it writes
-SEEN = ("/usr", "/lib", "/lib64", "/bin", "/etc/alternatives", sys.base_prefix)  # what Python is made of
+HOMES = (sys.base_prefix, str(Path(sys.base_prefix).resolve()))  # Python's, which may be reached through a link
+SEEN = ("/usr", "/lib", "/lib64", "/bin", "/etc/alternatives", *HOMES)  # what Python is made of
 PYTHON = str(Path(sys.executable).resolve())
 BEGUN = b"begun\n"
-# The mark behind the program is read when that has come to its end, and said where the program's output does not go.
+# The mark behind the program is read when that has come to its end, and said where the program's output does not go: it
+# tells a program that ended from one that left. One that means to can read it and say it.
 # How many processes there may be is said in here: outside, the kernel would count those of the user's other work.
 DRIVER = f"""\
 import os, resource, sys
@@ -41,8 +43,7 @@ def lacking() -> str | None:
     try:
         passes("pass")
     except Refusal as refusal:
-        why = f"{refusal}, for want of user namespaces as a rule"
-        return f"{only} {why}; build this on a machine that has them, or leave humaneval out of the suite"
+        return f"{only} {refusal}; build this where it does, or leave humaneval out of the suite"
     return None
 
 
@@ -68,14 +69,18 @@ def passes(program: str) -> bool:
                 stdin=asked, stdout=said, stderr=subprocess.PIPE, timeout=SECONDS, check=False,
                 preexec_fn=limit, start_new_session=True,
             )  # fmt: skip
-            ended, why = run.returncode == 0, run.stderr.decode(errors="replace").strip()
+            ended, why = run.returncode == 0, f"makes none here ({last_line(run.stderr)})"
         except subprocess.TimeoutExpired:  # bwrap is killed, and by --die-with-parent all that it began
-            ended, why = False, f"nothing had begun after {SECONDS} s"
+            ended, why = False, f"made none in {SECONDS} s, as on a machine that is busy"
         said.seek(0)
         told = said.read()
     if not told.startswith(BEGUN):
-        raise Refusal(f"bwrap makes none here ({why.splitlines()[-1] if why else 'it does not say why'})")
+        raise Refusal(f"bwrap {why}")
     return ended and told == BEGUN + mark
+
+
+def last_line(said: bytes) -> str:
+    return (said.decode(errors="replace").strip() or "it does not say why").splitlines()[-1]
 
 
 def walls() -> list[str]:
