@@ -209,10 +209,16 @@ metadata: {version: 1}
 TASKS = "evals:\n  suite:\n    models: [sft]\n    tasks: [words, gsm8k]\n"
 
 
-def tasks(old: str, new: str) -> Break:
-    """A suite of lm-eval's tasks, or a task of one's own, with one thing wrong."""
-    assert old in TASKS + TASK, old
-    return both(put(TASKS.replace(old, new), MORE), put(TASK.replace(old, new), "config/tasks/words.yaml"))
+def tasks(*replaced: str) -> Break:
+    """A suite of lm-eval's tasks, or a task of one's own, with one thing wrong.
+
+    Args: replaced: words and what stands in their place, one behind the other.
+    """
+    suite, task = TASKS, TASK
+    for old, new in zip(replaced[::2], replaced[1::2], strict=True):
+        assert old in suite + task, old
+        suite, task = suite.replace(old, new), task.replace(old, new)
+    return both(put(suite, MORE), put(task, "config/tasks/words.yaml"))
 
 
 def filtered(step: str) -> Break:
@@ -653,7 +659,10 @@ PLAN = [
     Refused("a task that is another file", tasks("task: words", "task: words\ninclude: more.yaml"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:2: include: no such key. …", "evals/sft/suite"),
     Refused("a task that draws", tasks("multiple_choice", "generate_until\ngeneration_kwargs: {until: [], do_sample: true}"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:5: generation_kwargs.do_sample: True: input should be False…", "evals/sft/suite"),
     Refused("a task that reaches into Python", tasks("{{question}}", "{{question.__class__}}"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:5: doc_to_text:1: __class__ reaches into Python; …", "evals/sft/suite"),
-    Refused("a task with a metric of the hub", tasks("metric: acc", "metric: ./mine"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:8: metric_list.0.metric: './mine': input should be 'acc', …", "evals/sft/suite"),
+    Refused("a task with a metric of the hub", tasks("metric: acc", "metric: ./mine"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:8: metric_list: './mine' is no metric of multiple_choice; say acc, acc_norm, exact_match", "evals/sft/suite"),
+    Refused("a task with a metric of other answers", tasks("multiple_choice\n", "generate_until\ngeneration_kwargs: {until: []}\n", "doc_to_choice: [yes, no]\n", ""), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:8: metric_list: 'acc' is no metric of generate_until; say exact_match, bleu, chrf", "evals/sft/suite"),
+    Refused("a task with a mean of what has none", tasks("multiple_choice\n", "loglikelihood_rolling\n", "doc_to_choice: [yes, no]\n", "", "metric: acc", "metric: bits_per_byte, aggregation: mean"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:7: metric_list: bits_per_byte is no mean; leave its aggregation out", "evals/sft/suite"),
+    Refused("a task with a metric twice", tasks("{metric: acc}", "{metric: acc}, {metric: acc}"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:8: metric_list: acc is named twice", "evals/sft/suite"),
     Refused("a task without its rows", tasks("test: rows.jsonl", "test: row.jsonl"), f"{MORE}:4: evals.suite.tasks.0: words.yaml: dataset_kwargs.data_files.test: there is no file row.jsonl. Did you mean rows.jsonl?", "evals/sft/suite"),
     Refused("a task of a program's rows", tasks("dataset_path: json\ndataset_kwargs: {data_files: {test: rows.jsonl}}", "dataset_path: ./rows.py"), f"{MORE}:4: evals.suite.tasks.0: words.yaml: dataset_path: './rows.py' is none of json, csv, parquet and no hub id (org/name)", "evals/sft/suite"),
     Refused("a task that lm-eval has", both(tasks("gsm8k]", "gsm8k]"), put(TASK, "config/tasks/gsm8k.yaml")), f"{MORE}:4: evals.suite.tasks.1: gsm8k is called as lm-eval's gsm8k or a part of it; call the one of config/tasks otherwise", "evals/sft/suite"),
@@ -663,6 +672,8 @@ PLAN = [
     Refused("a filter with another's argument", filtered("{function: take_first, regex_pattern: a}"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:11: filter_list.0.filter.0.regex_pattern: is no argument of take_first", "evals/sft/suite"),
     Refused("a filter without its argument", filtered("{function: map, mapping_dict: {a: b}}"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:11: filter_list.0.filter.0.default_value: is missing, which map needs", "evals/sft/suite"),
     Refused("a filter by no expression", filtered("{function: regex, regex_pattern: '(a'}"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:11: filter_list.0.filter.0.regex_pattern: is no regular expression: missing ), …", "evals/sft/suite"),
+    Refused("a filter of choices", filtered("{function: take_first}"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:10: filter_list: is of answers, which output_type generate_until alone has", "evals/sft/suite"),
+    Refused("two filters of one name", tasks("multiple_choice\n", "generate_until\ngeneration_kwargs: {until: []}\n", "doc_to_choice: [yes, no]\n", "", "metric: acc", "metric: bleu", "metadata:", "filter_list: [{name: a, filter: [{function: lowercase}]}, {name: a, filter: [{function: uppercase}]}]\nmetadata:"), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:9: filter_list: a is named twice", "evals/sft/suite"),
     Refused("a task whose model of sentences is not pinned", both(tasks("gsm8k]", "ifeval]"), put("{}\n", "config/lock.yaml")), f"{MORE}:4: evals.suite.tasks: llama-index-core==0.14.25 has no sha256 under `wheels:` in config/lock.yaml; …", "evals/sft/suite"),
     Refused("use of figures", add("use:\n  evals/x: old\n"), f"{AT}:41: use.evals/x: say which target, as in `models/zephyr-7b-sft`", "models/dpo"),
     Refused("use of what is published", add("use:\n  published/sft: old\n"), f"{AT}:41: use.published/sft: say which target, as in `models/zephyr-7b-sft`"),

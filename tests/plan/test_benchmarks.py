@@ -218,4 +218,4 @@ def test_the_table_is_what_lm_eval_has():
     run = subprocess.run([EVALUATE, "-c", ABOUT, folders], capture_output=True, text=True, check=True)
     said, metrics = json.loads(run.stdout)
     assert said == {name: [known.version, [known.dataset], known.runs_code] for name, known in KNOWN.items()}
-    assert set(METRICS.__args__) <= set(metrics)
+    assert {metric for measured in METRICS.values() for metric in measured} <= set(metrics)

@@ -38,7 +38,14 @@ KNOWN = {
 # Where NLTK's sentence model (Apache-2.0) is to be had by a sha256: a wheel, which is unpacked and never installed.
 NLTK_WHEEL, NLTK_FOLDER = "llama-index-core==0.14.25", "llama_index/core/_static/nltk_cache"
 FORMS = ("json", "csv", "parquet")
-METRICS = Literal["acc", "acc_norm", "exact_match", "f1", "bleu", "chrf", "bits_per_byte", "word_perplexity"]
+# What lm-eval can make of what it asks for: of another metric it makes nothing, or fails when all is answered.
+METRICS = {
+    "multiple_choice": ("acc", "acc_norm", "exact_match"),
+    "generate_until": ("exact_match", "bleu", "chrf"),
+    "loglikelihood": ("acc",),
+    "loglikelihood_rolling": ("bits_per_byte", "word_perplexity"),
+}
+MEANS = ("acc", "acc_norm", "exact_match")  # of documents; the others are of all of them at once
 
 
 class Generation(Entry):
@@ -52,7 +59,7 @@ class Generation(Entry):
 class Metric(Entry):
     """One of lm-eval's metrics, which are its functions and nobody else's."""
 
-    metric: METRICS
+    metric: str
     aggregation: Literal["mean"] | None = None
     higher_is_better: bool | None = None
     ignore_case: bool = False
@@ -141,8 +148,24 @@ class Task(Entry):
             raise ValueError("generation_kwargs are those of output_type generate_until, which ends by them")
         if (self.output_type == "multiple_choice") != (self.doc_to_choice is not None):
             raise ValueError("doc_to_choice has the choices of output_type multiple_choice")
+        if self.filter_list and self.output_type != "generate_until":
+            raise ValueError("filter_list is of answers, which output_type generate_until alone has")
         if self.num_fewshot and not self.fewshot_split:
             raise ValueError("fewshot_split is missing: where examples are drawn from")
+        return self
+
+    @model_validator(mode="after")
+    def can_be_measured(self) -> "Task":
+        """What lm-eval would find out when every answer is there, or not at all."""
+        metrics, filters = [said.metric for said in self.metric_list], [said.name for said in self.filter_list or []]
+        for name in metrics:
+            if name not in (known := METRICS[self.output_type]):
+                raise ValueError(f"metric_list {name!r} is no metric of {self.output_type}; say {', '.join(known)}")
+        if other := [said.metric for said in self.metric_list if said.aggregation and said.metric not in MEANS]:
+            raise ValueError(f"metric_list {other[0]} is no mean; leave its aggregation out")
+        for key, names in (("metric_list", metrics), ("filter_list", filters)):
+            if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+                raise ValueError(f"{key} {twice[0]} is named twice")
         return self
 
 

@@ -9,7 +9,7 @@ REACH = 84  # pixels that the widest arc can reach out from its rows
 # What is a share: ours, what a judge is seen by, and lm-eval's metrics.
 OURS = ("accuracy", "sampled_accuracy", "finished", "win_rate")
 JUDGES = ("inconsistent", "first_place", "longer", "unrated", "unjudged")
-SHARES = re.compile(rf"{'|'.join((*OURS, *JUDGES))}|pass@\d+|(\w+_)?acc(_norm)?|exact_match|f1|by_lot")
+SHARES = re.compile(rf"{'|'.join((*OURS, *JUDGES))}|pass@\d+|(\w+_)?acc(_norm)?|exact_match|by_lot")
 WIDTH, HEIGHT = 300, 110  # of a curve, in its own units
 
 
