@@ -155,6 +155,15 @@ class Task(Entry):
         return self
 
     @model_validator(mode="after")
+    def splits_are_there(self) -> "Task":
+        there = self.dataset_kwargs.data_files if self.dataset_kwargs else {}
+        for name in ("test_split", "fewshot_split"):
+            split = getattr(self, name)
+            if there and split and split not in there:
+                raise ValueError(f"{name} {split!r} is none of data_files: {', '.join(there)}")
+        return self
+
+    @model_validator(mode="after")
     def can_be_measured(self) -> "Task":
         """What lm-eval would find out when every answer is there, or not at all."""
         metrics, filters = [said.metric for said in self.metric_list], [said.name for said in self.filter_list or []]
