@@ -76,7 +76,7 @@ class Step(Entry):
 
     function: Literal["regex", "map", "take_first", "remove_whitespace", "lowercase", "uppercase"]
     regex_pattern: str | None = None
-    group_select: int | None = None
+    group_select: Literal[0, -1] | None = Field(None, description="the first or the last match: there may be but one")
     fallback: str | None = None
     mapping_dict: dict[str, str] | None = None
     default_value: str | None = None
