@@ -104,6 +104,7 @@ def said(made, job):
             "about": read_json(job.out / "tasks.json")}
 
 
+filters = set(lm_eval.utils.env.filters)
 alone = job("alone", target["own"])
 more = job("more", target["own"] | {"limit": 2, "num_fewshot": 2})
 cut = job("cut", target["own"] | {"limit": 2, "max_new_tokens": 50})
@@ -135,7 +136,8 @@ except jinja2.TemplateError:
 os.environ["PATH"] = ""  # where there is no sandbox
 code.serve(runs=False)
 asked = hasattr(import_module("lm_eval.tasks.humaneval.utils"), "pass_at_k")
-print("SAID", json.dumps(made | {"worth": worth, "reached": reached, "asked": asked, "refused": refused}))
+same = filters == set(lm_eval.utils.env.filters) and lm_eval.utils.env.sandboxed
+print("SAID", json.dumps(made | {"worth": worth, "reached": reached, "same": same, "asked": asked, "refused": refused}))
 """
 
 
@@ -271,6 +273,10 @@ def test_an_adapter_is_asked_beside_its_base(several):
 
 def test_a_template_of_a_task_reaches_nothing_of_python(several):
     assert several["reached"] == ""
+
+
+def test_a_template_of_a_task_has_lm_evals_filters(several):
+    assert several["same"]
 
 
 def test_a_program_is_worth_what_its_tests_say_of_it(several):

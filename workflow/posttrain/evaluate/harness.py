@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import jinja2
-import jinja2.sandbox
 import lm_eval.tasks
 import lm_eval.utils
 from lm_eval import evaluator
@@ -28,7 +27,7 @@ from posttrain.build import processes
 from posttrain.build.job import Job
 from posttrain.evaluate import code
 from posttrain.files import Refusal, digest
-from posttrain.recipes.benchmarks import KNOWN, runs_code
+from posttrain.recipes.benchmarks import KNOWN, environment, runs_code
 
 FOLDER = Path(lm_eval.tasks.__file__).parent
 # What a likelihood may have beside a model's places: nothing reads its last token, but vLLM adds one of its own.
@@ -46,7 +45,7 @@ class Block(NamedTuple):
 def loaded(job: Job) -> TaskDict:
     """The job's tasks, with the rows that the plan has found for them, set as the recipe says."""
     code.serve(runs_code(job.recipe))
-    render_in_a_sandbox()
+    lm_eval.utils.env = environment()  # its own is no sandbox
     tasks = job.recipe["tasks"]
     known = [name for name in tasks if "version" in tasks[name]]
     folders = sorted({str(FOLDER / KNOWN[name].folder) for name in known})  # of all there are, to read takes a minute
@@ -68,16 +67,6 @@ def loaded(job: Job) -> TaskDict:
         settle(task, job.recipe)
         refuse_no_room(task, job.inputs["model"])
     return found
-
-
-def render_in_a_sandbox() -> None:
-    """Have lm-eval fill in a task's templates where they reach nothing of Python: its own environment is no sandbox."""
-    theirs = lm_eval.utils.env
-    ours = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        undefined=theirs.undefined, keep_trailing_newline=theirs.keep_trailing_newline
-    )
-    ours.filters.update(theirs.filters)
-    lm_eval.utils.env = ours
 
 
 def rows_of(job: Job, name: str, config: dict) -> dict:

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import Field, model_validator
 
 from posttrain.files import Refusal
@@ -200,6 +202,18 @@ def read(folders: list[Path], name: str) -> Task:
     return task
 
 
+def environment() -> ImmutableSandboxedEnvironment:
+    """Jinja as a task's texts are filled in: lm-eval's, but that it reaches nothing of Python."""
+    made = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    made.filters["regex_replace"] = regex_replace
+    return made
+
+
+def regex_replace(text: str, pattern: str, repl: str, count: int = 0) -> str:
+    """lm-eval's own filter beside Jinja's."""
+    return re.sub(pattern, repl, text, count=count)
+
+
 def inner(value: Any, key: tuple) -> Any:
     for part in key:
         value = value[part]
@@ -207,8 +221,8 @@ def inner(value: Any, key: tuple) -> Any:
 
 
 def refuse_reach(line: str, key: tuple, text: str) -> None:
-    """Raises: Refusal, if a text is Jinja that reaches into Python, for lm-eval renders it in no sandbox."""
+    """Raises: Refusal, if a text is Jinja that lm-eval could not fill in, or that reaches into Python."""
     try:
-        template.refuse_faults(Path(dotted(key)), text)
+        template.refuse_faults_in(environment(), Path(dotted(key)), text)
     except Refusal as refusal:
         raise Refusal(f"{line}: {refusal}") from None

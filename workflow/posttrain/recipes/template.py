@@ -46,12 +46,20 @@ def read(folders: list[Path], name: str) -> str:
 
 @cache  # many models have one template
 def refuse_faults(path: Path, text: str) -> None:
+    refuse_faults_in(environment(), path, text)
+
+
+def refuse_faults_in(jinja: jinja2.Environment, path: Path, text: str) -> None:
+    """Raises: Refusal, if a text is broken where it will be rendered, or reaches for more than it is told."""
     try:
-        tree = environment().parse(text)
+        tree = jinja.parse(text)
+        for node in tree.find_all((nodes.Getattr, nodes.Getitem, nodes.Name, nodes.Filter)):
+            refuse_reach(path, node)
+        jinja.compile(tree)  # which knows the filters that there are
     except jinja2.TemplateSyntaxError as error:
         raise Refusal(f"{path}:{error.lineno}: {error.message}") from None
-    for node in tree.find_all((nodes.Getattr, nodes.Getitem, nodes.Name, nodes.Filter)):
-        refuse_reach(path, node)
+    except SyntaxError as error:  # of the Python that it becomes
+        raise Refusal(f"{path}: {error.msg}") from None
 
 
 def environment() -> ImmutableSandboxedEnvironment:
@@ -84,13 +92,20 @@ def compiled(text: str) -> jinja2.Template:
 
 
 def refuse_reach(path: Path, node: nodes.Node) -> None:
-    if isinstance(node, nodes.Name | nodes.Filter):
-        if why := FICKLE.get((type(node), node.name)):
-            raise Refusal(f"{path}:{node.lineno}: {node.name} {why}")
-        return
-    reached = node.attr if isinstance(node, nodes.Getattr) else getattr(node.arg, "value", "")
-    if str(reached).startswith("_"):
+    if isinstance(node, nodes.Name | nodes.Filter) and (why := FICKLE.get((type(node), node.name))):
+        raise Refusal(f"{path}:{node.lineno}: {node.name} {why}")
+    if (reached := str(asked_for(node))).startswith("_"):
         raise Refusal(f"{path}:{node.lineno}: {reached} reaches into Python; a template reads messages only")
+
+
+def asked_for(node: nodes.Node) -> Any:
+    """The attribute or the item that a part of a template names; nothing if it asks for none, or works out which."""
+    if isinstance(node, nodes.Getattr):
+        return node.attr
+    said = [node.arg] if isinstance(node, nodes.Getitem) else []
+    if isinstance(node, nodes.Filter) and node.name == "attr":
+        said = [*node.args, *(keyword.value for keyword in node.kwargs)]
+    return getattr(said[0], "value", "") if said else ""
 
 
 def marks_answers(text: str) -> bool:
