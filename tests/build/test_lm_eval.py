@@ -34,7 +34,7 @@ dataset_kwargs: {data_files: {test: echo.jsonl, examples: echo.jsonl}}
 output_type: multiple_choice
 fewshot_split: examples
 doc_to_text: "{{word}}"
-doc_to_choice: ["{{word}}", "{{next}}"]
+doc_to_choice: "{{[word, next]}}"
 doc_to_target: "{{word|length % 2}}"
 metric_list:
   - {metric: acc, aggregation: mean, higher_is_better: true}

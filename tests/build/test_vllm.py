@@ -177,7 +177,7 @@ metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
 metadata: {version: 1}
 """
 CHOOSE = ECHO.replace("task: echo", "task: choose").replace("generate_until", "multiple_choice")
-CHOOSE = re.sub("generation_kwargs: .*", 'doc_to_choice: ["{{next}}", "zebra"]', CHOOSE)
+CHOOSE = re.sub("generation_kwargs: .*", "doc_to_choice: '{{[next, \"zebra\"]}}'", CHOOSE)
 CHOOSE = CHOOSE.replace('doc_to_target: "{{next}}"', "doc_to_target: 0").replace("exact_match", "acc")
 
 

@@ -150,6 +150,8 @@ class Task(Entry):
             raise ValueError("generation_kwargs are those of output_type generate_until, which ends by them")
         if (self.output_type == "multiple_choice") != (self.doc_to_choice is not None):
             raise ValueError("doc_to_choice has the choices of output_type multiple_choice")
+        if isinstance(self.doc_to_choice, list) and any("{{" in choice for choice in self.doc_to_choice):
+            raise ValueError("doc_to_choice is a list, which lm-eval takes as it stands; say Jinja of a list")
         if self.filter_list and self.output_type != "generate_until":
             raise ValueError("filter_list is of answers, which output_type generate_until alone has")
         if self.num_fewshot and not self.fewshot_split:
