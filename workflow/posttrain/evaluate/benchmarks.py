@@ -72,9 +72,11 @@ def answered(job: Job, blocks: list, shard: int, of: int) -> dict[str, Any]:
     from posttrain.evaluate import harness
 
     device = "cuda" if job.runtime["gpus"] else "cpu"
-    how = {"engine": job.recipe["engine"], "folder": job.inputs["model"], "device": device}
-    work = partial(harness.answer, **how, size=job.recipe["block_size"])
-    made = each_once(job, "answers", work, share(blocks, shard, of))
+    how = {"folder": job.inputs["model"], "device": device, "size": job.recipe["block_size"]}
+    mine, engine = share(blocks, shard, of), job.recipe["engine"]
+    if mine and engine == "vllm":
+        harness.refuse_too_long(mine, **how)
+    made = each_once(job, "answers", partial(harness.answer, engine=engine, **how), mine)
     return {key: said for block in made for key, said in block.items()}
 
 

@@ -190,18 +190,24 @@ def length(document: list[Instance]) -> int:
 
 def answer(block: Block, engine: str, folder: Path, device: str, size: int) -> dict[str, tuple[Any, bool]]:
     """What an engine answers to a block, by what was asked, and whether the question had to be cut for it."""
-    requests = [Instance(block.kind, {}, tuple(asked), i) for i, asked in enumerate(block.asked)]
-    opened = ENGINES[engine](folder, device, size)
-    room, lengths = checkpoints.places(folder), [tokens(opened, request) for request in requests]
-    if engine == "vllm":
-        refuse_too_long = import_module("posttrain.sample.engines.vllm").refuse_too_long
-        longest, most = max(lengths, key=sum)
-        most = max(most, 1)  # it writes a token behind whatever it reads
-        refuse_too_long(opened.model, folder, device, min(longest, room - most), most)
+    opened, requests, room = ENGINES[engine](folder, device, size), requests_of(block), checkpoints.places(folder)
     made = getattr(opened, block.kind)(requests, disable_tqdm=True)
     fits = room if block.kind == "generate_until" else room + BESIDE[engine]
-    cut = [block.kind != "loglikelihood_rolling" and sum(both) > fits for both in lengths]
+    cut = [block.kind != "loglikelihood_rolling" and sum(tokens(opened, request)) > fits for request in requests]
     return {key_of(request): told for request, *told in zip(requests, made, cut, strict=True)}
+
+
+def refuse_too_long(blocks: list[Block], folder: Path, device: str, size: int) -> None:
+    """Refuse what vLLM has no memory for before it is asked anything: a document too long may be the last one's."""
+    opened, room = by_vllm(folder, device, size), checkpoints.places(folder)
+    longest, most = max((tokens(opened, request) for block in blocks for request in requests_of(block)), key=sum)
+    most = max(most, 1)  # it writes a token behind whatever it reads
+    vllm = import_module("posttrain.sample.engines.vllm")
+    vllm.refuse_too_long(opened.model, folder, device, min(longest, room - most), most)
+
+
+def requests_of(block: Block) -> list[Instance]:
+    return [Instance(block.kind, {}, tuple(asked), i) for i, asked in enumerate(block.asked)]
 
 
 def tokens(opened: LM, request: Instance) -> tuple[int, int]:

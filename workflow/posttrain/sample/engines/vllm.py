@@ -48,9 +48,10 @@ def refuse_too_long(model: LLM, folder: Path, device: str, longest: int, most: i
     if longest + most > holds:
         gpus = "more runtime.gpus (of a judge that has its own: runtime.judge.gpus)"
         more = "more VLLM_CPU_KVCACHE_SPACE (GB)" if device == "cpu" else gpus
+        more += ", or lower max_new_tokens, which makes other answers" if most > 1 else ""
         raise Refusal(
             f"vLLM holds {holds} tokens of {folder} in its memory, and a prompt of {longest} with an answer of {most} "
-            f"takes {longest + most}; give it {more}, or lower max_new_tokens, which makes other answers"
+            f"takes {longest + most}; give it {more}"
         )
 
 
