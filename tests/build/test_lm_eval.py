@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from conftest import ROOT, WORDS, Project, clean_environment, write_lines
 from posttrain.build.processes import PACKAGE
@@ -114,7 +115,7 @@ shutil.copytree(odd.inputs["model"], odd.out / "model")
 odd.inputs["model"] = odd.out / "model"
 asks = {"repetition_penalty": 50.0, "no_repeat_ngram_size": 1, "min_new_tokens": 9}
 (odd.inputs["model"] / "generation_config.json").write_text(json.dumps(asks))
-versions = {"bbh": 3, "hellaswag": 1, "truthfulqa_mc2": 3}
+versions = {"bbh": 3, "hellaswag": 1, "mmlu": 2, "truthfulqa_mc2": 3}
 known = {"tasks": {name: {"version": version, "runs_code": False} for name, version in versions.items()}}
 rows = {f"data.{name}": Path(name).absolute() for name in versions}
 known = job("known", target["own"] | known | {"max_new_tokens": 1}, **rows)
@@ -142,6 +143,7 @@ print("SAID", json.dumps(made | {"worth": worth, "reached": reached, "same": sam
 
 
 HELLASWAG = {"activity_label": "Spelling", "ctx_a": "A word.", "ctx_b": "it", "endings": list("abcd"), "label": "1"}
+MMLU = {"question": "Which?", "choices": list("abcd"), "answer": 1}
 TRUTHFULQA = {
     "question": "Is it?",
     **dict.fromkeys(("mc1_targets", "mc2_targets"), {"choices": ["a", "b"], "labels": [1, 0]}),
@@ -171,6 +173,10 @@ def project(micro_built: Project, tmp_path_factory: pytest.TempPathFactory) -> P
     bbh = {part: {"test": [{"input": part, "target": "yes"}] * (1 + (part == parts[0]))} for part in parts}
     on_the_hub(made.path("bbh"), bbh)
     on_the_hub(made.path("hellaswag"), {"default": {"train": [HELLASWAG], "validation": [HELLASWAG]}})
+    subjects = [
+        yaml.safe_load(part.read_text())["dataset_name"] for part in LM_EVAL.glob("tasks/mmlu/default/mmlu_*.yaml")
+    ]
+    on_the_hub(made.path("mmlu"), {name: {"test": [MMLU], "dev": [MMLU]} for name in sorted(subjects)})
     on_the_hub(made.path("truthfulqa_mc2"), {"multiple_choice": {"validation": [TRUTHFULQA]}})
     made.path("config/site.yaml").write_text(f"environments: {{evaluate: {ENVIRONMENT}}}\n")
     made.make(LM, "models/micro-lora")
@@ -256,13 +262,14 @@ def test_a_group_is_asked_whole_and_each_document_is_a_unit_of_it(several):
     said = several["known"]
     units = {unit for figure, unit, *_ in said["points"] if figure == "bbh/exact_match/get-answer"}
     assert len(units) == 28, "27 parts, and one has two"
-    assert said["counts"] == {"documents": 30, "cut": 29}
+    assert said["counts"] == {"documents": 87, "cut": 86}
 
 
 def test_tasks_of_lm_eval_read_rows_as_the_hub_has_them(several):
     figures = {figure for figure, *_ in several["known"]["points"]}
-    assert {"hellaswag/acc", "hellaswag/acc_norm", "truthfulqa_mc2/acc"} < figures
-    assert len(several["known"]["about"]["tasks"]) == 30, "27 parts, and their group"
+    assert {"hellaswag/acc", "hellaswag/acc_norm", "truthfulqa_mc2/acc", "mmlu/acc", "mmlu_stem/acc"} < figures
+    groups = 1 + 5  # BIG-Bench Hard, of 27 parts, and MMLU with its four, of 57
+    assert len(several["known"]["about"]["tasks"]) == 27 + 57 + groups + 2
 
 
 def test_an_adapter_is_asked_beside_its_base(several):

