@@ -6,7 +6,7 @@ prompt are alike.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -63,7 +63,8 @@ def figures(points: pd.DataFrame) -> dict[str, dict[str, float]]:
     for name, rows in points.groupby("figure", sort=False):
         units, of_mean = by_unit(rows), FUNCTIONS.get(name, float)
         found[name] = {"value": of_mean(ratio(units))}
-        drawn = [of_mean(mean(units, chosen)) for chosen in draws(len(units), RESAMPLES)]
+        mean = mean_of(units)
+        drawn = [of_mean(mean(chosen)) for chosen in draws(len(units), RESAMPLES)]
         if min(drawn) < max(drawn):
             found[name] |= dict(zip(("low", "high"), np.percentile(drawn, BOUNDS).tolist(), strict=True))
     return found
@@ -80,7 +81,8 @@ def difference(ours: pd.DataFrame, theirs: pd.DataFrame, figure: str) -> Differe
     if len(both) < 2:
         return None
     mine, other, of_mean = mine.loc[both], other.loc[both], FUNCTIONS.get(figure, float)
-    drawn = [of_mean(mean(mine, chosen)) - of_mean(mean(other, chosen)) for chosen in draws(len(both), COMPARED)]
+    ours_of, theirs_of = mean_of(mine), mean_of(other)
+    drawn = [of_mean(ours_of(chosen)) - of_mean(theirs_of(chosen)) for chosen in draws(len(both), COMPARED)]
     one_side = min(sum(value <= 0 for value in drawn), sum(value >= 0 for value in drawn))
     low, high = np.percentile(drawn, BOUNDS).tolist()
     differing = int((mine.value / mine.weight != other.value / other.weight).sum())
@@ -97,9 +99,10 @@ def ratio(units: pd.DataFrame) -> float:
     return float(units.value.sum() / units.weight.sum())
 
 
-def mean(units: pd.DataFrame, chosen: np.ndarray) -> float:
-    """The figure of the units at some places."""
-    return float(units.value.to_numpy()[chosen].sum() / units.weight.to_numpy()[chosen].sum())
+def mean_of(units: pd.DataFrame) -> Callable[[np.ndarray], float]:
+    """What says the figure of the units at some places."""
+    values, weights = units.value.to_numpy(), units.weight.to_numpy()
+    return lambda chosen: float(values[chosen].sum() / weights[chosen].sum())
 
 
 def draws(count: int, times: int) -> Iterator[np.ndarray]:
