@@ -395,6 +395,7 @@ PLAN = [
     Refused("keys that share no heads", edit("hidden_size: 32", "hidden_size: 32\n      num_attention_heads: 4\n      num_key_value_heads: 3"), f"{AT}:17: models.init.architecture.num_key_value_heads: 3 cannot share num_attention_heads 4 evenly; change one of the two"),
     # Templates
     Refused("missing template", edit("template: bytes", "template: byte"), f"{AT}:16: models.init.template: there is no config/templates/byte.jinja. Did you mean bytes?"),
+    Refused("template that is empty", template(""), f"{AT}:21: models.sft.template: config/templates/odd.jinja: is empty, and a model would read nothing of a conversation"),
     Refused("template that is not Jinja", template("{% for m in messages %}\n{{ m.content }\n{% endfor %}"), f"{AT}:21: models.sft.template: config/templates/odd.jinja:2: unexpected '}}'"),
     Refused("template by a filter that there is none of", template("\n{{ messages | nosuch }}"), f"{AT}:21: models.sft.template: config/templates/odd.jinja:2: No filter named 'nosuch'."),
     Refused("template that breaks out of nothing", template("{% break %}"), f"{AT}:21: models.sft.template: config/templates/odd.jinja: 'break' outside loop"),
@@ -652,6 +653,7 @@ PLAN = [
     Refused("answers of a reward model", evals("[sft]", "[judge]"), f"{MORE}:3: evals.suite.models.0: judge is a reward model: evaluate it on `pairs`", "evals/judge/suite"),
     Refused("completions of a reward model", both(samples("model: sft", "model: judge"), add(JUDGE)), f"{MORE}:3: completions.tries.model: judge is a reward model: it scores, and answers nothing", "completions/tries"),
     Refused("an unknown task", tasks("gsm8k]", "gsm9k]"), f"{MORE}:4: evals.suite.tasks.1: there is no task 'gsm9k'. Did you mean gsm8k?", "evals/sft/suite", real=True),
+    Refused("a task of an empty file", both(tasks(), put("# nothing yet\n", "config/tasks/words.yaml")), f"{MORE}:4: evals.suite.tasks.0: config/tasks/words.yaml:1: task: is missing …", "evals/sft/suite"),
     Refused("a task twice", tasks("gsm8k]", "words]"), f"{MORE}:4: evals.suite.tasks.1: words is named twice", "evals/sft/suite"),
     Refused("tasks on a split", tasks("gsm8k]", "gsm8k]\n    split: test"), f"{MORE}:5: evals.suite.split: no such key. …", "evals/sft/suite"),
     Refused("tasks by copies of vLLM", tasks("gsm8k]", "gsm8k]\n    engine: vllm\n    runtime: {processes: 2}"), f"{MORE}:6: evals.suite.runtime.processes: 2 would each open a vLLM, which answers all in one; say 1", "evals/sft/suite"),

@@ -130,6 +130,11 @@ try:
     refused = benchmarks.evaluate(full)
 except Refusal as refusal:
     refused = str(refusal)
+full.recipe["tasks"]["choose"]["config"]["doc_to_text"] = "{{wrod}}"
+try:
+    odd_column = benchmarks.evaluate(full)
+except Refusal as refusal:
+    odd_column = str(refusal)
 try:
     reached = lm_eval.utils.apply_template("{{ (cycler|attr('__init__')|attr('__globals__'))['os'].getpid() }}", {})
 except jinja2.TemplateError:
@@ -138,7 +143,8 @@ os.environ["PATH"] = ""  # where there is no sandbox
 code.serve(runs=False)
 asked = hasattr(import_module("lm_eval.tasks.humaneval.utils"), "pass_at_k")
 same = filters == set(lm_eval.utils.env.filters) and lm_eval.utils.env.sandboxed
-print("SAID", json.dumps(made | {"worth": worth, "reached": reached, "same": same, "asked": asked, "refused": refused}))
+made |= {"worth": worth, "reached": reached, "same": same, "asked": asked, "refused": refused}
+print("SAID", json.dumps(made | {"odd_column": odd_column}))
 """
 
 
@@ -256,6 +262,11 @@ def test_a_question_that_is_cut_is_counted(several):
 def test_answers_that_leave_no_place_for_a_question_are_refused(several):
     assert several["refused"].startswith("echo lets an answer have 64 tokens, and ")
     assert several["refused"].endswith("say max_new_tokens, less than that, in the suite")
+
+
+def test_a_template_of_a_column_that_no_row_has_is_refused(several):
+    why = "a template of choose, echo, surprise cannot be filled in from its rows: 'wrod' is undefined"
+    assert several["odd_column"] == f"config/tasks: {why}"
 
 
 def test_a_group_is_asked_whole_and_each_document_is_a_unit_of_it(several):

@@ -55,7 +55,11 @@ def loaded(job: Job) -> TaskDict:
     # By its name, for of a group that it is given by itself lm-eval tells each task all, its own name too.
     manager.task_index[SUITE] = TaskIndex.entry_from_config({"group": SUITE, "task": suite})
     own = [said["config"] | rows_of(job, name, said["config"]) for name, said in tasks.items() if "config" in said]
-    found = manager.load([*own, SUITE])
+    try:
+        found = manager.load([*own, SUITE])
+    except jinja2.TemplateError as error:  # it tries each task on its first row
+        named = ", ".join(name for name in tasks if "config" in tasks[name])
+        raise Refusal(f"config/tasks: a template of {named} cannot be filled in from its rows: {error}") from error
     del found["groups"][SUITE]
     for name in known:
         there = found["groups"][name].version if name in found["groups"] else found["tasks"][name].VERSION

@@ -20,6 +20,7 @@ def checked(kind: type[Schema], path: Path) -> tuple[Schema, dict, page.Where]:
     Raises: Refusal, of every fault by its line.
     """
     value, where = page.read(path)
+    where = {(): f"{path}:1"} | where  # which an empty file has not
     try:
         return kind.model_validate(value), value, where
     except ValidationError as error:

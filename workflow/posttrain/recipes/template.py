@@ -40,6 +40,8 @@ def read(folders: list[Path], name: str) -> str:
     """The text of a template, refused if it is missing, broken, or reaches for more than the conversation."""
     path = file_of(folders, name, ".jinja")
     text = text_of(path)
+    if not text.strip():
+        raise Refusal(f"{path}: is empty, and a model would read nothing of a conversation")
     refuse_faults(path, text)
     return text
 
