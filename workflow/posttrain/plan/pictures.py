@@ -1,5 +1,6 @@
 """What each picture of the guide shows, by docs/pictures.yaml of a clone."""
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -51,13 +52,18 @@ class Picture(Entry):
 KINDS = tuple(field for field in Picture.model_fields if field != "title")
 
 
+@cache  # the rule of each picture asks it three times
+def written(root: Path) -> tuple[dict, page.Where]:
+    return page.read(root / PAGE)
+
+
 def read(root: Path) -> dict[str, dict]:
-    return page.read(root / PAGE)[0]
+    return written(root)[0]
 
 
 def picture(root: Path, name: str) -> dict:
     """What the page says of a picture. Raises: Refusal, if that is nothing that can be drawn."""
-    known, where = page.read(root / PAGE)
+    known, where = written(root)
     if name not in known:
         raise Refusal(f"{PAGE}: has no picture {name}. {did_you_mean(name, list(known))}".rstrip())
     said = known[name] or {}
